@@ -1,0 +1,80 @@
+//! The contract of a role.
+
+use crate::child::Exit;
+use crate::disk::DiskFault;
+use crate::outbox::Outbox;
+use crate::time::{Time, Timer, WallTime};
+use syncom_wire::{Addr, Boot, Frame, PeerId};
+
+/// The present, as the driver sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// Monotonic: what all timers and deadlines are made of. Never goes back.
+    pub at: Time,
+    /// Wall clock: what people are shown. May jump either way.
+    pub wall: WallTime,
+}
+
+/// Where a frame came from. Everything in it was authenticated when the datagram was opened,
+/// except `addr`, which is where an answer goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Who sealed the datagram.
+    pub peer: PeerId,
+    /// Which life of that process.
+    pub boot: Boot,
+    /// Source address of the datagram.
+    pub addr: Addr,
+    /// When the kernel received it; never later than `now`, possibly much earlier.
+    pub heard: Time,
+}
+
+/// Something the driver did for the role, finished.
+#[derive(Debug)]
+pub enum Done {
+    /// All records up to and including `ticket` are durable.
+    Durable {
+        /// The ticket of the last durable record.
+        ticket: u64,
+    },
+    /// The disk failed. Nothing after the last `Durable` may be believed; the role must stop
+    /// acknowledging.
+    DiskFailed(DiskFault),
+    /// A child process ended, or could not be started.
+    Exited {
+        /// The token of its [`crate::Spawn`].
+        token: u64,
+        /// How it ended.
+        exit: Exit,
+    },
+}
+
+/// A pure state machine: agent, transponder or station.
+///
+/// **Order of calls.** `on_start` once; then, per burst, all frames in order of arrival, then timers
+/// due in order of their moments, then `on_burst_end` once. `on_done` comes between bursts. Calls
+/// never overlap.
+///
+/// **Drain before judging.** A driver hands over every frame that had arrived before it lets a
+/// timer expire, so a role that was stopped for a while first hears what it missed.
+///
+/// **Time rule.** `now.at` never decreases from call to call. `now.wall` may do anything.
+///
+/// **Effects** go through `out` only. A role must not allocate per frame once it is warm; the
+/// station, which holds Raft, is exempt.
+pub trait Role {
+    /// The process has started; arm the first timers, say hello.
+    fn on_start<O: Outbox>(&mut self, now: Now, out: &mut O);
+
+    /// An authenticated, well-formed frame arrived.
+    fn on_frame<O: Outbox>(&mut self, now: Now, from: &Origin, frame: &Frame<'_>, out: &mut O);
+
+    /// A timer that this role armed is due.
+    fn on_timer<O: Outbox>(&mut self, now: Now, timer: Timer, out: &mut O);
+
+    /// Something asked for earlier is finished.
+    fn on_done<O: Outbox>(&mut self, now: Now, done: Done, out: &mut O);
+
+    /// A burst of frames and timers has been handled: flush what was gathered.
+    fn on_burst_end<O: Outbox>(&mut self, now: Now, out: &mut O);
+}

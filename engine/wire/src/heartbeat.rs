@@ -1,0 +1,102 @@
+//! Signs of life: one-way to observers, answered by homes.
+
+use crate::frame::fixed_frame;
+use crate::ids::{Incarnation, Slot, Term, View};
+use crate::layout::{Malformed, layout};
+
+layout! {
+    /// I live. Sent to all observers in one burst, to homes at their slower pace, and by satellites
+    /// to replicas.
+    pub struct Heartbeat: 56 {
+        /// The sender's slot; [`Slot::NONE`] for satellites, who are known by their peer id.
+        slot: Slot,
+        /// The sender's incarnation.
+        incarnation: Incarnation,
+        /// Counts heartbeats of this plane from 1; expected arrivals are computed from it.
+        seq: u64,
+        /// The sender's present interval on this plane, in µs: receivers use this, not their own.
+        interval_us: u32,
+        /// Counts the sender's duty cycles: lives but does not progress means hung.
+        progress: u32,
+        /// The sender's monotonic clock, in ns, for the echo in the answer.
+        sent_ns: u64,
+        /// Epoch of the neighbour set that the sender holds; 0 for none.
+        neighbours: u64,
+        /// Smoothed round trip to the home that this goes to, in µs; 0 when unknown.
+        rtt_us: u32,
+        /// Managed services that run.
+        services_up: u16,
+        /// Managed services that should run and do not.
+        services_down: u16,
+        /// 0 peer plane, 1 home plane, 2 satellite to replica.
+        plane: u8,
+        /// Local health, 0 (well) to 7.
+        health: u8,
+        /// See [`Heartbeat::LEAVING`].
+        flags: u16,
+        /// Load: datagrams handled in the last second (satellites), else 0.
+        load: u32,
+    }
+}
+
+impl Heartbeat {
+    /// Plane of observers.
+    pub const PEER: u8 = 0;
+    /// Plane of homes.
+    pub const HOME: u8 = 1;
+    /// Plane of satellites and replicas.
+    pub const GROUP: u8 = 2;
+    /// Flag: the sender goes in good order; do not miss it.
+    pub const LEAVING: u16 = 1;
+
+    const fn check(&self) -> Result<(), Malformed> {
+        if self.plane > Self::GROUP {
+            return Err(Malformed("unknown plane"));
+        }
+        if self.health > 7 {
+            return Err(Malformed("health above 7"));
+        }
+        if self.interval_us < 1_000 || self.interval_us > 60_000_000 {
+            return Err(Malformed("interval outside 1 ms to 60 s"));
+        }
+        Ok(())
+    }
+}
+fixed_frame!(Heartbeat, Heartbeat);
+
+layout! {
+    /// A home's answer: what the node should know, and the echo for its round-trip time.
+    pub struct HomeAnswer: 56 {
+        /// The heartbeat's `sent_ns`, unchanged.
+        echo_ns: u64,
+        /// How long the home held the heartbeat before answering, in µs.
+        hold_us: u32,
+        /// See [`HomeAnswer::UNKNOWN`].
+        flags: u16,
+        /// Zero.
+        reserved: u16,
+        /// Epoch of the roster that the home holds.
+        roster: u64,
+        /// The home's view.
+        view: View,
+        /// Epoch of the neighbour set that the node should hold; 0 when not computed yet.
+        neighbours: u64,
+        /// Newest term that the home knows.
+        term: Term,
+        /// The home's wall clock, in ns.
+        wall_ns: u64,
+    }
+}
+
+impl HomeAnswer {
+    /// Flag: this home does not know the sender in that incarnation, or knows it as dead: join
+    /// again.
+    pub const UNKNOWN: u16 = 1;
+    /// Flag: this satellite leaves; use the next one.
+    pub const LEAVING: u16 = 2;
+
+    const fn check(&self) -> Result<(), Malformed> {
+        if self.reserved != 0 { Err(Malformed("reserved bits set")) } else { Ok(()) }
+    }
+}
+fixed_frame!(HomeAnswer, HomeAnswer);
