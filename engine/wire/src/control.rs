@@ -21,7 +21,7 @@ pub enum Verb {
     /// All about the event `cursor`, or, with an argument, about the newest event of the node of
     /// that name: Event, Evidence, Decision frames.
     Explain = 4,
-    /// Commit the report in the argument: an Event frame when it is committed. Agents only.
+    /// Commit the report in the argument: a ReportAck frame when it is committed. Agents only.
     Report = 5,
     /// Carry out the Submit in the argument: an OrderState frame.
     Submit = 6,
