@@ -6,7 +6,7 @@ use crate::disk::Record;
 use crate::time::{Time, Timer};
 use alloc::string::String;
 use syncom_wire::event::EventEntry;
-use syncom_wire::{Addr, Emit};
+use syncom_wire::{Addr, Emit, PeerId};
 
 /// Something the embedding program may want to know. Losing it loses no state.
 #[derive(Debug)]
@@ -53,6 +53,12 @@ pub trait Outbox {
 
     /// Sets a gauge.
     fn gauge(&mut self, counter: Counter, value: u64);
+
+    /// Says who this member is from now on: what it sends is sealed in this name. An agent calls
+    /// it when it is welcomed into its slot.
+    fn identify(&mut self, peer: PeerId) {
+        let _ = peer;
+    }
 
     /// Tells the embedding program something.
     fn notify(&mut self, notice: Notice<'_>);
