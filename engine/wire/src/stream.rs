@@ -1,24 +1,34 @@
-//! Streams: fragments, gaps, positions.
+//! Streams: pieces of a line of bytes, what is missing of it, how far it got.
+//!
+//! A stream carries messages as one line of bytes: a four-byte little-endian length, the message,
+//! the next length, and so on. Positions count its bytes from 0. A fragment may start and end
+//! anywhere, so a repair need not repeat the cuts of the first attempt.
 
 use crate::bytes::{List, Reader, Writer};
-use crate::frame::{Emit, Kind, Parse, fixed_frame};
+use crate::datagram::Header;
+use crate::frame::{Emit, FrameHeader, Kind, Parse, fixed_frame};
 use crate::layout::{Fixed, Malformed, Overflow, layout};
+use crate::limits::MTU;
 
 layout! {
     /// The fixed part of a fragment.
-    pub struct StreamDataHead: 24 {
+    pub struct StreamDataHead: 32 {
         /// Which stream between these two processes.
         lane: u8,
-        /// See [`StreamData::FIRST`].
-        flags: u8,
         /// Zero.
-        reserved: u16,
+        reserved: [u8; 3],
         /// Which life of the stream; a higher one replaces a lower one.
         session: u32,
-        /// Number of the fragment, from 0.
-        seq: u64,
-        /// Oldest fragment that the sender can still resend.
+        /// Position of the first byte of the payload. Without payload: how far the sender got, so
+        /// that the receiver learns what it misses and answers.
+        position: u64,
+        /// Oldest position that the sender can still resend. Not 0: whoever knows nothing of this
+        /// session has missed its beginning.
         oldest: u64,
+        /// The sender's clock in µs, modulo 2^32, never 0: comes back in the status.
+        stamp_us: u32,
+        /// The sender's smoothed round trip: a receiver asks for the same bytes no sooner.
+        rtt_us: u32,
     }
 }
 
@@ -27,19 +37,14 @@ layout! {
 pub struct StreamData<'a> {
     /// The fixed part.
     pub head: StreamDataHead,
-    /// Its part of the message.
+    /// Its piece of the line; may be empty.
     pub payload: &'a [u8],
 }
 
 impl StreamData<'_> {
-    /// Flag: first fragment of a message.
-    pub const FIRST: u8 = 1;
-    /// Flag: last fragment of a message.
-    pub const LAST: u8 = 2;
-    /// Flag: nothing follows for now; answer with a status at once.
-    pub const PUSH: u8 = 4;
-    /// Flag: no data, `seq` is what comes next: tells the receiver what it may be missing.
-    pub const IDLE: u8 = 8;
+    /// Bytes of payload that fill a datagram.
+    pub const PAYLOAD_MAX: usize =
+        MTU - Header::OVERHEAD - FrameHeader::SIZE - <StreamDataHead as Fixed>::SIZE;
 }
 
 impl Emit for StreamData<'_> {
@@ -56,23 +61,23 @@ impl Emit for StreamData<'_> {
 impl<'a> Parse<'a> for StreamData<'a> {
     fn parse(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
         let head: StreamDataHead = reader.fixed()?;
-        if head.flags > 15 || head.reserved != 0 {
+        if head.reserved != [0; 3] {
             return Err(Malformed("reserved bits set"));
         }
-        if head.oldest > head.seq {
-            return Err(Malformed("oldest fragment is newer than this one"));
+        if head.oldest > head.position {
+            return Err(Malformed("oldest position is newer than this one"));
         }
         Ok(Self { head, payload: reader.rest() })
     }
 }
 
 layout! {
-    /// A run of missing fragments.
+    /// A run of missing bytes.
     pub struct Gap: 12 {
-        /// First missing fragment.
-        from: u64,
+        /// Position of the first one.
+        position: u64,
         /// How many are missing.
-        count: u32,
+        len: u32,
     }
 }
 
@@ -88,7 +93,7 @@ layout! {
     }
 }
 
-/// Fragments are missing.
+/// Bytes are missing.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StreamNak<'a> {
     /// The fixed part.
@@ -115,7 +120,11 @@ impl Emit for StreamNak<'_> {
 
 impl<'a> Parse<'a> for StreamNak<'a> {
     fn parse(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
-        Ok(Self { head: reader.fixed()?, gaps: reader.list(Self::GAPS_MAX)? })
+        let head: StreamNakHead = reader.fixed()?;
+        if head.reserved != [0; 3] {
+            return Err(Malformed("reserved bits set"));
+        }
+        Ok(Self { head, gaps: reader.list(Self::GAPS_MAX)? })
     }
 }
 
@@ -128,18 +137,22 @@ layout! {
         reserved: [u8; 3],
         /// Which life of it.
         session: u32,
-        /// All fragments below this one have arrived.
+        /// All bytes below this position have arrived.
         next: u64,
-        /// Fragments from `next` on that the receiver has room for.
+        /// Bytes from `next` on that the receiver has room for.
         window: u32,
-        /// Zero.
-        spare: u32,
+        /// Stamp of the fragment that this answers; 0 when it answers none.
+        echo_us: u32,
     }
 }
 
 impl StreamStatus {
     const fn check(&self) -> Result<(), Malformed> {
-        if self.spare != 0 { Err(Malformed("reserved bits set")) } else { Ok(()) }
+        if !matches!(self.reserved, [0, 0, 0]) {
+            Err(Malformed("reserved bits set"))
+        } else {
+            Ok(())
+        }
     }
 }
 fixed_frame!(StreamStatus, StreamStatus);
@@ -155,14 +168,72 @@ layout! {
         reserved: u16,
         /// Which life of it.
         session: u32,
-        /// The fragment at which it happened.
-        seq: u64,
+        /// The position at which it happened.
+        position: u64,
     }
 }
 
 impl StreamReset {
     const fn check(&self) -> Result<(), Malformed> {
+        if self.reserved != 0 {
+            return Err(Malformed("reserved bits set"));
+        }
         if self.from_sender > 1 { Err(Malformed("unknown direction")) } else { Ok(()) }
     }
 }
 fixed_frame!(StreamReset, StreamReset);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{self, Frame};
+    use crate::limits::MTU;
+
+    const HEAD: StreamDataHead = StreamDataHead {
+        lane: 1,
+        reserved: [0; 3],
+        session: 2,
+        position: 100,
+        oldest: 90,
+        stamp_us: 3,
+        rtt_us: 4,
+    };
+
+    fn round_trip<E: Emit>(frame: &E, buffer: &mut [u8]) -> usize {
+        let len = frame::emit(frame, buffer).unwrap();
+        assert_eq!(len, frame.size() + FrameHeader::SIZE);
+        len
+    }
+
+    #[test]
+    fn a_full_fragment_fills_a_datagram_and_survives_the_round_trip() {
+        let payload = [7; StreamData::PAYLOAD_MAX];
+        let data = StreamData { head: HEAD, payload: &payload };
+        let mut buffer = [0; MTU];
+        let len = round_trip(&data, &mut buffer);
+        assert_eq!(len + Header::OVERHEAD, MTU);
+        let (header, body) = FrameHeader::split(&buffer[..len]).unwrap();
+        assert_eq!(Frame::parse(header, body), Ok(Frame::StreamData(data)));
+    }
+
+    #[test]
+    fn a_fragment_older_than_the_oldest_is_refused() {
+        let data = StreamData { head: StreamDataHead { oldest: 101, ..HEAD }, payload: &[] };
+        let mut buffer = [0; 64];
+        let len = round_trip(&data, &mut buffer);
+        let (header, body) = FrameHeader::split(&buffer[..len]).unwrap();
+        let refusal = Malformed("oldest position is newer than this one");
+        assert_eq!(Frame::parse(header, body), Err(refusal));
+    }
+
+    #[test]
+    fn gaps_survive_the_round_trip() {
+        let gaps = [Gap { position: 5, len: 6 }, Gap { position: 50, len: 1 }];
+        let head = StreamNakHead { lane: 1, reserved: [0; 3], session: 2 };
+        let nak = StreamNak { head, gaps: List::new(&gaps) };
+        let mut buffer = [0; 64];
+        let len = round_trip(&nak, &mut buffer);
+        let (header, body) = FrameHeader::split(&buffer[..len]).unwrap();
+        assert_eq!(Frame::parse(header, body), Ok(Frame::StreamNak(nak)));
+    }
+}
