@@ -1,1 +1,28 @@
-//! Placeholder.
+//! A whole Syncom cluster in one thread and in virtual time.
+//!
+//! The same role instances that run in production are driven here by a heap of events. A seed
+//! decides everything: the faults, the delays, the load; so a seed reproduces a run bit for bit,
+//! and the hash of its trace proves it. A run has a fault phase and a healing phase: faults stop,
+//! and the cluster must converge and have kept its promises, which live one per file under
+//! [`invariants`].
+//!
+//! Rules of the room: roles and the store's in-memory twin, never the engine; no clock, no thread.
+#![forbid(unsafe_code)]
+
+mod child;
+mod client;
+mod disk;
+pub mod fault;
+pub mod invariants;
+mod member;
+mod network;
+mod outbox;
+mod run;
+mod scenario;
+mod schedule;
+mod trace;
+mod world;
+
+pub use fault::FaultCounts;
+pub use run::{Outcome, run};
+pub use scenario::{Options, Scenario};

@@ -1,0 +1,182 @@
+//! Clients: they report through agents and submit orders to the leader, and remember what they were
+//! promised.
+
+use std::collections::BTreeMap;
+use syncom_seam::{Rng, Time};
+use syncom_wire::control::{Ask, AskHead, Reply, Verb};
+use syncom_wire::idset::{self, IdSet};
+use syncom_wire::order::{OrderHead, Submit};
+use syncom_wire::report::{EventKind, Report, ReportHead, ReportId};
+use syncom_wire::{Frame, Frames, Incarnation, OrderId, Slot, Subject, Term};
+
+/// A report that a client made.
+#[derive(Clone, Debug)]
+pub(crate) struct Made {
+    /// Its kind: unique, so that its event can be recognised.
+    pub(crate) kind: String,
+    /// Which agent took it, and in which life.
+    pub(crate) agent: (usize, u32),
+    /// The event it was acknowledged with.
+    pub(crate) acknowledged: Option<u64>,
+    pub(crate) asked_at: Time,
+}
+
+/// An order that a client submitted.
+#[derive(Clone, Debug)]
+pub(crate) struct Ordered {
+    pub(crate) argument: String,
+    pub(crate) slots: Vec<u32>,
+    /// Its number, once the station took it.
+    pub(crate) id: Option<u64>,
+    pub(crate) complete: Option<(u32, u32, u32)>,
+}
+
+/// All clients of a run, as one.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) rng: Rng,
+    next_request: u64,
+    pub(crate) reports: BTreeMap<u64, Made>,
+    pub(crate) orders: BTreeMap<u64, Ordered>,
+}
+
+impl Client {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            rng: Rng::new(seed ^ 0x636c_6965),
+            next_request: 1,
+            reports: BTreeMap::new(),
+            orders: BTreeMap::new(),
+        }
+    }
+
+    fn request(&mut self) -> u64 {
+        self.next_request += 1;
+        self.next_request
+    }
+
+    /// A new report through an agent; the question to send.
+    pub(crate) fn report(&mut self, now: Time, agent: (usize, u32)) -> Vec<u8> {
+        let request = self.request();
+        let kind = format!("sim-{request}");
+        let bytes = report_ask(request, &kind);
+        self.reports.insert(request, Made { kind, agent, acknowledged: None, asked_at: now });
+        bytes
+    }
+
+    /// A new order for some slots; the question to send.
+    pub(crate) fn order(&mut self, slots: Vec<u32>) -> (u64, Vec<u8>) {
+        let request = self.request();
+        let argument = format!("order-{request}");
+        let bytes = submit_ask(request, &argument, &slots);
+        self.orders.insert(request, Ordered { argument, slots, id: None, complete: None });
+        (request, bytes)
+    }
+
+    /// The same questions again, for those that were not answered.
+    pub(crate) fn repeat_orders(&self) -> Vec<Vec<u8>> {
+        let open = self.orders.iter().filter(|(_, order)| order.complete.is_none());
+        open.map(|(request, order)| match order.id {
+            None => submit_ask(*request, &order.argument, &order.slots),
+            Some(id) => ask(*request, Verb::OrderState, id, &[]),
+        })
+        .collect()
+    }
+
+    /// Reports not acknowledged yet and asked before `before`: (agent, question).
+    pub(crate) fn repeat_reports(&self, before: Time) -> Vec<((usize, u32), Vec<u8>)> {
+        let open = self.reports.iter();
+        open.filter(|(_, made)| made.acknowledged.is_none() && made.asked_at < before)
+            .map(|(request, made)| (made.agent, report_ask(*request, &made.kind)))
+            .collect()
+    }
+
+    /// An answer arrived.
+    pub(crate) fn on_datagram(&mut self, bytes: &[u8]) {
+        for frame in Frames::new(bytes).flatten() {
+            if let Frame::Reply(reply) = frame {
+                self.on_reply(&reply);
+            }
+        }
+    }
+
+    fn on_reply(&mut self, reply: &Reply<'_>) {
+        if reply.head.status != Reply::DONE && reply.head.status != Reply::PENDING {
+            return;
+        }
+        for frame in reply.iter().flatten() {
+            match frame {
+                Frame::ReportAck(ack) => {
+                    if let Some(made) = self.reports.get_mut(&reply.head.request)
+                        && let Some(item) = ack.items.get(0)
+                        && item.event > 0
+                    {
+                        made.acknowledged.get_or_insert(item.event);
+                    }
+                }
+                Frame::OrderState(state) => {
+                    if let Some(order) = self.orders.get_mut(&reply.head.request) {
+                        order.id = Some(state.id.0);
+                        if state.state >= 3 {
+                            order.complete = Some((state.done, state.failed, state.missing));
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn ask(request: u64, verb: Verb, cursor: u64, argument: &[u8]) -> Vec<u8> {
+    let head =
+        AskHead { request, verb: verb as u16, leader_only: 0, reserved: [0; 5], cursor };
+    pack(&Ask { head, argument })
+}
+
+fn report_ask(request: u64, kind: &str) -> Vec<u8> {
+    let head = ReportHead {
+        id: ReportId { slot: Slot(0), incarnation: Incarnation(0), seq: 0 },
+        subject: Subject::named("sim"),
+        incarnation: Incarnation(0),
+        kind: EventKind::named(kind),
+        heard_ago_us: 0,
+        domain: 0,
+        flags: 0,
+        neighbours: 0,
+        health: 0,
+        severity: 1,
+        reserved: 0,
+        count: 1,
+    };
+    ask(request, Verb::Report, 0, &pack(&Report { head, subject: "sim", kind, detail: "load" }))
+}
+
+fn submit_ask(request: u64, argument: &str, slots: &[u32]) -> Vec<u8> {
+    let mut set = vec![0; 4096];
+    let ranges = slots.iter().map(|slot| (*slot, slot + 1));
+    let len = idset::encode(ranges, &mut set).unwrap_or(0);
+    let payload = format!("run\0{argument}\0");
+    let submit = Submit {
+        head: OrderHead {
+            id: OrderId(request),
+            term: Term(0),
+            deadline_ms: 20_000,
+            verb: syncom_wire::order::Verb::Run as u8,
+            policy: OrderHead::ALL,
+            flags: 0,
+            need: 0,
+            reserved: 0,
+        },
+        to: IdSet::parse(&set[..len]).unwrap_or(IdSet::EMPTY),
+        payload: payload.as_bytes(),
+    };
+    ask(request, Verb::Submit, 0, &pack(&submit))
+}
+
+fn pack<E: syncom_wire::Emit>(frame: &E) -> Vec<u8> {
+    let mut bytes = vec![0; frame.size() + syncom_wire::FrameHeader::SIZE];
+    let len = syncom_wire::frame::emit(frame, &mut bytes).unwrap_or(0);
+    bytes.truncate(len);
+    bytes
+}

@@ -1,0 +1,67 @@
+//! Faults that strike members, and how many there were.
+
+/// Something bad that happens at a set moment.
+#[derive(Clone, Debug)]
+pub enum Fault {
+    /// A member dies at once, like `kill -9`; comes back after `down_ns`, if ever.
+    Crash {
+        /// Which member.
+        member: usize,
+        /// After how long it starts again; `None` for never (until healing).
+        down_ns: Option<u64>,
+    },
+    /// A member stops, like `SIGSTOP`, and goes on later.
+    Pause {
+        /// Which member.
+        member: usize,
+        /// For how long.
+        for_ns: u64,
+    },
+    /// Some members are cut off from the others.
+    Cut {
+        /// Which members are inside.
+        inside: Vec<bool>,
+        /// Whether they still hear the others.
+        one_way: bool,
+        /// For how long.
+        for_ns: u64,
+    },
+}
+
+/// How many faults of each kind a run had.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FaultCounts {
+    /// Datagrams lost by chance.
+    pub lost: u64,
+    /// Datagrams doubled.
+    pub duplicated: u64,
+    /// Datagrams held back.
+    pub reordered: u64,
+    /// Datagrams lost at cuts.
+    pub cut_datagrams: u64,
+    /// Cuts.
+    pub cuts: u64,
+    /// Members crashed.
+    pub crashes: u64,
+    /// Members stopped for a while.
+    pub pauses: u64,
+    /// Datagrams dropped because a stopped member's buffer was full.
+    pub overflows: u64,
+}
+
+impl FaultCounts {
+    /// All counts by name.
+    #[must_use]
+    pub const fn named(&self) -> [(&'static str, u64); 8] {
+        [
+            ("lost", self.lost),
+            ("duplicated", self.duplicated),
+            ("reordered", self.reordered),
+            ("cut_datagrams", self.cut_datagrams),
+            ("cuts", self.cuts),
+            ("crashes", self.crashes),
+            ("pauses", self.pauses),
+            ("overflows", self.overflows),
+        ]
+    }
+}

@@ -1,0 +1,170 @@
+//! A member of the simulated cluster: a role, its life, and what the world around it remembers.
+
+use crate::child::Children;
+use crate::disk::SimDisk;
+use crate::outbox::Effects;
+use crate::schedule::Datagram;
+use std::collections::{BTreeMap, VecDeque};
+use syncom_agent::Agent;
+use syncom_seam::{Done, Now, Origin, Role as _, Time, Timer};
+use syncom_station::Station;
+use syncom_transponder::Transponder;
+use syncom_wire::{Addr, Boot, Frame, Frames, PeerId};
+
+/// One of the three roles.
+#[derive(Debug)]
+pub(crate) enum AnyRole {
+    Agent(Box<Agent>),
+    Satellite(Box<Transponder>),
+    Station(Box<Station>),
+}
+
+macro_rules! each {
+    ($self:ident, $role:ident => $call:expr) => {
+        match $self {
+            Self::Agent($role) => $call,
+            Self::Satellite($role) => $call,
+            Self::Station($role) => $call,
+        }
+    };
+}
+
+impl AnyRole {
+    pub(crate) fn on_start(&mut self, now: Now, out: &mut Effects) {
+        each!(self, role => role.on_start(now, out));
+    }
+    fn on_frame(&mut self, now: Now, from: &Origin, frame: &Frame<'_>, out: &mut Effects) {
+        each!(self, role => role.on_frame(now, from, frame, out));
+    }
+    pub(crate) fn on_timer(&mut self, now: Now, timer: Timer, out: &mut Effects) {
+        each!(self, role => role.on_timer(now, timer, out));
+    }
+    pub(crate) fn on_done(&mut self, now: Now, done: Done, out: &mut Effects) {
+        each!(self, role => role.on_done(now, done, out));
+    }
+    pub(crate) fn on_burst_end(&mut self, now: Now, out: &mut Effects) {
+        each!(self, role => role.on_burst_end(now, out));
+    }
+}
+
+/// What happened to a stopped member while it was stopped.
+#[derive(Debug, Default)]
+pub(crate) struct Missed {
+    pub(crate) frames: VecDeque<(Time, Datagram)>,
+    pub(crate) timers: Vec<Timer>,
+    pub(crate) done: Vec<Done>,
+}
+
+/// Datagrams that a stopped member's socket holds.
+pub(crate) const SOCKET_HOLDS: usize = 8_192;
+
+/// A member: down when it has no role.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) name: String,
+    pub(crate) addr: Addr,
+    pub(crate) role: Option<AnyRole>,
+    pub(crate) life: u32,
+    pub(crate) boot: Boot,
+    pub(crate) identity: PeerId,
+    pub(crate) paused: Option<Missed>,
+    pub(crate) children: Children,
+    pub(crate) disk: Option<SimDisk>,
+    /// Newest life heard of each sender: the engine drops older ones.
+    newest: BTreeMap<PeerId, Boot>,
+    /// Last moment at which the member was down, stopped or cut off: deaths soon after are just.
+    pub(crate) troubled_at: Option<Time>,
+    pub(crate) fatal: Option<String>,
+}
+
+impl Member {
+    pub(crate) fn new(name: String, addr: Addr, disk: Option<SimDisk>) -> Self {
+        Self {
+            name,
+            addr,
+            role: None,
+            life: 0,
+            boot: Boot(0),
+            identity: PeerId::ANY,
+            paused: None,
+            children: Children::default(),
+            disk,
+            newest: BTreeMap::new(),
+            troubled_at: None,
+            fatal: None,
+        }
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.role.is_some()
+    }
+
+    pub(crate) fn is_agent(&self) -> bool {
+        matches!(self.role, Some(AnyRole::Agent(_)))
+    }
+
+    pub(crate) fn station(&self) -> Option<&Station> {
+        match &self.role {
+            Some(AnyRole::Station(station)) => Some(station),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn satellite(&self) -> Option<&Transponder> {
+        match &self.role {
+            Some(AnyRole::Satellite(satellite)) => Some(satellite),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn agent(&self) -> Option<&Agent> {
+        match &self.role {
+            Some(AnyRole::Agent(agent)) => Some(agent),
+            _ => None,
+        }
+    }
+
+    /// Begins a new life with a role that has not started yet.
+    pub(crate) fn begin(&mut self, role: AnyRole, boot: Boot, identity: PeerId) {
+        self.role = Some(role);
+        self.life += 1;
+        self.boot = boot;
+        self.identity = identity;
+        self.paused = None;
+        self.children = Children::default();
+        self.newest.clear();
+        self.fatal = None;
+    }
+
+    /// Ends this life, like `kill -9`.
+    pub(crate) fn end(&mut self, now: Time) {
+        self.role = None;
+        self.life += 1;
+        self.paused = None;
+        self.troubled_at = Some(now);
+    }
+
+    /// Hands an opened datagram to the role, as the engine would.
+    pub(crate) fn deliver(
+        &mut self,
+        now: Now,
+        heard: Time,
+        datagram: &Datagram,
+        out: &mut Effects,
+    ) {
+        let newest = self.newest.entry(datagram.peer).or_insert(datagram.boot);
+        if datagram.boot < *newest {
+            return;
+        }
+        *newest = datagram.boot;
+        let Some(role) = &mut self.role else { return };
+        let origin =
+            Origin { peer: datagram.peer, boot: datagram.boot, addr: datagram.from, heard };
+        for frame in Frames::new(&datagram.bytes) {
+            match frame {
+                Ok(frame) => role.on_frame(now, &origin, &frame, out),
+                Err(fault) => panic!("a role sent what it cannot parse: {fault}"),
+            }
+        }
+    }
+}

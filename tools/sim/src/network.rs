@@ -1,0 +1,102 @@
+//! The network between members: delay, loss, duplication, reordering, and cuts.
+
+use crate::fault::FaultCounts;
+use crate::scenario::Scenario;
+use syncom_seam::{Rng, Time};
+
+/// A cut: what crosses it is lost.
+#[derive(Clone, Debug)]
+pub(crate) struct Cut {
+    /// Side of each member.
+    inside: Vec<bool>,
+    /// Whether only the way out of the inside is cut.
+    one_way: bool,
+    until: Time,
+}
+
+/// Where and when a copy of a datagram arrives.
+pub(crate) type Arrival = Time;
+
+/// Decides the fate of every datagram.
+#[derive(Debug)]
+pub(crate) struct Network {
+    rng: Rng,
+    /// Parts of 10,000 lost.
+    loss: u64,
+    /// Parts of 10,000 doubled.
+    duplication: u64,
+    /// Parts of 10,000 held back by up to `late_ns`.
+    reordering: u64,
+    late_ns: u64,
+    delay_ns: u64,
+    jitter_ns: u64,
+    cuts: Vec<Cut>,
+    healed: bool,
+}
+
+impl Network {
+    pub(crate) fn new(seed: u64, scenario: &Scenario) -> Self {
+        Self {
+            rng: Rng::new(seed ^ 0x6e65_7477),
+            loss: scenario.loss,
+            duplication: scenario.duplication,
+            reordering: scenario.reordering,
+            late_ns: scenario.late_ns,
+            delay_ns: scenario.delay_ns,
+            jitter_ns: scenario.jitter_ns,
+            cuts: Vec::new(),
+            healed: false,
+        }
+    }
+
+    /// Ends all faults: from now on every datagram arrives once, in good time.
+    pub(crate) fn heal(&mut self) {
+        self.healed = true;
+        self.cuts.clear();
+    }
+
+    pub(crate) fn cut(&mut self, inside: Vec<bool>, one_way: bool, until: Time) {
+        self.cuts.push(Cut { inside, one_way, until });
+    }
+
+    /// Whether a cut lies between two members now.
+    pub(crate) fn is_cut(&self, now: Time, from: usize, to: usize) -> bool {
+        self.cuts.iter().any(|cut| {
+            let side = |member: usize| cut.inside.get(member).copied().unwrap_or(false);
+            now < cut.until && side(from) != side(to) && (!cut.one_way || side(from))
+        })
+    }
+
+    /// When the copies of a datagram arrive: none, one or two.
+    pub(crate) fn carry(
+        &mut self,
+        now: Time,
+        from: usize,
+        to: usize,
+        counts: &mut FaultCounts,
+    ) -> [Option<Arrival>; 2] {
+        let base = now.after(self.delay_ns + self.rng.below(self.jitter_ns + 1));
+        if self.healed {
+            return [Some(base), None];
+        }
+        if self.is_cut(now, from, to) {
+            counts.cut_datagrams += 1;
+            return [None, None];
+        }
+        self.cuts.retain(|cut| now < cut.until);
+        if self.rng.chance(self.loss, 10_000) {
+            counts.lost += 1;
+            return [None, None];
+        }
+        let mut first = base;
+        if self.rng.chance(self.reordering, 10_000) {
+            counts.reordered += 1;
+            first = base.after(self.rng.below(self.late_ns + 1));
+        }
+        let second = self.rng.chance(self.duplication, 10_000).then(|| {
+            counts.duplicated += 1;
+            base.after(self.rng.below(self.late_ns + 1))
+        });
+        [Some(first), second]
+    }
+}

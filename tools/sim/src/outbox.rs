@@ -1,0 +1,114 @@
+//! Collects what a role asks for during one burst; the world carries it out afterwards.
+
+use syncom_seam::{Counter, Notice, Outbox, Record, Spawn, Time, Timer};
+use syncom_wire::{Addr, Emit, FrameHeader, PeerId, limits};
+
+/// A committed event as a replica announced it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenEvent {
+    /// Its number.
+    pub seq: u64,
+    /// Its kind's name.
+    pub kind: String,
+    /// Its subject's name.
+    pub subject: String,
+    /// The subject's incarnation.
+    pub incarnation: u32,
+    /// The view after it.
+    pub view: u64,
+    /// Its detail.
+    pub detail: String,
+}
+
+/// Everything asked for in one burst of one member.
+#[derive(Debug, Default)]
+pub(crate) struct Effects {
+    pub(crate) sends: Vec<(Addr, Vec<u8>)>,
+    pub(crate) timers: Vec<(Timer, Time)>,
+    pub(crate) records: Vec<Record>,
+    pub(crate) spawns: Vec<Spawn>,
+    pub(crate) kills: Vec<(u64, i32)>,
+    pub(crate) events: Vec<SeenEvent>,
+    pub(crate) fatal: Option<String>,
+    pub(crate) identity: Option<PeerId>,
+    /// Text of notices, kept when somebody reads them.
+    pub(crate) log: Option<Vec<String>>,
+    /// Sums of counters, for the end of the run.
+    pub(crate) counts: Vec<u64>,
+}
+
+impl Effects {
+    pub(crate) fn new(log: bool) -> Self {
+        Self { counts: vec![0; Counter::COUNT], log: log.then(Vec::new), ..Self::default() }
+    }
+}
+
+impl Outbox for Effects {
+    fn send<E: Emit>(&mut self, to: Addr, frame: &E) {
+        let size = FrameHeader::SIZE + frame.size();
+        let room = limits::MTU - syncom_wire::Header::OVERHEAD;
+        let joins = |bytes: &Vec<u8>| bytes.len() + size <= room;
+        let open = self.sends.iter().rposition(|(addr, _)| *addr == to);
+        let index = match open {
+            Some(index) if joins(&self.sends[index].1) => index,
+            _ => {
+                self.sends.push((to, Vec::with_capacity(size)));
+                self.sends.len() - 1
+            }
+        };
+        let bytes = &mut self.sends[index].1;
+        let at = bytes.len();
+        bytes.resize(at + size, 0);
+        let len = syncom_wire::frame::emit(frame, &mut bytes[at..]).unwrap_or(0);
+        assert!(len > 0, "a role sent a frame that breaks its own bounds: {:?}", E::KIND);
+        bytes.truncate(at + len);
+    }
+
+    fn arm(&mut self, timer: Timer, at: Time) {
+        self.timers.push((timer, at));
+    }
+
+    fn persist(&mut self, record: Record) {
+        self.records.push(record);
+    }
+
+    fn spawn(&mut self, spawn: Spawn) {
+        self.spawns.push(spawn);
+    }
+
+    fn kill(&mut self, token: u64, signal: i32) {
+        self.kills.push((token, signal));
+    }
+
+    fn count(&mut self, counter: Counter, by: u64) {
+        self.counts[counter as usize] += by;
+    }
+
+    fn gauge(&mut self, counter: Counter, value: u64) {
+        self.counts[counter as usize] = value;
+    }
+
+    fn notify(&mut self, notice: Notice<'_>) {
+        match notice {
+            Notice::Event(event) => self.events.push(SeenEvent {
+                seq: event.head.seq,
+                kind: event.kind.into(),
+                subject: event.subject.into(),
+                incarnation: event.head.incarnation.0,
+                view: event.head.view.0,
+                detail: event.detail.into(),
+            }),
+            Notice::Fatal(text) => self.fatal = Some(text.into()),
+            Notice::Ready => {}
+            Notice::Info(text) => {
+                if let Some(log) = &mut self.log {
+                    log.push(text.into());
+                }
+            }
+        }
+    }
+
+    fn identify(&mut self, peer: PeerId) {
+        self.identity = Some(peer);
+    }
+}

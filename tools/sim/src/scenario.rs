@@ -1,0 +1,153 @@
+//! What a seed means: the size of the cluster, how bad the network is, who is struck when.
+
+use crate::fault::Fault;
+use syncom_seam::{MS, Rng, SECOND, Time, US};
+
+/// What the caller of a run chooses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Nodes.
+    pub nodes: usize,
+    /// Satellites.
+    pub satellites: usize,
+    /// Replicas.
+    pub replicas: usize,
+    /// Name of the scenario: see [`Scenario::NAMES`].
+    pub scenario: String,
+    /// Length of the fault phase in virtual ms.
+    pub fault_ms: u64,
+    /// Keep the members' notices and print them with the violations.
+    pub log: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            nodes: 200,
+            satellites: 2,
+            replicas: 3,
+            scenario: "swarm".into(),
+            fault_ms: 20_000,
+            log: false,
+        }
+    }
+}
+
+/// A run, decided by seed and options.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// Parts of 10,000 datagrams lost.
+    pub loss: u64,
+    /// Parts of 10,000 datagrams doubled.
+    pub duplication: u64,
+    /// Parts of 10,000 datagrams held back.
+    pub reordering: u64,
+    /// Held back by up to this, in ns.
+    pub late_ns: u64,
+    /// Delay of every datagram, in ns.
+    pub delay_ns: u64,
+    /// Random part of the delay, in ns.
+    pub jitter_ns: u64,
+    /// How long a flush of the disk takes at most, in ns.
+    pub flush_ns: u64,
+    /// Faults and their moments.
+    pub faults: Vec<(Time, Fault)>,
+    /// When faults begin.
+    pub fault_from: Time,
+    /// When they end and healing begins.
+    pub heal_at: Time,
+    /// Until when the cluster must have healed.
+    pub end_at: Time,
+    /// Reports and orders that clients make per virtual second.
+    pub load_per_s: u64,
+}
+
+impl Scenario {
+    /// Names of scenarios: what each is about.
+    pub const NAMES: [(&'static str, &'static str); 5] = [
+        ("swarm", "every seed draws its own mix of all faults"),
+        ("calm", "no faults at all"),
+        ("loss", "20 % loss, duplication and reordering, nobody dies"),
+        ("crashes", "members of every role crash and come back"),
+        ("partition", "groups are cut off, one-way and both ways"),
+    ];
+
+    /// The scenario of a seed.
+    ///
+    /// # Errors
+    /// Names the unknown scenario and lists those there are.
+    pub fn draw(seed: u64, options: &Options) -> Result<Self, String> {
+        let mut rng = Rng::new(seed);
+        let (network, crashes, pauses, cuts) = match options.scenario.as_str() {
+            "swarm" => (rng.chance(3, 4), rng.below(8), rng.below(5), rng.below(3)),
+            "calm" => (false, 0, 0, 0),
+            "loss" => (true, 0, 0, 0),
+            "crashes" => (false, 12, 0, 0),
+            "partition" => (false, 0, 0, 4),
+            other => {
+                let names: Vec<&str> = Self::NAMES.iter().map(|(name, _)| *name).collect();
+                return Err(format!("unknown scenario {other:?}; there are: {}", names.join(", ")));
+            }
+        };
+        let worst = options.scenario == "loss";
+        let up_to = |rng: &mut Rng, most: u64| match (network, worst) {
+            (true, true) => most,
+            (true, false) => rng.below(most + 1),
+            (false, _) => 0,
+        };
+        let fault_from = Time(5 * SECOND);
+        let heal_at = fault_from.after(options.fault_ms * MS);
+        let mut scenario = Self {
+            loss: up_to(&mut rng, 2_000),
+            duplication: up_to(&mut rng, 500),
+            reordering: up_to(&mut rng, 1_000),
+            late_ns: 20 * MS,
+            delay_ns: 20 * US + rng.below(200 * US),
+            jitter_ns: 10 * US + rng.below(300 * US),
+            flush_ns: 100 * US + rng.below(3 * MS),
+            faults: Vec::new(),
+            fault_from,
+            heal_at,
+            end_at: heal_at.after(30 * SECOND),
+            load_per_s: 5 + rng.below(20),
+        };
+        scenario.draw_faults(&mut rng, options, [crashes, pauses, cuts]);
+        Ok(scenario)
+    }
+
+    fn draw_faults(&mut self, rng: &mut Rng, options: &Options, counts: [u64; 3]) {
+        let [crashes, pauses, cuts] = counts;
+        let members = (options.replicas + options.satellites + options.nodes) as u64;
+        let span = self.heal_at.since(self.fault_from);
+        let when = |rng: &mut Rng| self.fault_from.after(rng.below(span * 9 / 10));
+        let mut faults = Vec::new();
+        for _ in 0..crashes {
+            let down_ns = rng.chance(2, 3).then(|| 200 * MS + rng.below(6 * SECOND));
+            let fault = Fault::Crash { member: pick(rng, options, members), down_ns };
+            faults.push((when(rng), fault));
+        }
+        for _ in 0..pauses {
+            let for_ns = 50 * MS + rng.below(3 * SECOND);
+            faults.push((when(rng), Fault::Pause { member: pick(rng, options, members), for_ns }));
+        }
+        for _ in 0..cuts {
+            // From one member to half of them.
+            let share = 1 + rng.below(50);
+            let mut inside: Vec<bool> = (0..members).map(|_| rng.chance(share, 100)).collect();
+            let one = pick(rng, options, members);
+            inside[one] = true;
+            let one_way = rng.chance(1, 3);
+            let for_ns = 300 * MS + rng.below(6 * SECOND);
+            faults.push((when(rng), Fault::Cut { inside, one_way, for_ns }));
+        }
+        faults.sort_by_key(|(at, _)| *at);
+        self.faults = faults;
+    }
+}
+
+/// A member to strike: the few that serve all are struck as often as the many.
+fn pick(rng: &mut Rng, options: &Options, members: u64) -> usize {
+    let servers = (options.replicas + options.satellites) as u64;
+    let index = if rng.chance(1, 2) { rng.below(servers) } else { rng.below(members) };
+    usize::try_from(index).unwrap_or(0)
+}
