@@ -1,0 +1,150 @@
+//! What a replica is told at its start.
+
+use syncom_seam::MS;
+use syncom_wire::limits::REPLICAS_MAX;
+use syncom_wire::{Addr, Boot, PeerId, Role};
+
+/// How fast the replicas' clockwork runs. Must be alike on all replicas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RaftTiming {
+    /// One tick of Raft's logical clock, in ns. Everything below counts in it.
+    pub tick_ns: u64,
+    /// The leader shows itself every so many ticks. Must be well below `election_ticks`.
+    pub heartbeat_ticks: usize,
+    /// A follower that hears no leader for this many to twice as many ticks stands for election.
+    /// Too short: a busy machine elects for nothing. Too long: nobody decides meanwhile.
+    pub election_ticks: usize,
+}
+
+impl RaftTiming {
+    /// For machines of its own with a quick disk: heartbeat 10 ms, election 100 to 200 ms.
+    pub const FAST: Self = Self { tick_ns: 5 * MS, heartbeat_ticks: 2, election_ticks: 20 };
+    /// For machines shared with others: heartbeat 60 ms, election 400 to 800 ms.
+    pub const SHARED: Self = Self { tick_ns: 20 * MS, heartbeat_ticks: 3, election_ticks: 20 };
+
+    /// The longest election timeout, in ns: as long does a restarted replica keep silent to votes.
+    #[must_use]
+    pub const fn election_max_ns(&self) -> u64 {
+        self.tick_ns * self.election_ticks as u64 * 2
+    }
+}
+
+impl Default for RaftTiming {
+    fn default() -> Self {
+        Self::SHARED
+    }
+}
+
+/// What a replica is told at its start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StationConfig {
+    /// This replica's number, from 1: its Raft id, and its [`PeerId::station`] number.
+    pub me: u16,
+    /// This life of the process.
+    pub boot: Boot,
+    /// The cluster that the log belongs to.
+    pub cluster: u32,
+    /// All replicas and where they listen, this one included; the same list on every replica.
+    pub replicas: Vec<(PeerId, Addr)>,
+    /// Seed of jitter and election timeouts.
+    pub seed: u64,
+    /// How fast Raft's clock runs.
+    pub timing: RaftTiming,
+    /// How often satellites show themselves, in ns; five missed and a margin are a death.
+    pub satellite_interval_ns: u64,
+    /// A snapshot is taken after this many applied entries.
+    pub snapshot_every: u64,
+    /// Whether datagrams are sealed, for `syncom status`.
+    pub sealed: bool,
+}
+
+impl StationConfig {
+    /// Replica `me` of `replicas`, everything else as it is by default.
+    #[must_use]
+    pub fn new(me: u16, replicas: Vec<(PeerId, Addr)>) -> Self {
+        Self {
+            me,
+            boot: Boot(1),
+            cluster: 0,
+            replicas,
+            seed: u64::from(me),
+            timing: RaftTiming::default(),
+            satellite_interval_ns: 200 * MS,
+            snapshot_every: 50_000,
+            sealed: true,
+        }
+    }
+
+    /// Says why this cannot work, if it cannot.
+    ///
+    /// # Errors
+    /// One sentence naming the field and what to do.
+    pub fn validate(&self) -> Result<(), String> {
+        if self.replicas.is_empty() || self.replicas.len() > REPLICAS_MAX {
+            return Err(format!(
+                "a station has 1 to {REPLICAS_MAX} replicas, not {}: correct the list",
+                self.replicas.len()
+            ));
+        }
+        for (at, (peer, addr)) in self.replicas.iter().enumerate() {
+            if peer.role() != Role::Station || peer.number() == 0 {
+                return Err(format!("{peer} is no replica: replicas are numbered from 1"));
+            }
+            if !addr.is_some() {
+                return Err(format!("{peer} has no address: give it one"));
+            }
+            if self.replicas[..at].iter().any(|(other, _)| other == peer) {
+                return Err(format!("{peer} is listed twice: remove one"));
+            }
+        }
+        let timing = self.timing;
+        if timing.tick_ns == 0 || timing.heartbeat_ticks == 0 {
+            return Err("tick and heartbeat must not be zero".into());
+        }
+        if timing.election_ticks < 3 * timing.heartbeat_ticks {
+            return Err("the election timeout must be at least three heartbeats".into());
+        }
+        if !self.replicas.iter().any(|(peer, _)| *peer == self.peer()) {
+            return Err(format!("replica {} is not in its own list of replicas", self.me));
+        }
+        Ok(())
+    }
+
+    /// This replica's number on the wire.
+    #[must_use]
+    pub const fn peer(&self) -> PeerId {
+        PeerId::station(self.me)
+    }
+
+    /// Where a replica listens.
+    #[must_use]
+    pub fn addr_of(&self, peer: PeerId) -> Option<Addr> {
+        self.replicas.iter().find(|(other, _)| *other == peer).map(|(_, addr)| *addr)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replicas(n: u16) -> Vec<(PeerId, Addr)> {
+        (1..=n).map(|i| (PeerId::station(i), Addr::v4([10, 0, 0, 1], i))).collect()
+    }
+
+    #[test]
+    fn a_sound_configuration_is_accepted() {
+        assert_eq!(StationConfig::new(2, replicas(3)).validate(), Ok(()));
+    }
+
+    #[test]
+    fn contradictions_are_named() {
+        let stranger = StationConfig::new(4, replicas(3)).validate().unwrap_err();
+        assert!(stranger.contains("not in its own list"), "{stranger}");
+        let mut hasty = StationConfig::new(1, replicas(1));
+        hasty.timing.heartbeat_ticks = 10;
+        assert!(hasty.validate().unwrap_err().contains("three heartbeats"));
+        let mut twice = replicas(2);
+        twice[1] = twice[0];
+        assert!(StationConfig::new(1, twice).validate().unwrap_err().contains("twice"));
+    }
+}
