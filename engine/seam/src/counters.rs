@@ -114,6 +114,7 @@ counters! {
     QueueFull = "queue_full", count, "Records refused because the queue is full.";
     OrdersIssued = "orders_issued", count, "Orders issued by the recovery manager or an operator.";
     ControlAsked = "control_asked", count, "Questions of clients.";
+    TxRefused = "tx_refused", count, "Datagrams that the network refused: unreachable, forbidden or too long.";
 }
 
 #[cfg(test)]
