@@ -1,0 +1,180 @@
+//! When a heartbeat is overdue.
+//!
+//! A sender keeps a schedule; the network and two schedulers shift each arrival a little. Chen,
+//! Toueg and Aguilera (IEEE ToC 2002) expect the next arrival at the mean shift of the last arrivals
+//! after its scheduled moment; Bertier, Marin and Sens (DSN 2002) add a margin that follows the error
+//! of that expectation as TCP's time-out follows the round trip. What is *late* is then measured
+//! against what this one sender usually does, and nothing is tuned by hand.
+//!
+//! The schedule is kept as the moment at which the last heartbeat was due, and advances by the
+//! *sender's* announced interval. When the sender changes its interval, skips far ahead or was
+//! itself stopped, the schedule begins anew at that arrival: an average over two schedules would
+//! expect the next heartbeat in the past.
+
+use crate::profile::Profile;
+use syncom_seam::{MS, Time};
+
+/// Arrivals that are averaged.
+const WINDOW: usize = 32;
+/// Least margin, in ns: no scheduler is better than this for long.
+const MARGIN_MIN_NS: u64 = 20 * MS;
+/// Longest believable interval, as frames allow it, in ns.
+const INTERVAL_MAX_NS: u64 = 60_000 * MS;
+/// Heartbeats missed in a row beyond which the schedule begins anew.
+const GAP_MAX: u64 = 1_024;
+/// Drift against the schedule beyond which it begins anew, so that sums stay small.
+const SHIFT_MAX_NS: u64 = 3_600_000 * MS;
+
+/// What is expected of one sender on one plane. Constant memory, constant time per heartbeat.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// When the heartbeat `seq` was due by the sender's schedule.
+    due: Time,
+    /// The last heartbeat taken; 0 when none has been heard.
+    seq: u64,
+    interval_ns: u64,
+    /// Shifts of the last arrivals against their schedule, in ns.
+    shifts: [i64; WINDOW],
+    count: usize,
+    sum: i64,
+    /// J: smoothed error of the expectation, in ns.
+    error_ns: u64,
+    heard: Option<Time>,
+}
+
+impl Arrival {
+    /// Expects the first heartbeat one interval after `now`, which is when the sender was told of
+    /// us at the earliest. Without experience the margin is generous.
+    #[must_use]
+    pub fn new(now: Time, interval_ns: u64) -> Self {
+        let interval_ns = interval_ns.clamp(MS, INTERVAL_MAX_NS);
+        Self {
+            due: now,
+            seq: 0,
+            interval_ns,
+            shifts: [0; WINDOW],
+            count: 0,
+            sum: 0,
+            error_ns: interval_ns / 4,
+            heard: None,
+        }
+    }
+
+    /// Takes a heartbeat: its number, the interval that it announces, in ns, and when the kernel
+    /// received it. Whether it is newer than all before; an old or repeated one only proves life.
+    pub fn on_heartbeat(&mut self, seq: u64, interval_ns: u64, heard: Time) -> bool {
+        let first = self.heard.is_none();
+        self.heard = Some(self.heard.map_or(heard, |before| before.max(heard)));
+        if seq <= self.seq && !first {
+            return false;
+        }
+        let interval_ns = interval_ns.clamp(MS, INTERVAL_MAX_NS);
+        let gap = seq.saturating_sub(self.seq);
+        if first || interval_ns != self.interval_ns || gap > GAP_MAX {
+            self.restart(seq, interval_ns, heard);
+            return true;
+        }
+        let due = self.due.after(gap * interval_ns);
+        let shift = difference(heard, due);
+        let error_ns = shift.abs_diff(self.mean());
+        self.error_ns = (7 * self.error_ns + error_ns.min(interval_ns)) / 8;
+        if error_ns > interval_ns || shift.unsigned_abs() > SHIFT_MAX_NS {
+            self.restart(seq, interval_ns, heard);
+            return true;
+        }
+        (self.seq, self.due) = (seq, due);
+        self.push(shift);
+        true
+    }
+
+    /// Until when to wait for the next heartbeat: EA + (m − 1)·η + α·(1 + local health), with
+    /// α = 4·J + α_min, at least 20 ms and at most η.
+    #[must_use]
+    pub fn deadline(&self, profile: &Profile, health: u8) -> Time {
+        let misses = u64::from(profile.misses.saturating_sub(1));
+        let margin_ns = self.margin_ns(profile) * (1 + u64::from(health));
+        self.expected().after(misses.saturating_mul(self.interval_ns).saturating_add(margin_ns))
+    }
+
+    /// When the next heartbeat is expected (EA).
+    #[must_use]
+    pub fn expected(&self) -> Time {
+        let due = self.due.after(self.interval_ns);
+        let mean = self.mean();
+        if mean < 0 {
+            Time(due.0.saturating_sub(mean.unsigned_abs()))
+        } else {
+            due.after(mean.unsigned_abs())
+        }
+    }
+
+    /// Moves every expectation by `gap_ns`, because this process or its machine stood still for so
+    /// long and heartbeats may be gone.
+    pub fn shift(&mut self, gap_ns: u64) {
+        self.due = self.due.after(gap_ns);
+    }
+
+    /// When the sender was last heard, by the kernel's clock; `None` when never.
+    #[must_use]
+    pub const fn heard(&self) -> Option<Time> {
+        self.heard
+    }
+
+    /// The number of the newest heartbeat; 0 when none was heard.
+    #[must_use]
+    pub const fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// The interval that the sender announced last, in ns.
+    #[must_use]
+    pub const fn interval_ns(&self) -> u64 {
+        self.interval_ns
+    }
+
+    /// The smoothed error of the expectation (J), in ns.
+    #[must_use]
+    pub const fn error_ns(&self) -> u64 {
+        self.error_ns
+    }
+
+    fn margin_ns(&self, profile: &Profile) -> u64 {
+        (4 * self.error_ns + profile.margin_min_ns).min(self.interval_ns).max(MARGIN_MIN_NS)
+    }
+
+    /// Begins a new schedule at this arrival; what is known of the error stays.
+    fn restart(&mut self, seq: u64, interval_ns: u64, heard: Time) {
+        (self.seq, self.due, self.interval_ns) = (seq, heard, interval_ns);
+        (self.count, self.sum) = (0, 0);
+        self.push(0);
+    }
+
+    fn push(&mut self, shift: i64) {
+        let place = &mut self.shifts[self.count % WINDOW];
+        if self.count >= WINDOW {
+            self.sum -= *place;
+        }
+        *place = shift;
+        self.sum += shift;
+        self.count += 1;
+        if self.count == 2 * WINDOW {
+            self.count = WINDOW;
+        }
+    }
+
+    fn mean(&self) -> i64 {
+        match i64::try_from(self.count.min(WINDOW)) {
+            Ok(0) | Err(_) => 0,
+            Ok(count) => self.sum / count,
+        }
+    }
+}
+
+/// `a − b` in ns, cut to what an `i64` holds.
+fn difference(a: Time, b: Time) -> i64 {
+    let size = i64::try_from(a.0.abs_diff(b.0)).unwrap_or(i64::MAX);
+    if a >= b { size } else { -size }
+}
+
+#[cfg(test)]
+mod tests;
