@@ -48,6 +48,16 @@ pub const QUEUE_RESERVED: usize = QUEUE_MAX / 10;
 /// Orders that the station holds, finished ones included; the oldest finished one makes room.
 pub const ORDERS_MAX: usize = 1_024;
 
+/// Decisions of the recovery manager that replicas keep; older ones are gone.
+pub const DECISIONS_KEPT_MAX: usize = 16_384;
+
+/// Bytes of outcomes that one finished order keeps; further outputs are cut.
+pub const OUTCOMES_MAX: usize = 256 * 1024;
+
+/// Bytes of outcomes that all finished orders keep together; the oldest orders make room.
+pub const OUTCOMES_KEPT_MAX: usize = 64 * OUTCOMES_MAX;
+
+const _: () = assert!(OUTCOMES_MAX < syncom_wire::limits::MESSAGE_MAX / 2, "one entry carries them");
 const _: () = assert!(SUBJECTS_MAX <= 64, "observer bitmaps are u64");
 const _: () = assert!(QUEUE_RESERVED * 2 < QUEUE_MAX);
 const _: () = assert!(ORDERS_RUNNING_MAX < ORDERS_REMEMBERED_MAX);
