@@ -167,10 +167,14 @@ impl RxBurst {
         std::mem::take(&mut self.lost)
     }
 
-    /// Whole slots for a link to receive into. Only on a cleared burst.
-    pub(crate) fn slots_mut(&mut self) -> impl Iterator<Item = &mut [u8]> {
-        debug_assert!(self.datagrams.is_empty() && self.used == 0);
-        self.slots.iter_mut().filter_map(|slot| slot.bytes_mut(0..slot.size()))
+    /// How many slots this burst has used.
+    pub(crate) const fn used(&self) -> usize {
+        self.used
+    }
+
+    /// The slots that are not used, whole, for a link to receive into.
+    pub(crate) fn unused_mut(&mut self) -> impl Iterator<Item = &mut [u8]> {
+        self.slots[self.used..].iter_mut().filter_map(|slot| slot.bytes_mut(0..slot.size()))
     }
 
     /// Announces that a link received `len` bytes into the slot at `slot`: datagrams of `segment`
@@ -263,7 +267,7 @@ mod tests {
     #[test]
     fn a_coalesced_slot_is_split_into_its_datagrams() {
         let mut burst = RxBurst::new(2);
-        burst.slots_mut().next().unwrap()[..10].copy_from_slice(b"aaaabbbbcc");
+        burst.unused_mut().next().unwrap()[..10].copy_from_slice(b"aaaabbbbcc");
         burst.received(0, 10, 4, plain());
         let parts: Vec<_> = (0..burst.len()).map(|i| burst.bytes(i).unwrap()).collect();
         assert_eq!(parts, [&b"aaaa"[..], b"bbbb", b"cc"]);
