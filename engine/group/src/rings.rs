@@ -14,6 +14,12 @@
 //! remembered, so a join or leave recomputes only the nodes that looked, or would have looked, at
 //! the place where it happened. The result depends on who is present and on nothing else: every
 //! satellite comes to the same edges, whatever it went through.
+//!
+//! **Bounds.** A join or leave moves K edges of the node itself and one of each subject that it
+//! takes over or gives up: 2K on average. Nodes have K subjects on average; skipping alone can
+//! give at most 1 + 2 + … + K = 36 and was never seen above 2K, preferring other domains can give
+//! at most K·[`WINDOW`] − K more and was never seen above 22 in all. Whoever sends a neighbour set
+//! cuts it at `NEIGHBOURS_MAX`; a subject cut off has one observer less than K.
 
 use crate::quorum;
 use crate::slot_set::SlotSet;

@@ -1,11 +1,12 @@
 //! Every bound of the roles, in one place, with its reason and its relation to the others.
 //! Bounds that both ends must agree on are in [`syncom_wire::limits`].
 
-use syncom_wire::limits::{OBSERVERS_MAX, SATELLITES_MAX};
+use syncom_wire::limits::{NEIGHBOURS_MAX, OBSERVERS_MAX, SATELLITES_MAX};
 
-/// Neighbours an agent can watch: a node has K observers and, by the skip rule, rarely more than
-/// 10 subjects; twice K leaves room while neighbour sets change hands.
-pub const SUBJECTS_MAX: usize = 2 * OBSERVERS_MAX;
+/// Neighbours an agent can watch: as many as one list of neighbours names. A node has K observers
+/// and as many subjects on average; with the skip rule never seen above 2K, and up to 22 for a node
+/// that is one of few in its failure domain.
+pub const SUBJECTS_MAX: usize = NEIGHBOURS_MAX;
 
 /// Reports of its own that an agent keeps until they are committed. Beyond it the local caller is
 /// refused.
@@ -59,5 +60,6 @@ pub const OUTCOMES_KEPT_MAX: usize = 64 * OUTCOMES_MAX;
 
 const _: () = assert!(OUTCOMES_MAX < syncom_wire::limits::MESSAGE_MAX / 2, "one entry carries them");
 const _: () = assert!(SUBJECTS_MAX <= 64, "observer bitmaps are u64");
+const _: () = assert!(SUBJECTS_MAX >= 2 * OBSERVERS_MAX);
 const _: () = assert!(QUEUE_RESERVED * 2 < QUEUE_MAX);
 const _: () = assert!(ORDERS_RUNNING_MAX < ORDERS_REMEMBERED_MAX);

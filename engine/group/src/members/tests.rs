@@ -74,8 +74,12 @@ fn the_order_of_entries_does_not_matter() {
     }
     let mut forward = Members::new();
     let mut backward = Members::new();
-    history.iter().for_each(|member| drop(forward.apply(member)));
-    history.iter().rev().for_each(|member| drop(backward.apply(member)));
+    for member in &history {
+        forward.apply(member);
+    }
+    for member in history.iter().rev() {
+        backward.apply(member);
+    }
     assert!(forward.agents().eq(backward.agents()));
     assert_eq!(forward.counts(), backward.counts());
     assert_eq!(forward.counts().present(), forward.present().count());
@@ -113,7 +117,9 @@ fn a_delta_holds_what_changed_since() {
     assert_eq!(since(&members, 20), [] as [u32; 0]);
     assert_eq!(since(&members, 0).len(), 10);
     copy.clear();
-    members.changed_since(View(0)).for_each(|entry| drop(copy.apply(&entry.as_member())));
+    for entry in members.changed_since(View(0)) {
+        copy.apply(&entry.as_member());
+    }
     assert!(copy.agents().eq(members.agents()));
 }
 
