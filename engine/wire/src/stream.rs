@@ -12,13 +12,14 @@ use crate::limits::MTU;
 
 layout! {
     /// The fixed part of a fragment.
-    pub struct StreamDataHead: 32 {
+    pub struct StreamDataHead: 36 {
         /// Which stream between these two processes.
         lane: u8,
         /// Zero.
         reserved: [u8; 3],
-        /// Which life of the stream; a higher one replaces a lower one.
-        session: u32,
+        /// Which life of the stream: the sender's monotonic clock when it began, in ns. A later one
+        /// replaces an earlier one, and a restarted sender never repeats one.
+        session: u64,
         /// Position of the first byte of the payload. Without payload: how far the sender got, so
         /// that the receiver learns what it misses and answers.
         position: u64,
@@ -83,13 +84,13 @@ layout! {
 
 layout! {
     /// The fixed part of a NAK.
-    pub struct StreamNakHead: 8 {
+    pub struct StreamNakHead: 12 {
         /// Which stream.
         lane: u8,
         /// Zero.
         reserved: [u8; 3],
         /// Which life of it.
-        session: u32,
+        session: u64,
     }
 }
 
@@ -130,13 +131,13 @@ impl<'a> Parse<'a> for StreamNak<'a> {
 
 layout! {
     /// How far a receiver is.
-    pub struct StreamStatus: 24 {
+    pub struct StreamStatus: 28 {
         /// Which stream.
         lane: u8,
         /// Zero.
         reserved: [u8; 3],
         /// Which life of it.
-        session: u32,
+        session: u64,
         /// All bytes below this position have arrived.
         next: u64,
         /// Bytes from `next` on that the receiver has room for.
@@ -159,7 +160,7 @@ fixed_frame!(StreamStatus, StreamStatus);
 
 layout! {
     /// A stream has ended: the receiver knows nothing of it, or the sender cannot go on.
-    pub struct StreamReset: 16 {
+    pub struct StreamReset: 20 {
         /// Which stream.
         lane: u8,
         /// 0 from the receiver to the sender, 1 the other way.
@@ -167,7 +168,7 @@ layout! {
         /// Zero.
         reserved: u16,
         /// Which life of it.
-        session: u32,
+        session: u64,
         /// The position at which it happened.
         position: u64,
     }
