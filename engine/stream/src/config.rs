@@ -2,6 +2,7 @@
 
 use syncom_seam::{MS, SECOND};
 use syncom_wire::limits::MESSAGE_MAX;
+use syncom_wire::stream::StreamData;
 
 /// Lanes between two processes: a peer cannot fill the table of streams with more.
 pub const LANES_MAX: u8 = 8;
@@ -19,10 +20,10 @@ pub struct Config {
     /// may drop into the receiver's socket buffer, and throughput to this much per round trip.
     pub in_flight_max: usize,
     /// Bytes that a sender keeps, unsent ones included; beyond them [`crate::Refusal::Full`]. At
-    /// least one message of the largest size. Memory grows on demand to at most twice this.
+    /// least one message of the largest size. Memory grows on demand to at most three times this.
     pub send_buffer_max: usize,
     /// Bytes that a receiver keeps, untaken messages included: the window that it announces. At
-    /// least one message of the largest size. Memory grows on demand to at most twice this.
+    /// least one message of the largest size. Memory grows on demand to at most three times this.
     pub receive_buffer_max: usize,
     /// Shortest retransmission timeout: longer than a receiver's usual delay in scheduling.
     pub rto_min_ns: u64,
@@ -50,3 +51,15 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// This configuration with every bound raised to the least that can work.
+    pub(crate) fn sane(mut self) -> Self {
+        self.streams_max = self.streams_max.max(1);
+        self.in_flight_max = self.in_flight_max.max(StreamData::PAYLOAD_MAX);
+        self.send_buffer_max = self.send_buffer_max.max(MESSAGE_MAX + PREFIX);
+        self.receive_buffer_max = self.receive_buffer_max.max(MESSAGE_MAX + PREFIX);
+        self.rto_min_ns = self.rto_min_ns.max(MS);
+        self.rto_max_ns = self.rto_max_ns.max(self.rto_min_ns);
+        self
+    }
+}

@@ -57,8 +57,16 @@ extern crate std;
 
 mod config;
 mod delivery;
+mod line;
 mod mux;
+mod reassembly;
+mod receiver;
+mod rtt;
+mod sender;
 
 pub use config::{Config, LANES_MAX};
 pub use delivery::{Delivery, Direction, Key, Refusal};
 pub use mux::{Streams, TIMER};
+
+#[cfg(test)]
+mod tests;

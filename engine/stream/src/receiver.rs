@@ -1,0 +1,266 @@
+//! The receiving end of one stream.
+//!
+//! Positions from `line.base()` (all below was taken by the role) over `runs.next()` (all below
+//! has arrived) to `limit()` (no room beyond). It has no timer: it only ever answers, so whoever
+//! owes data also owes the persistence.
+
+use crate::config::{Config, PREFIX};
+use crate::delivery::{Delivery, Direction, Key};
+use crate::line::Line;
+use crate::reassembly::Reassembly;
+use alloc::vec::Vec;
+use syncom_seam::{Counter, MS, Outbox, SECOND, Time, US};
+use syncom_wire::limits::MESSAGE_MAX;
+use syncom_wire::stream::{Gap, StreamData, StreamNak, StreamNakHead, StreamReset, StreamStatus};
+use syncom_wire::{Addr, Boot, List};
+
+/// The sender does not do what a sender does; the stream cannot go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Broken;
+
+/// The receiving end of one stream.
+#[derive(Debug)]
+pub(crate) struct Receiver {
+    key: Key,
+    addr: Addr,
+    boot: Boot,
+    session: u64,
+    line: Line,
+    runs: Reassembly,
+    /// The sender has sent everything below this position.
+    seen: u64,
+    /// The limit in the latest status.
+    limit_told: u64,
+    echo_us: u32,
+    nak_pause_ns: u64,
+    nak_round: Time,
+    /// Gaps below this were asked for when the round began, or before.
+    nak_old_to: u64,
+    /// Gaps below this were asked for.
+    nak_to: u64,
+    nak_all: bool,
+    heard: Time,
+    has_ended: bool,
+    has_reset: bool,
+    /// Whether the multiplexer will flush it at the end of the burst.
+    pub(crate) is_dirty: bool,
+    /// Whether the multiplexer has it in its queue of deliveries.
+    pub(crate) is_queued: bool,
+}
+
+impl Receiver {
+    /// A stream at position 0 of one session of one life of its sender.
+    pub(crate) fn new(key: Key, addr: Addr, boot: Boot, session: u64) -> Self {
+        Self {
+            key,
+            addr,
+            boot,
+            session,
+            line: Line::default(),
+            runs: Reassembly::default(),
+            seen: 0,
+            limit_told: 0,
+            echo_us: 0,
+            nak_pause_ns: MS,
+            nak_round: Time::default(),
+            nak_old_to: 0,
+            nak_to: 0,
+            nak_all: false,
+            heard: Time::default(),
+            has_ended: false,
+            has_reset: false,
+            is_dirty: false,
+            is_queued: false,
+        }
+    }
+
+    /// Sender's life and session, as one number that grows.
+    pub(crate) const fn life(&self) -> (Boot, u64) {
+        (self.boot, self.session)
+    }
+
+    /// Begins anew with a later life or session of the sender.
+    pub(crate) fn restart(&mut self, boot: Boot, session: u64) {
+        let mut fresh = Self::new(self.key, self.addr, boot, session);
+        fresh.has_reset = self.has_reset || !self.has_ended;
+        (fresh.is_dirty, fresh.is_queued) = (self.is_dirty, self.is_queued);
+        core::mem::swap(&mut fresh.line, &mut self.line);
+        core::mem::swap(&mut fresh.runs, &mut self.runs);
+        fresh.line.restart();
+        fresh.runs.restart();
+        *self = fresh;
+    }
+
+    /// The session is over: memory goes back, only its number is kept, to know its stragglers.
+    pub(crate) fn end(&mut self) {
+        if !self.has_ended {
+            self.has_ended = true;
+            self.has_reset = true;
+            (self.line, self.runs) = (Line::default(), Reassembly::default());
+        }
+    }
+
+    /// Bytes of memory in use.
+    #[cfg(test)]
+    pub(crate) fn allocated(&self) -> usize {
+        self.line.allocated()
+    }
+
+    /// Where the latest fragment came from.
+    pub(crate) const fn addr(&self) -> Addr {
+        self.addr
+    }
+
+    /// Whether the session is over.
+    pub(crate) const fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    /// Whether it may be forgotten without loss.
+    pub(crate) fn may_go(&self, now: Time, config: &Config) -> bool {
+        let is_settled = self.line.len() == 0 && !self.runs.has_islands() && !self.has_reset;
+        is_settled && (self.has_ended || now.since(self.heard) >= config.idle_ns)
+    }
+
+    /// A fragment of this session arrived from `addr`.
+    ///
+    /// # Errors
+    /// [`Broken`]: the session must end.
+    pub(crate) fn on_data(
+        &mut self,
+        now: Time,
+        addr: Addr,
+        data: &StreamData<'_>,
+        config: &Config,
+    ) -> Result<(), Broken> {
+        let (head, next) = (&data.head, self.runs.next());
+        if head.oldest > next {
+            return Err(Broken);
+        }
+        self.heard = now;
+        self.addr = addr;
+        self.echo_us = head.stamp_us;
+        self.nak_pause_ns = (u64::from(head.rtt_us) * US).clamp(MS, SECOND);
+        self.nak_all |= data.payload.is_empty();
+        let end = head.position.saturating_add(data.payload.len() as u64);
+        self.seen = self.seen.max(end.min(self.limit(config)));
+        if end <= self.limit(config) && self.runs.insert(head.position, end) {
+            let skip = next.saturating_sub(head.position);
+            let skip = usize::try_from(skip).unwrap_or(usize::MAX);
+            let fresh = data.payload.get(skip..).unwrap_or_default();
+            self.line.write(head.position.max(next), fresh);
+        }
+        match self.announced() {
+            Some(len) if len > MESSAGE_MAX => Err(Broken),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Sends a status, and a NAK when something is missing that was not asked for lately.
+    pub(crate) fn flush<O: Outbox>(&mut self, now: Time, config: &Config, out: &mut O) {
+        self.is_dirty = false;
+        if self.has_ended {
+            return;
+        }
+        let limit = self.limit(config);
+        self.limit_told = limit;
+        let status = StreamStatus {
+            lane: self.key.lane,
+            reserved: [0; 3],
+            session: self.session,
+            next: self.runs.next(),
+            window: u32::try_from(limit.saturating_sub(self.runs.next())).unwrap_or(u32::MAX),
+            echo_us: core::mem::take(&mut self.echo_us),
+        };
+        out.send(self.addr, &status);
+        self.nak(now, out);
+    }
+
+    /// Asks for gaps: new ones at once, old ones after one to two round trips, all of them when the
+    /// sender asks.
+    fn nak<O: Outbox>(&mut self, now: Time, out: &mut O) {
+        let asks_all = core::mem::take(&mut self.nak_all);
+        let is_new_round = asks_all || now.since(self.nak_round) >= self.nak_pause_ns;
+        let again_below = match (asks_all, is_new_round) {
+            (true, _) => self.nak_to,
+            (false, true) => self.nak_old_to,
+            (false, false) => 0,
+        };
+        let nak_to = self.nak_to;
+        let wanted = self.runs.gaps(self.seen).flat_map(|(from, to)| {
+            [(from, to.min(again_below)), (from.max(nak_to), to)].into_iter().filter(|g| g.0 < g.1)
+        });
+        let mut gaps = [Gap { position: 0, len: 0 }; StreamNak::GAPS_MAX];
+        let mut count = 0;
+        for (gap, (from, to)) in gaps.iter_mut().zip(wanted) {
+            *gap = Gap { position: from, len: u32::try_from(to - from).unwrap_or(u32::MAX) };
+            count += 1;
+            self.nak_to = self.nak_to.max(to);
+        }
+        if is_new_round {
+            (self.nak_round, self.nak_old_to) = (now, self.nak_to);
+        }
+        let gaps = gaps.get(..count).unwrap_or_default();
+        if !gaps.is_empty() {
+            let head =
+                StreamNakHead { lane: self.key.lane, reserved: [0; 3], session: self.session };
+            out.send(self.addr, &StreamNak { head, gaps: List::new(gaps) });
+            out.count(Counter::StreamNaks, count as u64);
+        }
+    }
+
+    /// What a sender of this session is told when it cannot go on.
+    pub(crate) fn refusal(&self) -> StreamReset {
+        StreamReset {
+            lane: self.key.lane,
+            from_sender: 0,
+            reserved: 0,
+            session: self.session,
+            position: self.runs.next(),
+        }
+    }
+
+    /// Whether [`Self::take`] has something.
+    pub(crate) fn has_delivery(&self) -> bool {
+        self.has_reset || self.whole().is_some()
+    }
+
+    /// The next thing that the role must hear; a message's bytes replace those of `buffer`.
+    pub(crate) fn take(&mut self, buffer: &mut Vec<u8>) -> Option<Delivery> {
+        if core::mem::take(&mut self.has_reset) {
+            return Some(Delivery::Reset(self.key, Direction::Incoming));
+        }
+        let len = self.whole()?;
+        let from = self.line.base() + PREFIX as u64;
+        buffer.extend_from_slice(self.line.get(from, len));
+        self.line.release(from + len as u64);
+        Some(Delivery::Message(self.key))
+    }
+
+    /// Whether so much room was made that the sender should hear of it.
+    pub(crate) fn has_room_to_tell(&self, config: &Config) -> bool {
+        let gained = self.limit(config).saturating_sub(self.limit_told);
+        !self.has_ended && gained >= config.receive_buffer_max as u64 / 4
+    }
+
+    /// Position beyond which nothing is taken.
+    fn limit(&self, config: &Config) -> u64 {
+        self.line.base() + config.receive_buffer_max as u64
+    }
+
+    /// Length of the next message, once its prefix is here.
+    fn announced(&self) -> Option<usize> {
+        if self.line.base() + PREFIX as u64 > self.runs.next() {
+            return None;
+        }
+        let prefix = self.line.get(self.line.base(), PREFIX).try_into().ok()?;
+        usize::try_from(u32::from_le_bytes(prefix)).ok()
+    }
+
+    /// Length of the next message, once all of it is here.
+    fn whole(&self) -> Option<usize> {
+        let len = self.announced()?;
+        let end = self.line.base() + PREFIX as u64 + len as u64;
+        (end <= self.runs.next()).then_some(len)
+    }
+}
