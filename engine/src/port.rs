@@ -1,0 +1,245 @@
+//! A port: a link with a seal and counters. What is common to hosts and endpoints.
+
+use crate::clock::Clock;
+use crate::counters::Counters;
+use crate::link::{Datagram, Link};
+use crate::seal::Sealer;
+use std::io;
+use syncom_seam::{Counter, Origin};
+use syncom_wire::limits::{DATAGRAM_MAX, MTU};
+use syncom_wire::{Addr, Emit, Fixed as _, Frame, FrameHeader, Frames, Header, Overflow, frame};
+
+/// Bytes of frames in a datagram that the network need not fragment.
+const BODY_MTU: usize = MTU - Header::OVERHEAD;
+/// Bytes of frames in the largest datagram.
+const BODY_MAX: usize = DATAGRAM_MAX - Header::OVERHEAD;
+/// Frames above this size travel alone, encoded where the link wants them; smaller ones to the
+/// same address are gathered first.
+const GATHER_MAX: usize = BODY_MTU / 2;
+
+/// A link, the seal of the member that speaks through it, and what is counted about both.
+#[derive(Debug)]
+pub(crate) struct Port {
+    pub(crate) link: Box<dyn Link>,
+    pub(crate) sealer: Sealer,
+    pub(crate) counters: Counters,
+}
+
+impl Port {
+    /// Opens a received datagram; counts it, or why it is refused.
+    pub(crate) fn open<'a>(
+        &mut self,
+        datagram: Datagram<'a>,
+        clock: &Clock,
+    ) -> Option<(Origin, &'a [u8])> {
+        let (addr, heard, len) = (datagram.from, clock.heard(datagram.stamp), datagram.bytes.len());
+        if datagram.truncated {
+            self.counters.add(Counter::DropOversize, 1);
+            return None;
+        }
+        match self.sealer.open(datagram.bytes, clock.now()) {
+            Ok(opened) => {
+                self.counters.add(Counter::RxDatagrams, 1);
+                self.counters.add(Counter::RxBytes, len as u64);
+                let origin = Origin { peer: opened.peer, boot: opened.boot, addr, heard };
+                Some((origin, opened.body))
+            }
+            Err(reason) => {
+                self.counters.add(reason, 1);
+                None
+            }
+        }
+    }
+
+    /// The next frame of an opened datagram; counts it, or that the rest is void.
+    pub(crate) fn next_frame<'a>(&self, frames: &mut Frames<'a>) -> Option<Frame<'a>> {
+        match frames.next()? {
+            Ok(frame) => {
+                self.counters.add(Counter::RxFrames, 1);
+                Some(frame)
+            }
+            Err(_) => {
+                self.counters.add(Counter::DropMalformed, 1);
+                None
+            }
+        }
+    }
+
+    /// Sends one frame to `to`: at once into a slot of the link, or gathered with others.
+    ///
+    /// # Errors
+    /// [`Overflow`] when the frame fits no datagram; it is counted and nothing is sent.
+    pub(crate) fn send<E: Emit>(
+        &mut self,
+        gather: &mut Gather,
+        to: Addr,
+        frame: &E,
+    ) -> Result<(), Overflow> {
+        let size = FrameHeader::SIZE + frame.size();
+        let sent = if size > GATHER_MAX {
+            gather.close(self, to);
+            self.transmit(to, size, |body| frame::emit(frame, body)).map(|_| ())
+        } else {
+            gather.push(self, to, size, frame)
+        };
+        self.counters.add(if sent.is_ok() { Counter::TxFrames } else { Counter::TxOversize }, 1);
+        sent
+    }
+
+    /// Sends one frame to many, encoded and sealed once.
+    pub(crate) fn send_all<E: Emit>(&mut self, to: &[Addr], frame: &E) {
+        let size = FrameHeader::SIZE + frame.size();
+        let mut rest = to;
+        while let Some((first, others)) = rest.split_first() {
+            let Ok(sent) = self.transmit(*first, size, |body| frame::emit(frame, body)) else {
+                self.counters.add(Counter::TxOversize, 1);
+                return;
+            };
+            self.counters.add(Counter::TxFrames, 1);
+            rest = others;
+            while let (Some(len), Some((next, others))) = (sent, rest.split_first())
+                && self.link.tx_again(*next)
+            {
+                self.counters.add(Counter::TxFrames, 1);
+                self.count_queued(len);
+                rest = others;
+            }
+        }
+    }
+
+    /// Claims a slot, has its body written, seals it and queues it. Returns the datagram's length;
+    /// `None` when the link had no room and the datagram is lost, as datagrams may be.
+    fn transmit(
+        &mut self,
+        to: Addr,
+        body_max: usize,
+        write: impl FnOnce(&mut [u8]) -> Result<usize, Overflow>,
+    ) -> Result<Option<usize>, Overflow> {
+        if body_max > BODY_MAX {
+            return Err(Overflow);
+        }
+        let len = body_max + Header::OVERHEAD;
+        if self.link.tx_claim(to, len).is_none() {
+            // A link that is of no use any more says so when it is flushed at the end of the burst.
+            let _ = self.link.tx_flush();
+        }
+        let Some(slot) = self.link.tx_claim(to, len) else {
+            self.counters.add(Counter::TxDropped, 1);
+            return Ok(None);
+        };
+        let body_len = write(slot.get_mut(Header::SIZE..Header::SIZE + body_max).ok_or(Overflow)?)?;
+        let Ok(len) = self.sealer.seal(slot, body_len, None) else {
+            self.counters.add(Counter::TxDropped, 1);
+            return Ok(None);
+        };
+        self.link.tx_commit(len);
+        self.count_queued(len);
+        Ok(Some(len))
+    }
+
+    fn count_queued(&self, len: usize) {
+        self.counters.add(Counter::TxDatagrams, 1);
+        self.counters.add(Counter::TxBytes, len as u64);
+    }
+
+    /// Hands everything queued to the network, and counts what network and kernel have lost.
+    ///
+    /// # Errors
+    /// When the link is of no use any more.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.link.tx_flush()?;
+        self.counters.add(Counter::TxDropped, self.link.refused());
+        self.counters.add(Counter::RxOverflow, self.link.overflow());
+        Ok(())
+    }
+}
+
+/// Datagrams being gathered, one per address: small frames of a burst share them.
+#[derive(Debug)]
+pub(crate) struct Gather {
+    open: Box<[Open]>,
+    /// Which one makes room next.
+    hand: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Open {
+    to: Addr,
+    len: usize,
+    body: [u8; BODY_MTU],
+}
+
+impl Gather {
+    /// Addresses gathered for at the same time; a further one closes the oldest.
+    const ADDRESSES: usize = 16;
+
+    pub(crate) fn new() -> Self {
+        let empty = Open { to: Addr::NONE, len: 0, body: [0; BODY_MTU] };
+        Self { open: vec![empty; Self::ADDRESSES].into_boxed_slice(), hand: 0 }
+    }
+
+    fn push<E: Emit>(
+        &mut self,
+        port: &mut Port,
+        to: Addr,
+        size: usize,
+        frame: &E,
+    ) -> Result<(), Overflow> {
+        let at = self.find(to).unwrap_or_else(|| self.make_room(port));
+        let open = &mut self.open[at];
+        open.to = to;
+        if open.len + size > BODY_MTU {
+            open.close(port);
+        }
+        open.len += frame::emit(frame, &mut open.body[open.len..])?;
+        Ok(())
+    }
+
+    fn find(&self, to: Addr) -> Option<usize> {
+        self.open.iter().position(|open| open.len > 0 && open.to == to)
+    }
+
+    fn make_room(&mut self, port: &mut Port) -> usize {
+        let at = self.open.iter().position(|open| open.len == 0).unwrap_or_else(|| {
+            self.hand = (self.hand + 1) % self.open.len();
+            self.hand
+        });
+        self.open[at].close(port);
+        at
+    }
+
+    /// Sends off what is gathered for one address.
+    fn close(&mut self, port: &mut Port, to: Addr) {
+        if let Some(at) = self.find(to) {
+            self.open[at].close(port);
+        }
+    }
+
+    /// Sends off everything.
+    pub(crate) fn close_all(&mut self, port: &mut Port) {
+        for open in &mut self.open {
+            open.close(port);
+        }
+    }
+
+    /// Forgets everything: its member is gone.
+    pub(crate) fn discard(&mut self) {
+        for open in &mut self.open {
+            open.len = 0;
+        }
+    }
+}
+
+impl Open {
+    fn close(&mut self, port: &mut Port) {
+        let len = std::mem::take(&mut self.len);
+        if len > 0 {
+            let body = &self.body[..len];
+            let sent = port.transmit(self.to, len, |room| {
+                room.copy_from_slice(body);
+                Ok(len)
+            });
+            debug_assert!(sent.is_ok(), "a gathered body fits a datagram");
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! Sealing: what leaves is encrypted and authenticated, what arrives is proved before it is read.
+//!
+//! A datagram is clear header, body, tag. The body is encrypted where it lies, in the link's slot,
+//! with AEGIS-128L under the key of this life of its sender; header and destination are
+//! authenticated with it. The nonce is counter ‖ shard ‖ epoch ‖ sender: never random, never
+//! repeated, since the counter only rises and another life has another key.
+//!
+//! What does not open costs one counter and nothing else: no answer, no allocation, no log line.
+//! Checks go from cheap to dear, and nothing is remembered of a datagram that is not authentic.
+//!
+//! **What the replay rules promise.** While a receiver lives and knows a sender, each datagram is
+//! taken once, and none of an earlier life of the sender. What it cannot tell is the past of a
+//! sender that it does not know, after its own restart or after a long silence in a full table:
+//! then old datagrams of the sender's newest life could be played to it, in rising order, until the
+//! sender itself is heard. Two things stand behind that: reports are idempotent and orders fenced
+//! by term and number. [`Opened::first`] is the hook for holding back what only the wire vouches
+//! for. A boot further ahead of our wall clock than [`Sealer::BOOT_AHEAD_MAX_NS`] is refused, so
+//! that a sender with a wild clock cannot lock its own later lives out. A boot in the past says
+//! nothing: it may be a process that has run for months.
+
+mod keys;
+mod table;
+mod window;
+
+#[cfg(test)]
+mod tests;
+
+pub use keys::{ClusterKeys, SessionKey};
+pub use window::Window;
+
+use aegis::aegis128l::Aegis128L;
+use std::fmt;
+use syncom_seam::{Counter, Now, SECOND};
+use syncom_wire::{Boot, Fixed, Header, PeerId};
+use table::{Flow, SenderTable};
+
+/// Why nothing can be sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SealError {
+    /// This CPU has no AES instructions, without which sealing would be sixty times slower.
+    NoAes,
+    /// This life has used up its counters; a new one (a restart) is needed. Nothing was sealed.
+    Exhausted,
+}
+
+impl fmt::Display for SealError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoAes => {
+                "this CPU has no AES instructions (or the hypervisor hides them): \
+                 sealing needs them; choose a CPU model that passes AES through"
+            }
+            Self::Exhausted => "this process has sealed 2^48 datagrams: restart it",
+        })
+    }
+}
+
+impl std::error::Error for SealError {}
+
+/// A datagram that proved authentic.
+#[derive(Debug)]
+pub struct Opened<'a> {
+    /// Who sealed it.
+    pub peer: PeerId,
+    /// Which life of that process.
+    pub boot: Boot,
+    /// Whether nothing was known of this life before: it may be an old datagram played again.
+    pub first: bool,
+    /// The frames.
+    pub body: &'a [u8],
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Suite {
+    Aegis128L,
+    Off,
+}
+
+/// Seals what one member sends on one shard, and opens what it receives.
+#[derive(Debug)]
+pub struct Sealer {
+    suite: Suite,
+    keys: ClusterKeys,
+    me: PeerId,
+    boot: Boot,
+    shard: u16,
+    key: SessionKey,
+    counter: u64,
+    senders: SenderTable,
+}
+
+impl Sealer {
+    /// How far a sender's boot may lie ahead of our wall clock.
+    pub const BOOT_AHEAD_MAX_NS: u64 = 24 * 3600 * SECOND;
+    /// Datagrams of one life and shard: 325 days at ten million per second.
+    pub const COUNTER_MAX: u64 = 1 << 48;
+
+    /// A sealer for the member `me` in its life `boot`, with room for `senders_max` senders.
+    ///
+    /// # Errors
+    /// [`SealError::NoAes`] on a CPU without AES instructions.
+    pub fn new(
+        keys: ClusterKeys,
+        me: PeerId,
+        boot: Boot,
+        shard: u16,
+        senders_max: usize,
+    ) -> Result<Self, SealError> {
+        if !has_aes() {
+            return Err(SealError::NoAes);
+        }
+        Ok(Self::with_suite(Suite::Aegis128L, keys, me, boot, shard, senders_max))
+    }
+
+    /// A sealer that seals nothing: the tag is zeros and the body is clear.
+    ///
+    /// For measuring what sealing costs. Both ends must be configured so; it is not negotiated, and
+    /// neither opens what the other kind has sent.
+    #[must_use]
+    pub fn off(keys: ClusterKeys, me: PeerId, boot: Boot, shard: u16, senders_max: usize) -> Self {
+        Self::with_suite(Suite::Off, keys, me, boot, shard, senders_max)
+    }
+
+    fn with_suite(
+        suite: Suite,
+        keys: ClusterKeys,
+        me: PeerId,
+        boot: Boot,
+        shard: u16,
+        senders_max: usize,
+    ) -> Self {
+        assert!(shard < SenderTable::SHARDS_MAX, "shard {shard} is beyond what receivers take");
+        let key = keys.session(me, boot);
+        let senders = SenderTable::new(senders_max);
+        Self { suite, keys, me, boot, shard, key, counter: 0, senders }
+    }
+
+    /// Whether datagrams are sealed at all.
+    #[must_use]
+    pub const fn is_on(&self) -> bool {
+        matches!(self.suite, Suite::Aegis128L)
+    }
+
+    /// In whose name this sealer seals.
+    #[must_use]
+    pub const fn peer(&self) -> PeerId {
+        self.me
+    }
+
+    /// Seals in another name from now on.
+    ///
+    /// The counter goes on where it was, so that going back to an earlier name repeats no nonce.
+    pub fn identify(&mut self, me: PeerId) {
+        if me != self.me {
+            self.me = me;
+            self.key = self.keys.session(me, self.boot);
+        }
+    }
+
+    /// Seals the body that lies in `slot` behind the room for the header, `body_len` bytes long,
+    /// for one receiver or, without one, for anyone in the cluster. Returns the datagram's length.
+    ///
+    /// # Errors
+    /// [`SealError::Exhausted`] after [`Self::COUNTER_MAX`] datagrams.
+    ///
+    /// # Panics
+    /// When `slot` has no room for header, body and tag: a caller's bug.
+    pub fn seal(
+        &mut self,
+        slot: &mut [u8],
+        body_len: usize,
+        to: Option<PeerId>,
+    ) -> Result<usize, SealError> {
+        if self.counter >= Self::COUNTER_MAX {
+            return Err(SealError::Exhausted);
+        }
+        self.counter += 1;
+        let header = Header {
+            version: Header::VERSION,
+            flags: if to.is_none() { Header::TO_ANY } else { 0 },
+            reserved: 0,
+            cluster: self.keys.cluster(),
+            epoch: self.keys.epoch(),
+            shard: self.shard,
+            sender: self.me,
+            boot: self.boot,
+            counter: self.counter,
+        };
+        let datagram = &mut slot[..body_len + Header::OVERHEAD];
+        let (front, tag_room) = datagram.split_at_mut(Header::SIZE + body_len);
+        let (image, body) = front.split_at_mut(Header::SIZE);
+        let written = header.write(image);
+        assert!(written.is_ok(), "the image is as long as the header");
+        let tag = match self.suite {
+            Suite::Aegis128L => {
+                let bound = Bound::new(image, to.unwrap_or(PeerId::ANY));
+                Aegis128L::<16>::new(self.key.bytes(), &nonce(&header))
+                    .encrypt_in_place(body, &bound.0)
+            }
+            Suite::Off => [0; Header::TAG],
+        };
+        tag_room.copy_from_slice(&tag);
+        Ok(datagram.len())
+    }
+
+    /// Opens a datagram where it lies.
+    ///
+    /// # Errors
+    /// The counter that says why it was refused. Its content is then void, and of its sender
+    /// nothing has been remembered.
+    pub fn open<'a>(&mut self, datagram: &'a mut [u8], now: Now) -> Result<Opened<'a>, Counter> {
+        let header = self.judge_header(datagram)?;
+        let known = self.senders.get_mut(header.sender, header.shard);
+        let session = match known {
+            Some(flow) if flow.boot == header.boot => {
+                if !flow.window.is_new(header.counter) {
+                    return Err(Counter::DropReplay);
+                }
+                None
+            }
+            Some(_) | None => Some(self.judge_stranger(&header, now)?),
+        };
+        let key = match (&session, self.senders.get_mut(header.sender, header.shard)) {
+            (Some(key), _) => key,
+            (None, Some(flow)) => &flow.key,
+            (None, None) => return Err(Counter::DropSender),
+        };
+        let body = unseal(self.suite, key, self.me, &header, datagram)?;
+        let first = session.is_some();
+        self.remember(&header, session, now)?;
+        Ok(Opened { peer: header.sender, boot: header.boot, first, body })
+    }
+
+    /// What can be told from the clear header alone.
+    fn judge_header(&self, datagram: &[u8]) -> Result<Header, Counter> {
+        if datagram.len() < Header::OVERHEAD {
+            return Err(Counter::DropShort);
+        }
+        let header = Header::parse(datagram).map_err(|_| Counter::DropVersion)?;
+        if header.cluster != self.keys.cluster() {
+            return Err(Counter::DropForeign);
+        }
+        if !self.keys.is_live(header.epoch) {
+            return Err(Counter::DropEpoch);
+        }
+        if header.shard >= SenderTable::SHARDS_MAX {
+            return Err(Counter::DropSender);
+        }
+        let is_mirrored = header.sender == self.me && header.boot == self.boot;
+        if header.counter == 0 || is_mirrored {
+            return Err(Counter::DropReplay);
+        }
+        Ok(header)
+    }
+
+    /// The key of a life that this flow has not shown before, if it may have one.
+    fn judge_stranger(&self, header: &Header, now: Now) -> Result<SessionKey, Counter> {
+        if self.senders.boot_floor(header.sender).is_some_and(|floor| header.boot < floor) {
+            return Err(Counter::DropStale);
+        }
+        if header.boot.0 > now.wall.0.saturating_add(Self::BOOT_AHEAD_MAX_NS) {
+            return Err(Counter::DropNotFresh);
+        }
+        Ok(self.keys.session(header.sender, header.boot))
+    }
+
+    /// Keeps what an authentic datagram has taught.
+    fn remember(
+        &mut self,
+        header: &Header,
+        session: Option<SessionKey>,
+        now: Now,
+    ) -> Result<(), Counter> {
+        let Header { sender, shard, boot, counter, .. } = *header;
+        if let Some(key) = session {
+            let window = Window::starting_at(counter);
+            let flow = Flow { window, sender, shard, boot, key, heard: now.at };
+            return if self.senders.admit(flow, now.at) {
+                Ok(())
+            } else {
+                Err(Counter::DropSender)
+            };
+        }
+        if let Some(flow) = self.senders.get_mut(sender, shard) {
+            flow.window.mark(counter);
+            flow.heard = now.at;
+        }
+        Ok(())
+    }
+}
+
+/// Header and destination: what is authenticated and not encrypted.
+struct Bound([u8; Header::SIZE + 4]);
+
+impl Bound {
+    fn new(image: &[u8], to: PeerId) -> Self {
+        let mut bytes = [0; Header::SIZE + 4];
+        bytes[..Header::SIZE].copy_from_slice(&image[..Header::SIZE]);
+        bytes[Header::SIZE..].copy_from_slice(&to.0.to_le_bytes());
+        Self(bytes)
+    }
+}
+
+fn unseal<'a>(
+    suite: Suite,
+    key: &SessionKey,
+    me: PeerId,
+    header: &Header,
+    datagram: &'a mut [u8],
+) -> Result<&'a [u8], Counter> {
+    let (image, rest) = datagram.split_at_mut(Header::SIZE);
+    let (body, tag_bytes) = rest.split_last_chunk_mut().ok_or(Counter::DropShort)?;
+    let to = if header.flags & Header::TO_ANY == 0 { me } else { PeerId::ANY };
+    match suite {
+        Suite::Aegis128L => Aegis128L::<16>::new(key.bytes(), &nonce(header))
+            .decrypt_in_place(body, tag_bytes, &Bound::new(image, to).0)
+            .map_err(|_| Counter::DropTag)?,
+        Suite::Off if *tag_bytes == [0; Header::TAG] => {}
+        Suite::Off => return Err(Counter::DropTag),
+    }
+    Ok(body)
+}
+
+fn nonce(header: &Header) -> [u8; 16] {
+    let mut nonce = [0; 16];
+    nonce[..8].copy_from_slice(&header.counter.to_le_bytes());
+    nonce[8..10].copy_from_slice(&header.shard.to_le_bytes());
+    nonce[10..12].copy_from_slice(&header.epoch.to_le_bytes());
+    nonce[12..].copy_from_slice(&header.sender.0.to_le_bytes());
+    nonce
+}
+
+/// Whether this CPU encrypts in hardware.
+#[must_use]
+pub fn has_aes() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("aes");
+    #[cfg(target_arch = "aarch64")]
+    return std::arch::is_aarch64_feature_detected!("aes");
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    return false;
+}
