@@ -1,1 +1,50 @@
-fn main() {}
+//! The project's own chores.
+//!
+//! `cargo x ci` changes nothing and is what continuous integration runs; `cargo x fix` and
+//! `cargo x golden --write` are the only commands that write. Needs nothing but the toolchain.
+
+mod ci;
+mod finding;
+mod frames;
+mod golden;
+mod source;
+mod steps;
+mod tidy;
+mod tree;
+
+use std::process::ExitCode;
+use steps::Steps;
+
+const USAGE: &str = "\
+usage: cargo x COMMAND
+
+  ci [--seeds N]    everything that must hold before a change is taken; writes nothing
+  fix               format the sources and write the golden files and tables
+  tidy              the rules that clippy cannot check
+  golden [--write]  compare (or write) golden frames and the tables of PROTOCOL.md
+  sim [ARGS]        the simulator: `--seeds N` runs that many seeds (300 without arguments),
+                    anything else goes to `syncom sim` as it is";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let mut steps = Steps::new();
+    match args.as_slice() {
+        ["ci"] => ci::check(&mut steps, ci::SEEDS),
+        ["ci", "--seeds", seeds] => ci::check(&mut steps, seeds),
+        ["fix"] => ci::fix(&mut steps),
+        ["tidy"] => steps.check("tidy", tidy::check),
+        ["golden"] => golden::check(&mut steps),
+        ["golden", "--write"] => golden::write(&mut steps),
+        ["sim", rest @ ..] => ci::simulate(&mut steps, rest),
+        [] | ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprintln!("cargo x: cannot understand `{}`\n{USAGE}", args.join(" "));
+            return ExitCode::from(2);
+        }
+    }
+    steps.summary()
+}

@@ -1,0 +1,109 @@
+//! The files of the project, in memory.
+//!
+//! Checks see nothing but a [`Tree`], so their tests plant violations in a tree of a few lines.
+
+use crate::source::Source;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// Files by path, relative to the root, with `/`.
+#[derive(Debug, Default)]
+pub(crate) struct Tree {
+    files: BTreeMap<String, String>,
+    sources: BTreeMap<String, Source>,
+}
+
+impl Tree {
+    /// Everything that git tracks, and what it does not ignore yet.
+    ///
+    /// # Errors
+    /// When git cannot be asked. Files that are not UTF-8 are left out.
+    pub(crate) fn of_the_project() -> Result<Self, String> {
+        let output = Command::new("git")
+            .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+            .current_dir(root())
+            .output()
+            .map_err(|error| format!("cannot run git: {error}"))?;
+        if !output.status.success() {
+            return Err(format!("git ls-files: {}", String::from_utf8_lossy(&output.stderr)));
+        }
+        let mut tree = Self::default();
+        for path in String::from_utf8_lossy(&output.stdout).split_terminator('\0') {
+            if let Ok(text) = fs::read_to_string(root().join(path)) {
+                tree.add(path, text);
+            }
+        }
+        Ok(tree)
+    }
+
+    /// Adds a file.
+    pub(crate) fn add(&mut self, path: &str, text: String) {
+        if is_rust(path) {
+            self.sources.insert(path.into(), Source::new(path, &text));
+        }
+        self.files.insert(path.into(), text);
+    }
+
+    /// The text of a file.
+    pub(crate) fn text(&self, path: &str) -> Option<&str> {
+        self.files.get(path).map(String::as_str)
+    }
+
+    /// All files.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.files.iter().map(|(path, text)| (path.as_str(), text.as_str()))
+    }
+
+    /// All Rust sources.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = (&str, &Source)> {
+        self.sources.iter().map(|(path, source)| (path.as_str(), source))
+    }
+
+    /// A Rust source.
+    pub(crate) fn source(&self, path: &str) -> Option<&Source> {
+        self.sources.get(path)
+    }
+
+    /// The folder of the crate that a file belongs to: that of the nearest manifest above it.
+    pub(crate) fn crate_of<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let mut folder = path;
+        while let Some((above, _)) = folder.rsplit_once('/') {
+            if self.files.contains_key(&format!("{above}/Cargo.toml")) {
+                return Some(above);
+            }
+            folder = above;
+        }
+        None
+    }
+
+    #[cfg(test)]
+    pub(crate) fn planted(files: &[(&str, &str)]) -> Self {
+        let mut tree = Self::default();
+        files.iter().for_each(|(path, text)| tree.add(path, (*text).into()));
+        tree
+    }
+}
+
+fn is_rust(path: &str) -> bool {
+    std::path::Path::new(path).extension().is_some_and(|extension| extension == "rs")
+}
+
+/// The root of the project.
+pub(crate) fn root() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_belongs_to_the_nearest_crate_above_it() {
+        let tree = Tree::planted(&[("engine/Cargo.toml", ""), ("engine/wire/Cargo.toml", "")]);
+        assert_eq!(tree.crate_of("engine/wire/src/lib.rs"), Some("engine/wire"));
+        assert_eq!(tree.crate_of("engine/src/link/mod.rs"), Some("engine"));
+        assert_eq!(tree.crate_of("stray.rs"), None);
+    }
+}
