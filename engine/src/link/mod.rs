@@ -12,8 +12,13 @@
 //! [`Options::tx_bytes`], filled from the front after every flush, and resident only as far as it
 //! was ever used.
 
+pub mod fault;
 pub mod mem;
+pub mod mmsg;
 mod rx;
+pub mod tap;
+#[cfg(test)]
+mod tests;
 mod tx;
 
 pub use rx::{Datagram, RxBurst, SEGMENTS_MAX, SLOT_SIZE};
@@ -25,7 +30,7 @@ use std::os::fd::RawFd;
 use syncom_seam::Time;
 use syncom_wire::Addr;
 
-/// One NIC queue or socket. No method blocks, and none allocates once the link is open.
+/// One NIC queue or socket. No method blocks, and none of a backend allocates once it is open.
 pub trait Link: Send + fmt::Debug {
     /// Clears `burst` and fills it with datagrams that have arrived, in order of arrival, as many
     /// as it has room for. Returns how many; 0 when there are none. A burst that was full says so
@@ -61,16 +66,20 @@ pub trait Link: Send + fmt::Debug {
     /// Only when the link is of no use any more.
     fn tx_flush(&mut self) -> io::Result<usize>;
 
-    /// Datagrams that are queued and not sent. Do not park for long while there are any.
+    /// Datagrams that are queued and not sent. While there are any, flush in every duty cycle and
+    /// do not park for long.
     fn tx_pending(&self) -> usize;
 
     /// The address this link is bound to, with its real port.
     fn local_addr(&self) -> Addr;
 
-    /// What to register for readiness; `None` when the link must be polled.
+    /// What to register for readiness; `None` when the link must be polled. Readiness is told once
+    /// (edge-triggered), so receive until a burst comes back empty before parking.
     fn source(&self) -> Option<RawFd>;
 
-    /// Datagrams that arrived and were dropped for want of buffer since the last call.
+    /// Datagrams that arrived and were dropped for want of buffer since the last call. The kernel
+    /// counts a coalesced run once and tells with the next datagram that it accepts, so this is a
+    /// lower bound.
     fn overflow(&mut self) -> u64;
 
     /// Datagrams that could not be sent, ever, since the last call: unreachable, forbidden, or
@@ -79,7 +88,7 @@ pub trait Link: Send + fmt::Debug {
 
     /// Tells the link the time, once per duty cycle, before receiving. Only links that hold
     /// datagrams back look at it; they return when they next want to be told, else
-    /// [`Time::NEVER`].
+    /// [`Time::NEVER`]. What is due now is queued: see [`Self::tx_pending`].
     fn advance(&mut self, now: Time) -> Time {
         let _ = now;
         Time::NEVER
@@ -256,7 +265,7 @@ impl std::error::Error for OpenError {
 /// [`OpenError`] says what is wrong and what to do; nothing is left open.
 pub fn open(kind: &Kind, bind: Addr, options: &Options) -> Result<Box<dyn Link>, OpenError> {
     match kind {
-        Kind::Mmsg => Err(OpenError::Os("mmsg", io::Error::from(io::ErrorKind::Unsupported))),
+        Kind::Mmsg => Ok(Box::new(mmsg::MmsgLink::open(bind, options)?)),
         Kind::Mem(hub) => Ok(Box::new(hub.open(bind, options)?)),
     }
 }

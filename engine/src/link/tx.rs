@@ -1,5 +1,7 @@
 //! Datagrams queued for sending: bytes from the front of one buffer, and a list of who gets what.
 
+use super::Link;
+use std::io;
 use std::ops::Range;
 use syncom_wire::Addr;
 
@@ -117,9 +119,26 @@ impl TxBatch {
         }
     }
 
+    /// Copies a datagram of this batch into the queue of `link`, which may flush to make room;
+    /// false when there is none still.
+    pub(super) fn copy_to<L: Link>(&self, queued: &Queued, link: &mut L) -> io::Result<bool> {
+        copy(queued.to, self.of(queued), link)
+    }
+
     const fn is_full(&self) -> bool {
         self.queue.len() == self.queue.capacity()
     }
+}
+
+/// Queues `bytes` at `link`, which may flush to make room; false when there is none still.
+pub(super) fn copy<L: Link>(to: Addr, bytes: &[u8], link: &mut L) -> io::Result<bool> {
+    if link.tx_claim(to, bytes.len()).is_none() {
+        link.tx_flush()?;
+    }
+    let Some(room) = link.tx_claim(to, bytes.len()) else { return Ok(false) };
+    room.copy_from_slice(bytes);
+    link.tx_commit(bytes.len());
+    Ok(true)
 }
 
 /// Offsets into a buffer of at most 2^31 bytes.

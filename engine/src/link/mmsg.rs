@@ -1,0 +1,130 @@
+//! A UDP socket moved by `recvmmsg` and `sendmmsg`: the link that works everywhere.
+//!
+//! One system call moves many datagrams. A run of equally long datagrams to one destination leaves
+//! as a single message that the kernel or the card cuts up (`UDP_SEGMENT`), and runs that the
+//! kernel coalesced on arrival (`UDP_GRO`) are split here. Nothing blocks.
+
+mod address;
+mod cmsg;
+mod receive;
+mod send;
+mod socket;
+
+use super::{Link, OpenError, Options, RxBurst, TxBatch};
+use send::Sender;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use syncom_wire::Addr;
+
+/// A UDP socket.
+#[derive(Debug)]
+pub struct MmsgLink {
+    socket: OwnedFd,
+    local: Addr,
+    batch: TxBatch,
+    sender: Sender,
+    /// The kernel's own count of drops, which wraps.
+    drops_seen: u32,
+    overflow: u64,
+    shortcomings: Vec<String>,
+}
+
+impl MmsgLink {
+    /// Opens a socket bound to `bind`.
+    ///
+    /// # Errors
+    /// See [`super::open`].
+    pub fn open(bind: Addr, options: &Options) -> Result<Self, OpenError> {
+        let opened = socket::open(bind, options)?;
+        Ok(Self {
+            socket: opened.socket,
+            local: opened.local,
+            batch: TxBatch::new(options.tx_bytes, options.tx_datagrams),
+            sender: Sender::new(opened.family, opened.segments),
+            drops_seen: 0,
+            overflow: 0,
+            shortcomings: opened.shortcomings,
+        })
+    }
+}
+
+impl Link for MmsgLink {
+    fn rx_burst(&mut self, burst: &mut RxBurst) -> io::Result<usize> {
+        burst.clear();
+        let drops = receive::fill(self.socket.as_raw_fd(), burst)?;
+        if let Some(drops) = drops {
+            self.overflow += u64::from(drops.wrapping_sub(self.drops_seen));
+            self.drops_seen = drops;
+        }
+        self.overflow += burst.take_lost();
+        Ok(burst.len())
+    }
+
+    fn tx_claim(&mut self, to: Addr, len: usize) -> Option<&mut [u8]> {
+        self.batch.claim(to, len)
+    }
+
+    fn tx_commit(&mut self, len: usize) {
+        self.batch.commit(len);
+    }
+
+    fn tx_again(&mut self, to: Addr) -> bool {
+        self.batch.again(to)
+    }
+
+    fn tx_flush(&mut self) -> io::Result<usize> {
+        self.sender.flush(self.socket.as_raw_fd(), &mut self.batch)
+    }
+
+    fn tx_pending(&self) -> usize {
+        self.batch.pending().len()
+    }
+
+    fn local_addr(&self) -> Addr {
+        self.local
+    }
+
+    fn source(&self) -> Option<RawFd> {
+        Some(self.socket.as_raw_fd())
+    }
+
+    fn overflow(&mut self) -> u64 {
+        std::mem::take(&mut self.overflow)
+    }
+
+    fn refused(&mut self) -> u64 {
+        self.sender.take_refused()
+    }
+
+    fn shortcomings(&self) -> Vec<String> {
+        self.shortcomings.iter().cloned().chain(self.sender.shortcoming()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use syncom_seam::SECOND;
+
+    #[test]
+    fn a_run_travels_as_one_message_where_the_kernel_segments() {
+        let bind = Addr::v4([127, 0, 0, 1], 0);
+        let mut near = MmsgLink::open(bind, &Options::LARGE).unwrap();
+        let mut far = MmsgLink::open(bind, &Options::LARGE).unwrap();
+        if !near.shortcomings().iter().all(|line| line.contains("buffer is")) {
+            eprintln!("cannot run here: {:?}", near.shortcomings());
+            return;
+        }
+        for _ in 0..40 {
+            near.tx_claim(far.local, 100).unwrap().fill(7);
+            near.tx_commit(100);
+        }
+        assert_eq!(near.tx_flush().unwrap(), 40);
+        let deadline = crate::clock::now().after(5 * SECOND);
+        let mut burst = RxBurst::new(8);
+        while far.rx_burst(&mut burst).unwrap() == 0 {
+            assert!(crate::clock::now() < deadline);
+        }
+        assert_eq!((burst.len(), burst.used()), (40, 1));
+    }
+}

@@ -1,0 +1,183 @@
+//! Opening a UDP socket with everything that this link wants of it.
+
+use super::address::{Family, SockAddr, length};
+use super::send::Segments;
+use crate::link::{OpenError, Options};
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use syncom_wire::Addr;
+
+/// A socket, and what the kernel granted.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) socket: OwnedFd,
+    pub(super) local: Addr,
+    pub(super) family: Family,
+    pub(super) segments: Segments,
+    pub(super) shortcomings: Vec<String>,
+}
+
+/// Opens, configures and binds.
+pub(super) fn open(bind: Addr, options: &Options) -> Result<Opened, OpenError> {
+    let family = Family::of(bind);
+    let socket = create(family).map_err(|error| explain("socket", bind, error))?;
+    if family == Family::V6 {
+        set(&socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 0)
+            .map_err(|error| OpenError::Os("IPV6_V6ONLY", error))?;
+    }
+    let mut shortcomings = Vec::new();
+    for (flag, name, loss) in [
+        (libc::SO_TIMESTAMPNS, "SO_TIMESTAMPNS", "arrivals are judged by when they are read"),
+        (libc::SO_RXQ_OVFL, "SO_RXQ_OVFL", "drops in the kernel go unnoticed"),
+    ] {
+        if let Err(error) = set(&socket, libc::SOL_SOCKET, flag, 1) {
+            shortcomings.push(format!("no {name}: {error}; {loss}"));
+        }
+    }
+    if let Err(error) = set(&socket, libc::SOL_UDP, libc::UDP_GRO, 1) {
+        shortcomings.push(format!("no receive coalescing (UDP_GRO): {error}"));
+    }
+    let segments = match set(&socket, libc::SOL_UDP, libc::UDP_SEGMENT, 0) {
+        Ok(()) => Segments::Kernel,
+        Err(error) => Segments::Off(error.to_string()),
+    };
+    shortcomings.extend(grow(&socket, &RECEIVE, options.rx_buffer));
+    shortcomings.extend(grow(&socket, &SEND, options.tx_buffer));
+    bind_to(&socket, bind, family).map_err(|error| explain("bind", bind, error))?;
+    let local = local(&socket).map_err(|error| OpenError::Os("getsockname", error))?;
+    Ok(Opened { socket, local, family, segments, shortcomings })
+}
+
+fn create(family: Family) -> io::Result<OwnedFd> {
+    let kind = libc::SOCK_DGRAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: socket takes integers and touches no memory of ours.
+    let fd = unsafe { libc::socket(family.domain(), kind, 0) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel just made this descriptor and nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn set(socket: &OwnedFd, level: i32, name: i32, value: i32) -> io::Result<()> {
+    // SAFETY: the descriptor is open; the kernel reads one int, which outlives the call.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            name,
+            (&raw const value).cast(),
+            length::<i32>(),
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+fn get(socket: &OwnedFd, level: i32, name: i32) -> io::Result<i32> {
+    let mut value = 0_i32;
+    let mut len = length::<i32>();
+    // SAFETY: the descriptor is open; the kernel writes at most `len` bytes to `value`, both of
+    // which outlive the call.
+    let result = unsafe {
+        libc::getsockopt(socket.as_raw_fd(), level, name, (&raw mut value).cast(), &raw mut len)
+    };
+    if result == 0 { Ok(value) } else { Err(io::Error::last_os_error()) }
+}
+
+/// One of the two kernel buffers of a socket.
+struct Buffer {
+    what: &'static str,
+    force: i32,
+    plain: i32,
+    sysctl: &'static str,
+}
+
+const RECEIVE: Buffer = Buffer {
+    what: "receive",
+    force: libc::SO_RCVBUFFORCE,
+    plain: libc::SO_RCVBUF,
+    sysctl: "net.core.rmem_max",
+};
+
+const SEND: Buffer = Buffer {
+    what: "send",
+    force: libc::SO_SNDBUFFORCE,
+    plain: libc::SO_SNDBUF,
+    sysctl: "net.core.wmem_max",
+};
+
+/// Asks for a buffer of `bytes`; says what is missing when the kernel grants less.
+fn grow(socket: &OwnedFd, buffer: &Buffer, bytes: usize) -> Option<String> {
+    let asked = i32::try_from(bytes).unwrap_or(i32::MAX / 2);
+    if set(socket, libc::SOL_SOCKET, buffer.force, asked).is_err() {
+        let _ = set(socket, libc::SOL_SOCKET, buffer.plain, asked);
+    }
+    // The kernel counts its own overhead and reports twice what was granted.
+    let granted = get(socket, libc::SOL_SOCKET, buffer.plain).unwrap_or(0) / 2;
+    let Buffer { what, sysctl, .. } = buffer;
+    (granted < asked).then(|| {
+        format!(
+            "{what} buffer is {granted} of {asked} bytes; raise {sysctl} or give the process \
+             CAP_NET_ADMIN"
+        )
+    })
+}
+
+fn bind_to(socket: &OwnedFd, addr: Addr, family: Family) -> io::Result<()> {
+    let Some((name, len)) = SockAddr::of(addr, family) else {
+        return Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT));
+    };
+    // SAFETY: the descriptor is open; `name` holds `len` initialised bytes and outlives the call.
+    let result = unsafe { libc::bind(socket.as_raw_fd(), (&raw const name).cast(), len) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+fn local(socket: &OwnedFd) -> io::Result<Addr> {
+    let mut name = SockAddr::empty();
+    let mut len = length::<SockAddr>();
+    // SAFETY: the descriptor is open; the kernel writes at most `len` bytes to `name`, both of
+    // which outlive the call.
+    let result =
+        unsafe { libc::getsockname(socket.as_raw_fd(), (&raw mut name).cast(), &raw mut len) };
+    if result == 0 { Ok(name.to_addr()) } else { Err(io::Error::last_os_error()) }
+}
+
+fn explain(step: &'static str, addr: Addr, error: io::Error) -> OpenError {
+    match error.raw_os_error() {
+        Some(libc::EADDRINUSE) => OpenError::InUse(addr),
+        Some(libc::EACCES | libc::EPERM) => OpenError::Denied(addr),
+        Some(libc::EADDRNOTAVAIL) => OpenError::NotHere(addr),
+        Some(libc::EAFNOSUPPORT) => OpenError::NoFamily(addr),
+        Some(libc::EMFILE | libc::ENFILE) => OpenError::TooManyFiles,
+        Some(_) | None => OpenError::Os(step, error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOOPBACK: Addr = Addr::v4([127, 0, 0, 1], 0);
+
+    #[test]
+    fn a_port_in_use_is_named_with_a_remedy() {
+        let first = open(LOOPBACK, &Options::SMALL).unwrap();
+        let error = open(first.local, &Options::SMALL).unwrap_err();
+        assert!(matches!(error, OpenError::InUse(addr) if addr == first.local));
+        assert!(error.to_string().contains(&format!("sport = :{}", first.local.port)));
+    }
+
+    #[test]
+    fn an_address_of_another_host_is_refused_by_name() {
+        let error = open(Addr::v4([192, 0, 2, 1], 0), &Options::SMALL).unwrap_err();
+        assert!(matches!(error, OpenError::NotHere(_)), "{error}");
+    }
+
+    #[test]
+    fn a_buffer_that_the_kernel_does_not_grant_is_a_shortcoming() {
+        let opened = open(LOOPBACK, &Options { rx_buffer: 1 << 30, ..Options::SMALL }).unwrap();
+        let granted = get(&opened.socket, libc::SOL_SOCKET, libc::SO_RCVBUF).unwrap();
+        let told = opened.shortcomings.iter().any(|line| line.contains("rmem_max"));
+        assert_eq!(told, granted / 2 < 1 << 30);
+    }
+}
