@@ -33,7 +33,8 @@ const REFUSALS_MAX: usize = 64;
 /// **Memory.** Buffers belong to streams, grow on demand up to what [`Config`] says, and are then
 /// reused: no allocation per message once a stream is warm.
 ///
-/// **Timers.** At most one is armed that matters, and none while no sender holds anything.
+/// **Timers.** At most one is armed that matters, and none while no sender holds anything and no
+/// receiver has seen a new gap.
 #[derive(Debug)]
 pub struct Streams {
     config: Config,
@@ -195,6 +196,12 @@ impl Streams {
             }
             earliest = earliest.min(sender.deadline());
         }
+        for receiver in self.receivers.values_mut() {
+            if receiver.nak_due() <= now {
+                receiver.nak(now, out);
+            }
+            earliest = earliest.min(receiver.nak_due());
+        }
         self.arm(earliest, out);
         true
     }
@@ -204,6 +211,8 @@ impl Streams {
         while let Some(key) = self.dirty.pop() {
             if let Some(receiver) = self.receivers.get_mut(&key) {
                 receiver.flush(now, &self.config, out);
+                let due = receiver.nak_due();
+                self.arm(due, out);
             }
         }
         while let Some((_, addr, reset)) = self.refusals.pop() {

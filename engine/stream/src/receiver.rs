@@ -1,8 +1,8 @@
 //! The receiving end of one stream.
 //!
 //! Positions from `line.base()` (all below was taken by the role) over `runs.next()` (all below
-//! has arrived) to `limit()` (no room beyond). It has no timer: it only ever answers, so whoever
-//! owes data also owes the persistence.
+//! has arrived) to `limit()` (no room beyond). It asks for a gap when that has outlived
+//! reordering, and afterwards only ever answers: whoever owes data also owes the persistence.
 
 use crate::config::{Config, PREFIX};
 use crate::delivery::{Delivery, Direction, Key};
@@ -38,6 +38,9 @@ pub(crate) struct Receiver {
     nak_old_to: u64,
     /// Gaps below this were asked for.
     nak_to: u64,
+    /// Gaps from `nak_to` up to this are watched until `nak_due`: they may be mere reordering.
+    nak_watch_to: u64,
+    nak_due: Time,
     nak_all: bool,
     heard: Time,
     has_ended: bool,
@@ -65,6 +68,8 @@ impl Receiver {
             nak_round: Time::default(),
             nak_old_to: 0,
             nak_to: 0,
+            nak_watch_to: 0,
+            nak_due: Time::NEVER,
             nak_all: false,
             heard: Time::default(),
             has_ended: false,
@@ -96,6 +101,7 @@ impl Receiver {
         if !self.has_ended {
             self.has_ended = true;
             self.has_reset = true;
+            self.nak_due = Time::NEVER;
             (self.line, self.runs) = (Line::default(), Reassembly::default());
         }
     }
@@ -176,20 +182,32 @@ impl Receiver {
         self.nak(now, out);
     }
 
-    /// Asks for gaps: new ones at once, old ones after one to two round trips, all of them when the
-    /// sender asks.
-    fn nak<O: Outbox>(&mut self, now: Time, out: &mut O) {
+    /// When [`Self::nak`] is due for gaps that are still watched; `NEVER` when none is.
+    pub(crate) const fn nak_due(&self) -> Time {
+        self.nak_due
+    }
+
+    /// Asks for gaps: new ones when they have outlived reordering, old ones after one to two round
+    /// trips, all of them when the sender asks.
+    pub(crate) fn nak<O: Outbox>(&mut self, now: Time, out: &mut O) {
         let asks_all = core::mem::take(&mut self.nak_all);
         let is_new_round = asks_all || now.since(self.nak_round) >= self.nak_pause_ns;
+        let is_due = asks_all || self.nak_due <= now;
         let again_below = match (asks_all, is_new_round) {
             (true, _) => self.nak_to,
             (false, true) => self.nak_old_to,
             (false, false) => 0,
         };
         let nak_to = self.nak_to;
+        let new_below = match (asks_all, is_due) {
+            (true, _) => self.seen,
+            (false, true) => self.nak_watch_to,
+            (false, false) => 0,
+        };
         let wanted = self.runs.gaps(self.seen).flat_map(|(from, to)| {
-            [(from, to.min(again_below)), (from.max(nak_to), to)].into_iter().filter(|g| g.0 < g.1)
+            [(from, to.min(again_below)), (from.max(nak_to), to.min(new_below))]
         });
+        let wanted = wanted.filter(|(from, to)| from < to);
         let mut gaps = [Gap { position: 0, len: 0 }; StreamNak::GAPS_MAX];
         let mut count = 0;
         for (gap, (from, to)) in gaps.iter_mut().zip(wanted) {
@@ -199,6 +217,13 @@ impl Receiver {
         }
         if is_new_round {
             (self.nak_round, self.nak_old_to) = (now, self.nak_to);
+        }
+        if is_due {
+            self.nak_due = Time::NEVER;
+        }
+        if self.nak_due == Time::NEVER && self.runs.gaps(self.seen).any(|gap| gap.1 > self.nak_to) {
+            self.nak_watch_to = self.seen;
+            self.nak_due = now.after(self.nak_pause_ns / 8);
         }
         let gaps = gaps.get(..count).unwrap_or_default();
         if !gaps.is_empty() {

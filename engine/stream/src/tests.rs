@@ -67,6 +67,38 @@ fn a_calm_network_needs_no_repair() {
 }
 
 #[test]
+fn reordering_alone_causes_no_repair_and_loss_not_many_more_than_were_lost() {
+    for (loss_percent, delay_ns) in [(0, MS), (1, MS), (5, MS), (10, 5 * MS)] {
+        let weather = net::Weather { loss_percent, delay_ns, jitter_ns: 20_000, ..CALM };
+        let mut net = Net::new(loss_percent, weather);
+        for _ in 0..100 {
+            net.send(&[7; 8000]).unwrap();
+        }
+        net.run_until_quiet();
+        assert_eq!(net.nodes[B].messages.len(), 100);
+        let sent = net.nodes[A].out.counter(Counter::StreamSent);
+        let resent = net.nodes[A].out.counter(Counter::StreamResent);
+        let lost_about = sent * loss_percent / 100;
+        assert!(resent <= 3 * lost_about, "{resent} of {sent} repaired at {loss_percent} % loss");
+    }
+}
+
+#[test]
+fn a_warm_stream_reuses_its_memory_and_needs_few_timers() {
+    let mut net = Net::new(1, CALM);
+    send_range(&mut net, 0..100);
+    net.run_until_quiet();
+    let used = |net: &Net| net.nodes.each_ref().map(|node| node.streams.allocated());
+    let (warm, armed) = (used(&net), net.armed);
+    for _ in 0..1000 {
+        net.send(&[7; 500]).unwrap();
+        net.run_until(net.now.after(MS));
+    }
+    assert_eq!(used(&net), warm);
+    assert!(net.armed - armed <= 1 + 1000 / 5, "{} timers armed", net.armed - armed);
+}
+
+#[test]
 fn the_empty_and_the_largest_message_pass_and_a_larger_one_is_refused() {
     for seed in 0..6 {
         let mut net = Net::new(seed, storm(seed));

@@ -5,7 +5,7 @@ use crate::{Config, Key, Streams};
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 use std::vec::Vec;
-use syncom_seam::{Counter, MS, Origin, Outbox, Recorder, SECOND, Time};
+use syncom_seam::{Action, Counter, MS, Origin, Outbox, Recorder, SECOND, Time};
 use syncom_wire::limits::MESSAGE_MAX;
 use syncom_wire::stream::{
     Gap, StreamData, StreamDataHead, StreamNak, StreamNakHead, StreamReset, StreamStatus,
@@ -100,7 +100,7 @@ proptest! {
         let bound = 8 * (3 * config.receive_buffer_max + 8192);
         let (mut streams, mut out) = (Streams::new(config), Recorder::default());
         let keys = [0, 1].map(|lane| streams.connect(peer(1), addr(1), lane).unwrap());
-        let (mut now, mut buffer) = (Time(SECOND), Vec::new());
+        let (mut now, mut buffer, mut timers) = (Time(SECOND), Vec::new(), Vec::new());
         for key in keys {
             let _ = streams.send_bytes(now, key, b"begins", &mut out);
         }
@@ -117,11 +117,12 @@ proptest! {
                 streams.on_burst_end(now, &mut out);
             }
             for action in out.take() {
-                if let syncom_seam::Action::Arm(timer, at) = action
-                    && at <= now
-                {
-                    streams.on_timer(now, timer, &mut out);
+                if let Action::Arm(timer, at) = action {
+                    timers.push((at, timer));
                 }
+            }
+            for (_, timer) in timers.extract_if(.., |timer| timer.0 <= now) {
+                assert!(streams.on_timer(now, timer, &mut out));
             }
             assert!(streams.allocated() <= bound, "{} bytes", streams.allocated());
         }

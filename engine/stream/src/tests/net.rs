@@ -61,6 +61,8 @@ pub(super) struct Net {
     pub(super) now: Time,
     pub(super) rng: Rng,
     pub(super) weather: Weather,
+    /// Timers armed so far.
+    pub(super) armed: u64,
     under_way: BTreeMap<(Time, u64), Packet>,
     sent: u64,
 }
@@ -85,6 +87,7 @@ impl Net {
             now: Time(SECOND),
             rng: Rng::new(seed),
             weather,
+            armed: 0,
             under_way: BTreeMap::new(),
             sent: 0,
         };
@@ -175,7 +178,10 @@ impl Net {
     fn collect(&mut self, from: usize) {
         for action in self.nodes[from].out.take() {
             match action {
-                Action::Arm(timer, at) => self.nodes[from].timers.push((at, timer)),
+                Action::Arm(timer, at) => {
+                    self.armed += 1;
+                    self.nodes[from].timers.push((at, timer));
+                }
                 Action::Send(to, bytes) => {
                     assert_eq!(to, addr(1 - from));
                     assert!(
