@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod config;
+mod machine;
 mod station;
 
 pub use config::{RaftTiming, StationConfig};

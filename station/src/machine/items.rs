@@ -1,0 +1,316 @@
+//! What each item of a batch does: joins, leaves, and records of evidence.
+
+use crate::machine::events::{Event, Grounds};
+use crate::machine::graph::{Relation, Type};
+use crate::machine::machine::{Effect, Machine, Place};
+use crate::machine::membership::Joined;
+use syncom_wire::event::{EventHead, EvidenceHead, SlotItem};
+use syncom_wire::join::{Join, Leave};
+use syncom_wire::member::MemberState;
+use syncom_wire::report::EventKind;
+use syncom_wire::uplink::{ItemResult, Record};
+use syncom_wire::{Frame, Incarnation, PeerId, Slot, Subject};
+
+/// Name of the events that tell of satellites.
+const SATELLITE_KIND: &str = "satellite";
+
+const fn result(code: u8, event: u64) -> ItemResult {
+    ItemResult { event, incarnation: Incarnation(0), code, reserved: [0; 3] }
+}
+
+impl Machine {
+    /// Takes one item of a batch.
+    pub(crate) fn item(
+        &mut self,
+        place: Place,
+        frame: &Frame<'_>,
+        effects: &mut Vec<Effect>,
+    ) -> ItemResult {
+        match frame {
+            Frame::Join(join) => self.on_join(place, join, effects),
+            Frame::Leave(leave) => self.on_leave(place, leave, effects),
+            Frame::Record(record) => self.on_record(place, record, effects),
+            _ => result(ItemResult::REFUSED, 0),
+        }
+    }
+
+    fn on_join(&mut self, place: Place, join: &Join<'_>, effects: &mut Vec<Effect>) -> ItemResult {
+        let (code, peer, incarnation) = match self.membership.join(join, place.view(), place.now_ns)
+        {
+            Joined::Refused => return result(ItemResult::REFUSED, 0),
+            Joined::Already(peer, life) | Joined::Stale(peer, life) => {
+                (ItemResult::KNOWN, peer, life)
+            }
+            Joined::Entered(peer, life) => {
+                self.announce(place, join, peer, life, effects);
+                (ItemResult::DONE, peer, life)
+            }
+        };
+        ItemResult { incarnation, ..result(code, u64::from(peer.0)) }
+    }
+
+    fn announce(
+        &mut self,
+        place: Place,
+        join: &Join<'_>,
+        peer: PeerId,
+        incarnation: Incarnation,
+        effects: &mut Vec<Effect>,
+    ) {
+        let cluster = (Type::Cluster, "syncom".to_owned());
+        let Some(slot) = peer.slot() else {
+            self.graph.set(Type::Satellite, join.name, "alive");
+            let satellite = (Type::Satellite, join.name.to_owned());
+            let _ = self.graph.relate(cluster, Relation::Has, satellite);
+            self.satellite_event(place, peer, "joined", 0, effects);
+            return;
+        };
+        self.graph.set(Type::Node, join.name, "alive");
+        let node = (Type::Node, join.name.to_owned());
+        self.graph.unrelate(&node, Relation::In);
+        if !join.domain.is_empty() {
+            let domain = (Type::Domain, join.domain.to_owned());
+            self.graph.set(Type::Domain, join.domain, "known");
+            let _ = self.graph.relate(cluster, Relation::Has, domain.clone());
+            let _ = self.graph.relate(node, Relation::In, domain);
+        }
+        let detail = format!("incarnation {incarnation}");
+        self.node_event(place, slot, EventKind::NEW, 0, detail, None, effects);
+    }
+
+    fn on_leave(&mut self, place: Place, leave: &Leave, effects: &mut Vec<Effect>) -> ItemResult {
+        let Some(peer) = self.membership.leave(leave, place.view(), place.now_ns) else {
+            return result(ItemResult::KNOWN, 0);
+        };
+        match peer.slot() {
+            Some(slot) => {
+                let detail = "left in good order".to_owned();
+                self.node_event(place, slot, EventKind::LEFT, 0, detail, None, effects);
+            }
+            None => self.satellite_event(place, peer, "left in good order", 0, effects),
+        }
+        result(ItemResult::DONE, u64::from(peer.0))
+    }
+
+    fn on_record(
+        &mut self,
+        place: Place,
+        record: &Record<'_>,
+        effects: &mut Vec<Effect>,
+    ) -> ItemResult {
+        let head = &record.head;
+        if !self.events.has_room(head.kind) {
+            return result(ItemResult::BUSY, 0);
+        }
+        match (head.kind, head.subject.slot()) {
+            (EventKind::DEAD, Some(slot)) => {
+                self.on_verdict(place, slot, MemberState::Dead, record, effects)
+            }
+            (EventKind::GRAY, Some(slot)) => {
+                self.on_verdict(place, slot, MemberState::Gray, record, effects)
+            }
+            (EventKind::CLEARED, Some(slot)) => {
+                self.on_verdict(place, slot, MemberState::Alive, record, effects)
+            }
+            (
+                EventKind::SILENT
+                | EventKind::NEW
+                | EventKind::LEFT
+                | EventKind::DEAD
+                | EventKind::GRAY
+                | EventKind::CLEARED,
+                _,
+            ) => result(ItemResult::REFUSED, 0),
+            _ => self.on_report(place, record, effects),
+        }
+    }
+
+    /// A home's verdict about a node: it counts when it changes what is believed of that life.
+    fn on_verdict(
+        &mut self,
+        place: Place,
+        slot: Slot,
+        state: MemberState,
+        record: &Record<'_>,
+        effects: &mut Vec<Effect>,
+    ) -> ItemResult {
+        let head = &record.head;
+        let changed =
+            self.membership.mark(slot, head.incarnation, state, place.view(), place.now_ns);
+        record.contributors.iter().for_each(|id| self.producers.note(&id));
+        if !changed {
+            let known = self.events.newest_of(&(head.subject, head.incarnation, head.kind));
+            return result(ItemResult::KNOWN, known.map_or(0, |event| event.head.seq));
+        }
+        let severity = if state == MemberState::Dead { 3 } else { 1 };
+        let detail = record.detail.to_owned();
+        let seq = self.node_event(place, slot, head.kind, severity, detail, Some(record), effects);
+        result(ItemResult::DONE, seq)
+    }
+
+    /// Anything else that happened: repetitions join the event that is there.
+    fn on_report(
+        &mut self,
+        place: Place,
+        record: &Record<'_>,
+        effects: &mut Vec<Effect>,
+    ) -> ItemResult {
+        let head = &record.head;
+        let Some(subject) = self.subject_name(record) else {
+            return result(ItemResult::REFUSED, 0);
+        };
+        let key = (head.subject, head.incarnation, head.kind);
+        let named = !record.contributors.is_empty();
+        if named && record.contributors.iter().all(|id| self.producers.knows(&id)) {
+            let known = self.events.newest_of(&key);
+            return result(ItemResult::KNOWN, known.map_or(0, |event| event.head.seq));
+        }
+        record.contributors.iter().for_each(|id| self.producers.note(&id));
+        if head.kind == EventKind::SERVICE {
+            self.service_down(&subject);
+        }
+        if let Some(seq) = self.events.open_for(&key, place.now_ns) {
+            let again = head.kind == EventKind::SERVICE;
+            self.events.join(seq, head.reporters, head.count.max(1), head.domains, again);
+            return result(ItemResult::DONE, seq);
+        }
+        let event = Event {
+            head: event_head(place, record),
+            subject,
+            kind: kind_name(head.kind, record.kind),
+            detail: record.detail.to_owned(),
+            grounds: Some(Grounds { head: evidence(record), observers: Vec::new() }),
+        };
+        let seq = self.events.push(event, true);
+        effects.push(Effect::Event(seq));
+        result(ItemResult::DONE, seq)
+    }
+
+    fn subject_name(&self, record: &Record<'_>) -> Option<String> {
+        match record.head.subject.slot() {
+            Some(slot) => Some(self.membership.members().agent(slot)?.name.to_string()),
+            None if record.subject.is_empty() => None,
+            None => Some(record.subject.to_owned()),
+        }
+    }
+
+    fn service_down(&mut self, subject: &str) {
+        let Some((node, _)) = subject.split_once('/') else { return };
+        let Some(entry) = self.membership.members().named(node) else { return };
+        let node = (Type::Node, entry.name.to_string());
+        self.graph.set(Type::Service, subject, "down");
+        let service = (Type::Service, subject.to_owned());
+        let _ = self.graph.relate(node, Relation::Runs, service);
+    }
+
+    /// Commits an event about a node that was just changed.
+    #[expect(clippy::too_many_arguments, reason = "one line of a table, spelled out")]
+    fn node_event(
+        &mut self,
+        place: Place,
+        slot: Slot,
+        kind: EventKind,
+        severity: u8,
+        detail: String,
+        record: Option<&Record<'_>>,
+        effects: &mut Vec<Effect>,
+    ) -> u64 {
+        let Some(entry) = self.membership.members().agent(slot) else { return 0 };
+        let name = entry.name.to_string();
+        let incarnation = entry.head.incarnation;
+        self.graph.set(Type::Node, &name, entry.state().name());
+        let observers = self.membership.rings().observers(slot);
+        let observers = observers.iter().map(|slot| SlotItem { slot: *slot }).collect();
+        let head = match record {
+            Some(record) => EventHead { severity, ..event_head(place, record) },
+            None => plain_head(place, Subject::node(slot), incarnation, kind, severity),
+        };
+        let grounds = record.map(|record| Grounds { head: evidence(record), observers });
+        let kind_text = kind_name(kind, "");
+        let event = Event { head, subject: name, kind: kind_text, detail, grounds };
+        let queued = matches!(kind, EventKind::DEAD | EventKind::GRAY);
+        let seq = self.events.push(event, queued);
+        effects.push(Effect::Event(seq));
+        seq
+    }
+
+    /// Commits an event about a satellite.
+    pub(crate) fn satellite_event(
+        &mut self,
+        place: Place,
+        peer: PeerId,
+        what: &str,
+        severity: u8,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(entry) = self.membership.members().get(peer) else { return };
+        let name = entry.name.to_string();
+        self.graph.set(Type::Satellite, &name, entry.state().name());
+        let kind = EventKind::named(SATELLITE_KIND);
+        let incarnation = entry.head.incarnation;
+        let head = plain_head(place, Subject::named(&name), incarnation, kind, severity);
+        let detail = format!("{peer} {what}");
+        let kind = SATELLITE_KIND.to_owned();
+        let event = Event { head, subject: name, kind, detail, grounds: None };
+        let seq = self.events.push(event, false);
+        effects.push(Effect::Event(seq));
+    }
+}
+
+const fn plain_head(
+    place: Place,
+    subject: Subject,
+    incarnation: Incarnation,
+    kind: EventKind,
+    severity: u8,
+) -> EventHead {
+    EventHead {
+        seq: 0,
+        time_ns: place.now_ns,
+        subject,
+        view: place.view(),
+        domains: 0,
+        incarnation,
+        kind,
+        reporters: 0,
+        count: 1,
+        severity,
+        settled: 0,
+        reserved: [0; 6],
+    }
+}
+
+fn event_head(place: Place, record: &Record<'_>) -> EventHead {
+    let head = &record.head;
+    EventHead {
+        domains: head.domains,
+        reporters: head.reporters,
+        count: head.count.max(1),
+        ..plain_head(place, head.subject, head.incarnation, head.kind, head.severity.min(3))
+    }
+}
+
+const fn evidence(record: &Record<'_>) -> EvidenceHead {
+    let head = &record.head;
+    EvidenceHead {
+        seq: 0,
+        first_ns: head.first_ns,
+        last_ns: head.last_ns,
+        heard_ago_us: head.heard_ago_us,
+        score_x16: head.score_x16,
+        needed_x16: head.needed_x16,
+        reported: head.observers,
+        probes: head.probes,
+        homes_silent: head.homes_silent,
+        health_max: head.health_max,
+        reserved: [0; 5],
+    }
+}
+
+fn kind_name(kind: EventKind, given: &str) -> String {
+    match kind.builtin_name() {
+        Some(name) => name.to_owned(),
+        None if given.is_empty() => format!("kind-{:08x}", kind.0),
+        None => given.to_owned(),
+    }
+}

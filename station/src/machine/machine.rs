@@ -1,0 +1,189 @@
+//! What each command does.
+
+use crate::machine::command::{Command, Entry, Finish, NewOrder, Step};
+use crate::machine::decisions::Decisions;
+use crate::machine::events::Events;
+use crate::machine::graph::{Graph, Relation, Type};
+use crate::machine::membership::Membership;
+use crate::machine::orders::Orders;
+use crate::machine::producers::Producers;
+use crate::machine::sessions::{Sessions, Turn};
+use syncom_wire::report::EventKind;
+use syncom_wire::uplink::{Batch, BatchAck};
+use syncom_wire::{Boot, Malformed, OrderId, PeerId, Term, View};
+
+/// Something that the replica may have to tell somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// A new event was committed.
+    Event(u64),
+    /// The member list has changed.
+    View,
+    /// A satellite's batch was dealt with: see [`BatchAck`] for the status.
+    Batch { peer: PeerId, boot: Boot, seq: u64, status: u8 },
+    /// An order was given and is to be carried out.
+    OrderOpened(OrderId),
+    /// An order has ended.
+    OrderClosed(OrderId),
+    /// A recovery manager has begun.
+    Claimed(Term),
+    /// A step of a recovery manager was refused because a newer one has begun.
+    Stale(Term),
+    /// The entry cannot be read: it was written by a newer program.
+    Unreadable(Malformed),
+}
+
+/// Where and when in the log an entry stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) index: u64,
+    pub(crate) now_ns: u64,
+}
+
+impl Place {
+    pub(crate) const fn view(&self) -> View {
+        View(self.index)
+    }
+}
+
+/// Everything that the cluster believes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Machine {
+    /// Index and term of the last applied entry.
+    pub(crate) applied: u64,
+    pub(crate) applied_term: u64,
+    /// Term and replica of the recovery manager.
+    pub(crate) manager: (Term, PeerId),
+    pub(crate) membership: Membership,
+    pub(crate) sessions: Sessions,
+    pub(crate) producers: Producers,
+    pub(crate) events: Events,
+    pub(crate) orders: Orders,
+    pub(crate) decisions: Decisions,
+    pub(crate) graph: Graph,
+}
+
+impl Machine {
+    /// The machine before the first entry: a cluster with its replicas and nothing else.
+    pub(crate) fn new(replicas: &[PeerId]) -> Self {
+        let mut machine = Self { manager: (Term(0), PeerId::ANY), ..Self::default() };
+        let graph = &mut machine.graph;
+        let cluster = (Type::Cluster, "syncom".to_owned());
+        graph.set(Type::Cluster, &cluster.1, "up");
+        for peer in replicas {
+            let name = format!("station-{}", peer.number());
+            graph.set(Type::Replica, &name, "configured");
+            let _ = graph.relate(cluster.clone(), Relation::Has, (Type::Replica, name));
+        }
+        machine
+    }
+
+    /// Applies the entry at `index`, which must be the next one; appends what follows to `effects`.
+    ///
+    /// # Panics
+    /// When entries are applied out of order: that would be a bug that forks the state.
+    pub(crate) fn apply(&mut self, index: u64, term: u64, data: &[u8], effects: &mut Vec<Effect>) {
+        assert!(index == self.applied + 1, "entry {index} after entry {}", self.applied);
+        (self.applied, self.applied_term) = (index, term);
+        if let Err(malformed) = self.apply_commands(Term(term), data, effects) {
+            effects.push(Effect::Unreadable(malformed));
+        }
+        if self.membership.seal(View(index)) {
+            effects.push(Effect::View);
+        }
+    }
+
+    fn apply_commands(
+        &mut self,
+        term: Term,
+        data: &[u8],
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Malformed> {
+        let Some(mut entry) = Entry::open(data)? else { return Ok(()) };
+        let place = Place { index: self.applied, now_ns: entry.wall_ns };
+        while let Some(command) = entry.next()? {
+            match command {
+                Command::Batch(batch) => self.on_batch(place, &batch, effects),
+                Command::Claim { term, node } => self.on_claim(term, node, effects),
+                Command::Step(step) => self.on_step(place, step, effects),
+                Command::Submit(order) => self.on_submit(place, term, order, effects),
+                Command::Finish(finish) => self.on_finish(finish, effects),
+                Command::SatelliteDead { peer, boot } => {
+                    self.on_satellite_dead(place, peer, boot, effects);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn on_batch(&mut self, place: Place, batch: &Batch<'_>, effects: &mut Vec<Effect>) {
+        let head = batch.head;
+        let status = match self.sessions.turn(&head) {
+            Turn::Refused(status) => status,
+            Turn::Known => BatchAck::COMMITTED,
+            Turn::Next => {
+                let results = batch.iter().flatten().map(|frame| self.item(place, &frame, effects));
+                let results = results.collect();
+                self.sessions.note(&head, place.index, results);
+                BatchAck::COMMITTED
+            }
+        };
+        effects.push(Effect::Batch { peer: head.peer, boot: head.boot, seq: head.seq, status });
+    }
+
+    fn on_claim(&mut self, term: Term, node: PeerId, effects: &mut Vec<Effect>) {
+        if term > self.manager.0 {
+            self.manager = (term, node);
+            effects.push(Effect::Claimed(term));
+        }
+    }
+
+    /// All of a step, or nothing: a manager of an older term has no say any more.
+    fn on_step(&mut self, place: Place, step: Step, effects: &mut Vec<Effect>) {
+        if step.term != self.manager.0 {
+            effects.push(Effect::Stale(step.term));
+            return;
+        }
+        for (event, count) in step.settle {
+            self.events.settle(event, count);
+        }
+        for decision in step.decisions {
+            self.decisions.push(decision, step.term, place.now_ns);
+        }
+        for order in step.orders {
+            self.on_submit(place, step.term, order, effects);
+        }
+    }
+
+    fn on_submit(&mut self, place: Place, term: Term, order: NewOrder, effects: &mut Vec<Effect>) {
+        let id = order.id;
+        if self.orders.submit(order, term, place.now_ns) {
+            effects.push(Effect::OrderOpened(id));
+        }
+    }
+
+    fn on_finish(&mut self, finish: Finish, effects: &mut Vec<Effect>) {
+        let id = finish.id;
+        if !self.orders.finish(finish) {
+            return;
+        }
+        effects.push(Effect::OrderClosed(id));
+        let Some(order) = self.orders.get(id) else { return };
+        let Some(event) = self.events.get(order.order.event) else { return };
+        if event.head.kind == EventKind::SERVICE && order.state.done > 0 {
+            self.graph.set(Type::Service, &event.subject, "up");
+        }
+    }
+
+    fn on_satellite_dead(
+        &mut self,
+        place: Place,
+        peer: PeerId,
+        boot: Boot,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.membership.satellite_dead(peer, boot, place.view(), place.now_ns) {
+            self.satellite_event(place, peer, "is dead", 2, effects);
+        }
+    }
+}
