@@ -14,6 +14,7 @@ pub mod counters;
 pub mod disk;
 pub mod endpoint;
 pub mod host;
+pub mod host_info;
 pub mod idle;
 pub mod limits;
 pub mod link;
