@@ -11,7 +11,9 @@ use syncom_wire::Addr;
 /// piece of memory: what segmentation offload wants.
 #[derive(Debug)]
 pub struct TxBatch {
-    bytes: Box<[u8]>,
+    /// Grows to what was ever used, within its capacity: memory never used is never touched.
+    bytes: Vec<u8>,
+    bytes_max: usize,
     /// First byte not in use.
     end: usize,
     claimed: Option<(Addr, usize)>,
@@ -43,8 +45,10 @@ impl TxBatch {
     /// Room for `datagrams` datagrams of together `bytes` bytes, at least one of each.
     #[must_use]
     pub fn new(bytes: usize, datagrams: usize) -> Self {
+        let bytes_max = bytes.clamp(1, 1 << 31);
         Self {
-            bytes: vec![0; bytes.clamp(1, 1 << 31)].into_boxed_slice(),
+            bytes: Vec::with_capacity(bytes_max),
+            bytes_max,
             end: 0,
             claimed: None,
             last: None,
@@ -59,7 +63,11 @@ impl TxBatch {
         if self.is_full() {
             return None;
         }
-        let room = self.bytes.get_mut(self.end..)?.get_mut(..len)?;
+        let end = self.end.checked_add(len).filter(|end| *end <= self.bytes_max)?;
+        if self.bytes.len() < end {
+            self.bytes.resize(end, 0);
+        }
+        let room = self.bytes.get_mut(self.end..end)?;
         self.claimed = Some((to, len));
         Some(room)
     }
