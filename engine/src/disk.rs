@@ -62,6 +62,11 @@ impl Disk {
             }
         }
     }
+
+    /// Lets the writer finish what it was handed, without waiting for it.
+    pub fn abandon(mut self) {
+        self.thread = None;
+    }
 }
 
 impl Drop for Disk {

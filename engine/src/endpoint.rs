@@ -33,7 +33,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::ops::Range;
 use std::time::Duration;
-use syncom_seam::{Counter, MS, Origin, Time};
+use syncom_seam::{Counter, MS, Origin, SECOND, Time};
 use syncom_wire::{Addr, Boot, Emit, Fixed as _, Frame, Frames, Header, PeerId, ids};
 
 /// Senders that an endpoint remembers by default.
@@ -42,6 +42,8 @@ const SENDERS_MAX: usize = 64;
 const BURST_SLOTS: u32 = 16;
 /// How often a link that cannot be waited for is asked.
 const ASK_AGAIN_NS: u64 = MS;
+/// How long to sleep at a time at most.
+const WAIT_MAX_NS: u64 = 3600 * SECOND;
 
 /// Why an endpoint cannot be opened or used.
 #[derive(Debug)]
@@ -145,8 +147,7 @@ impl Builder {
         } else {
             Sealer::off(self.keys, peer, boot, 0, self.senders_max)
         };
-        let link =
-            link::open(&self.kind, self.bind, &self.options).map_err(EndpointError::Link)?;
+        let link = link::open(&self.kind, self.bind, &self.options).map_err(EndpointError::Link)?;
         let poll = Poll::new()?;
         if let Some(fd) = link.source() {
             poll.registry().register(&mut SourceFd(&fd), Token(0), Interest::READABLE)?;
@@ -245,15 +246,20 @@ impl Endpoint {
     /// # Errors
     /// [`EndpointError::Io`] when the kernel fails us.
     pub fn recv(&mut self, deadline: Time) -> Result<Option<Received<'_>>, EndpointError> {
+        let mut is_over = false;
         let opened = loop {
             if let Some(opened) = self.open_next() {
                 break opened;
             }
-            self.clock.sample();
-            self.next = 0;
-            self.port.link.advance(self.clock.now().at);
-            if self.port.link.rx_burst(&mut self.burst)? == 0 && !self.wait(deadline)? {
+            if is_over {
                 return Ok(None);
+            }
+            let now = self.clock.sample().at;
+            is_over = now >= deadline;
+            self.next = 0;
+            self.port.link.advance(now);
+            if self.port.link.rx_burst(&mut self.burst)? == 0 {
+                self.wait(deadline)?;
             }
         };
         let (index, range, from) = opened;
@@ -273,14 +279,11 @@ impl Endpoint {
         }
     }
 
-    /// Waits until the link may have something; false when the deadline has passed.
-    fn wait(&mut self, deadline: Time) -> Result<bool, EndpointError> {
-        let now = clock::now();
-        if now >= deadline {
-            return Ok(false);
-        }
+    /// Waits until the link may have something, or the deadline has passed.
+    fn wait(&mut self, deadline: Time) -> Result<(), EndpointError> {
         let can_sleep = self.port.link.source().is_some() && self.port.link.tx_pending() == 0;
-        let wait_ns = deadline.since(now).min(if can_sleep { u64::MAX } else { ASK_AGAIN_NS });
+        let wait_max_ns = if can_sleep { WAIT_MAX_NS } else { ASK_AGAIN_NS };
+        let wait_ns = deadline.since(clock::now()).min(wait_max_ns);
         match self.poll.poll(&mut self.events, Some(Duration::from_nanos(wait_ns))) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             result => result?,
@@ -288,7 +291,7 @@ impl Endpoint {
         if self.port.link.tx_pending() > 0 {
             self.port.flush()?;
         }
-        Ok(true)
+        Ok(())
     }
 }
 

@@ -1,6 +1,5 @@
 use super::*;
 use crate::link::mem::Hub;
-use syncom_seam::SECOND;
 use syncom_wire::control::{Ask, AskHead, Line};
 
 const SECRET: [u8; 32] = [7; 32];

@@ -25,6 +25,7 @@ use crate::child::Children;
 use crate::clock::{self, Clock};
 use crate::counters::Counters;
 use crate::disk::Disk;
+use crate::idle::{Idle, Strategy, Wait};
 use crate::link::{Link, RxBurst};
 use crate::port::{Gather, Port};
 use crate::seal::Sealer;
@@ -39,6 +40,7 @@ use std::io;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 use syncom_seam::{Counter, Done, Durable, MS, Notice, Now, Role, Time};
 
@@ -84,17 +86,20 @@ impl<R> fmt::Debug for Member<R> {
 /// Told what the members of a host have to say: the member's number, and the notice.
 pub type Sink = Box<dyn FnMut(usize, Notice<'_>) + Send>;
 
+type Channel<T> = (Sender<T>, Receiver<T>);
+
 /// Drives members on one thread.
 pub struct Host<R> {
     poll: Poll,
     events: Events,
     waker: Arc<Waker>,
     is_stopped: Arc<AtomicBool>,
-    done: (Sender<(usize, Done)>, Receiver<(usize, Done)>),
-    kills: (Sender<usize>, Receiver<usize>),
+    done: Channel<(usize, Done)>,
+    kills: Channel<usize>,
     seats: Vec<Option<Seat<R>>>,
     shared: Shared,
     clock: Clock,
+    idle: Idle,
     burst: RxBurst,
     /// Members whose links may have something, in order of readiness.
     ready: VecDeque<usize>,
@@ -162,6 +167,7 @@ impl<R: Role> Host<R> {
             seats: Vec::new(),
             shared,
             clock: Clock::new(),
+            idle: Idle::new(Strategy::PARK),
             burst: RxBurst::new(BURST_SLOTS),
             ready: VecDeque::new(),
             tokens: Vec::with_capacity(EVENTS_MAX),
@@ -169,6 +175,11 @@ impl<R: Role> Host<R> {
             watched: Vec::new(),
             turn_ns_max: 0,
         })
+    }
+
+    /// How to wait when there is nothing to do. A host parks at once unless it is told otherwise.
+    pub fn wait_by(&mut self, strategy: Strategy) {
+        self.idle = Idle::new(strategy);
     }
 
     /// Takes in a member and returns its number, counted from 0. It starts in the next turn.
@@ -251,12 +262,20 @@ impl<R: Role> Host<R> {
     }
 
     /// How long the poll may wait.
-    fn patience(&self, wait: Duration) -> Duration {
+    fn patience(&mut self, wait: Duration) -> Duration {
         let is_late = !self.ready.is_empty()
             || !self.shared.later.is_empty()
             || self.shared.children.is_busy();
         if is_late {
             return Duration::ZERO;
+        }
+        match self.idle.on_empty() {
+            Wait::Park => {}
+            Wait::Spin => return Duration::ZERO,
+            Wait::Yield => {
+                thread::yield_now();
+                return Duration::ZERO;
+            }
         }
         let wait = if self.watched.is_empty() { wait } else { wait.min(ASK_AGAIN) };
         match self.shared.timers.next() {
@@ -310,9 +329,13 @@ impl<R: Role> Host<R> {
         }
     }
 
-    /// Ends a member as a kill would: nothing more is sent, and its children are killed.
+    /// Ends a member as a kill would: nothing more is sent, and its children are killed. Its disk
+    /// writer, if it has one, is left to finish what it was handed.
     fn remove(&mut self, index: usize) {
-        let Some(seat) = self.seats.get_mut(index).and_then(Option::take) else { return };
+        let Some(mut seat) = self.seats.get_mut(index).and_then(Option::take) else { return };
+        if let Some(disk) = seat.disk.take() {
+            disk.abandon();
+        }
         if let Some(fd) = seat.source {
             // A descriptor that cannot be taken out leaves the poll when it is closed.
             let _ = self.poll.registry().deregister(&mut SourceFd(&fd));
@@ -328,6 +351,9 @@ impl<R: Role> Host<R> {
         let turn_ns = clock::now().since(began.at);
         let is_longest = turn_ns > self.turn_ns_max;
         self.turn_ns_max = self.turn_ns_max.max(turn_ns);
+        if !self.touched.is_empty() {
+            self.idle.on_work();
+        }
         for index in self.touched.drain(..) {
             let Some(Some(seat)) = self.seats.get_mut(index) else { continue };
             seat.is_touched = false;

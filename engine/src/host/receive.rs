@@ -1,7 +1,7 @@
 //! What arrives: from the links, through the seal, to the roles.
 
 use super::Host;
-use syncom_seam::{Notice, Now, Role, Time};
+use syncom_seam::{Counter, Notice, Now, Role, Time};
 use syncom_wire::Frames;
 
 /// Bursts taken in one turn beyond one per ready link. More than the kernel's buffer of one link
@@ -25,6 +25,10 @@ impl<R: Role> Host<R> {
                 (self.shared.sink)(index, Notice::Fatal(&why));
                 self.shared.ended.push(index);
                 continue;
+            }
+            seat.port.counters.add(Counter::RxOverflow, self.burst.take_lost());
+            if seat.link_wake != Time::NEVER {
+                self.watch(index);
             }
             // Without frames the call only starts a member that is new.
             if self.burst.is_empty() {

@@ -60,7 +60,6 @@ impl Window {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "reduced modulo the number of words")]
 const fn place(counter: u64) -> (usize, u64) {
     ((counter / 64 % Window::WORDS as u64) as usize, 1 << (counter % 64))
 }

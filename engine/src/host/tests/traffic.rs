@@ -1,0 +1,126 @@
+//! Frames between members, and what is not a frame.
+
+use super::*;
+use syncom_seam::Rng;
+use syncom_wire::Slot;
+
+fn rally_over(kind: &link::Kind) {
+    let mut host = host();
+    let quiet = member(2, kind, Script::Rally { first_to: None, until: usize::MAX });
+    let first_to = Some(quiet.link.local_addr());
+    let eager = member(1, kind, Script::Rally { first_to, until: 100 });
+    let counters = eager.counters.clone();
+    host.add(eager).unwrap();
+    host.add(quiet).unwrap();
+    turn_until(&mut host, |host| toy(host, 0).count("frame") == 100);
+    assert_eq!(toy(&host, 0).heard[0], "start");
+    assert!(toy(&host, 0).heard.iter().any(|line| line == "frame 55 from satellite 2"));
+    assert_eq!(counters.get(Counter::RxDatagrams), 100);
+    assert_eq!(counters.get(Counter::TxFrames), 100);
+    assert!(counters.get(Counter::RxBytes) > 100 * 48);
+    assert!(counters.get(Counter::LoopMaxNs) > 0);
+}
+
+#[test]
+fn two_members_exchange_frames_in_memory_and_over_the_loopback() {
+    rally_over(&mem());
+    rally_over(&link::Kind::Mmsg);
+}
+
+#[test]
+fn two_hosts_exchange_frames_across_threads_and_stop_when_told() {
+    let (mut one, mut two) = (host(), host());
+    let quiet = member(2, &link::Kind::Mmsg, Script::Rally { first_to: None, until: usize::MAX });
+    let to = quiet.link.local_addr();
+    two.add(quiet).unwrap();
+    two.wait_by(crate::idle::Strategy::BACK_OFF);
+    let first_to = Some(to);
+    one.add(member(1, &link::Kind::Mmsg, Script::Rally { first_to, until: 50 })).unwrap();
+    let handle = two.handle();
+    let thread = std::thread::spawn(move || two.run().map(|()| two));
+    turn_until(&mut one, |host| toy(host, 0).count("frame") == 50);
+    handle.stop();
+    let two = thread.join().unwrap().unwrap();
+    assert!(toy(&two, 0).count("frame") >= 50);
+}
+
+#[test]
+fn one_frame_to_many_reaches_all_of_them_although_the_queue_is_short() {
+    let kind = link::Kind::Mmsg;
+    let mut host = host();
+    let listeners: Vec<_> = (10..15).map(|n| member(n, &kind, Script::Listen)).collect();
+    let mut to: Vec<_> = listeners.iter().map(|member| member.link.local_addr()).collect();
+    // More destinations than a small link can queue: it is flushed and goes on.
+    to = to.iter().copied().cycle().take(200).collect();
+    for listener in listeners {
+        host.add(listener).unwrap();
+    }
+    host.add(member(1, &kind, Script::Shout(to))).unwrap();
+    // The same sealed bytes: each listener takes them once more only after a new seal.
+    turn_until(&mut host, |host| (0..5).all(|n| toy(host, n).count("frame") >= 1));
+}
+
+#[test]
+fn a_member_with_a_new_name_is_heard_under_both() {
+    let kind = mem();
+    let mut host = host();
+    let listener = member(2, &kind, Script::Listen);
+    let to = listener.link.local_addr();
+    host.add(listener).unwrap();
+    host.add(member(1, &kind, Script::Identify(PeerId::agent(Slot(7)), to))).unwrap();
+    turn_until(&mut host, |host| toy(host, 0).count("frame") == 2);
+    let heard = &toy(&host, 0).heard;
+    assert!(heard.contains(&"frame 55 from satellite 1".into()));
+    assert!(heard.contains(&"frame 55 from slot 7".into()));
+}
+
+#[test]
+fn ten_thousand_datagrams_of_garbage_move_counters_and_nothing_else() {
+    let hub = Hub::new();
+    let kind = link::Kind::Mem(hub.clone());
+    let mut host = host();
+    let target = member(2, &kind, Script::Listen);
+    let (to, counters) = (target.link.local_addr(), target.counters.clone());
+    host.add(target).unwrap();
+    let mut attacker = link::open(&kind, local(), &link::Options::LARGE).unwrap();
+    let mut genuine = vec![0; 300];
+    let len = sealer(PeerId::satellite(1)).seal(&mut genuine, 100, None).unwrap();
+    genuine.truncate(len);
+    let mut rng = Rng::new(1);
+    let mut answer = link::RxBurst::new(4);
+    for _ in 0..100 {
+        for _ in 0..100 {
+            let datagram = garbage(&mut rng, &genuine);
+            attacker.tx_claim(to, datagram.len()).unwrap().copy_from_slice(&datagram);
+            attacker.tx_commit(datagram.len());
+        }
+        attacker.tx_flush().unwrap();
+        host.turn(Duration::ZERO).unwrap();
+        assert_eq!(attacker.rx_burst(&mut answer).unwrap(), 0, "no answer to strangers");
+    }
+    turn_until(&mut host, |_| drops(&counters) == 10_000);
+    assert_eq!(counters.get(Counter::RxDatagrams), 0);
+    assert!(toy(&host, 0).heard.iter().all(|line| line == "start" || line == "end"));
+}
+
+/// Random bytes, or a genuine datagram cut short or with one bit bent.
+fn garbage(rng: &mut Rng, genuine: &[u8]) -> Vec<u8> {
+    let below = |rng: &mut Rng, bound: usize| usize::try_from(rng.below(bound as u64)).unwrap();
+    if rng.chance(1, 2) {
+        let len = below(rng, 200);
+        return (0..len).map(|_| rng.next_u64().to_le_bytes()[0]).collect();
+    }
+    let mut bent = genuine.to_vec();
+    if rng.chance(1, 4) {
+        bent.truncate(below(rng, genuine.len()));
+    } else {
+        let bit = below(rng, genuine.len() * 8);
+        bent[bit / 8] ^= 1 << (bit % 8);
+    }
+    bent
+}
+
+fn drops(counters: &Counters) -> u64 {
+    let is_drop = |(counter, _): &(Counter, u64)| counter.name().starts_with("drop_");
+    counters.iter().filter(is_drop).map(|(_, value)| value).sum()
+}
