@@ -1,0 +1,301 @@
+//! The agent: one state, and whom each event is for.
+
+use crate::config::{AgentConfig, ConfigError};
+use crate::control::Control;
+use crate::entry::{Entered, Entry, ask};
+use crate::heartbeats::Heartbeats;
+use crate::node::{Identity, Node, is_group};
+use crate::observing::Observing;
+use crate::orders::Orders;
+use crate::probe;
+use crate::reports::Reports;
+use crate::services::Services;
+use crate::state::{Event, State};
+use crate::timers::TimerKind;
+use syncom_group::Pace;
+use syncom_seam::{Counter, Done, Now, Origin, Outbox, Role, Timer};
+use syncom_wire::heartbeat::{Heartbeat, HomeAnswer};
+use syncom_wire::neighbours::Neighbours;
+use syncom_wire::report::ReportAck;
+use syncom_wire::{Frame, PeerId};
+
+/// A node's agent.
+///
+/// It seals as [`AgentConfig::peer`] until it is welcomed, and says so through
+/// [`Outbox::identify`] when that changes. It persists nothing: after a restart it joins as a new
+/// incarnation, and its callers ask again for reports that were not committed.
+///
+/// **Memory** is constant: sized by the limits of the seam, whatever the size of the cluster. The
+/// tables take about 120 KiB, most of them untouched in a quiet life; remembered outputs of orders
+/// take up to 256 KiB more, waiting reports up to 200 KiB.
+///
+/// **Frames** it takes: from satellites and replicas HomeAnswer, Probe, ReportAck, Welcome,
+/// JoinRefused, Roster, Neighbours, Order and ReceiptAck; from agents Heartbeat; from clients Ask.
+/// All others are counted as `drop_wrong_role`.
+#[derive(Debug)]
+pub struct Agent {
+    node: Node,
+    entry: Entry,
+    heartbeats: Heartbeats,
+    observing: Observing,
+    reports: Reports,
+    orders: Orders,
+    services: Services,
+    control: Control,
+}
+
+const _: () = assert!(size_of::<Agent>() < 2_048, "tables are on the heap, sized at the start");
+
+impl Agent {
+    /// An agent that has not started. A configuration that breaks a rule should be refused before,
+    /// by [`AgentConfig::validate`]; here, services that break one are left out.
+    #[must_use]
+    pub fn new(config: AgentConfig) -> Self {
+        Self {
+            services: Services::new(&config.name, &config.services),
+            node: Node::new(config),
+            entry: Entry::new(),
+            heartbeats: Heartbeats::new(),
+            observing: Observing::new(),
+            reports: Reports::new(),
+            orders: Orders::new(),
+            control: Control::new(),
+        }
+    }
+
+    /// The same, refusing a configuration that breaks a rule.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with the first broken rule.
+    pub fn checked(config: AgentConfig) -> Result<Self, ConfigError> {
+        config.validate()?;
+        Ok(Self::new(config))
+    }
+
+    /// Where it stands with its cluster.
+    #[must_use]
+    pub const fn state(&self) -> State {
+        self.entry.state
+    }
+
+    /// Who it is; `None` before the first welcome.
+    #[must_use]
+    pub const fn identity(&self) -> Option<Identity> {
+        self.node.identity
+    }
+
+    /// Takes leave: tells observers and homes, stops services, and stops heartbeats. The driver
+    /// goes on until [`Self::state`] is [`State::Gone`], some 150 ms later. Repeating it does
+    /// nothing.
+    pub fn leave<O: Outbox>(&mut self, now: Now, out: &mut O) {
+        if self.entry.enter(now, Event::Leave, &mut self.node, out) {
+            self.heartbeats.on_leave(now, &self.node, out);
+            self.observing.clear();
+            self.services.stop_all(now, &mut self.node, out);
+        }
+    }
+
+    fn is_active(&self) -> bool {
+        match self.entry.state {
+            State::Seeking | State::Joining | State::Member => true,
+            State::Leaving | State::Gone => false,
+        }
+    }
+
+    fn on_heartbeat<O: Outbox>(&mut self, now: Now, from: &Origin, beat: &Heartbeat, out: &mut O) {
+        if from.peer != PeerId::agent(beat.slot) || beat.plane != Heartbeat::PEER {
+            out.count(Counter::DropRole, 1);
+            return;
+        }
+        self.observing.on_heartbeat(now, beat, from.heard, &mut self.node, out);
+    }
+
+    fn on_home_answer<O: Outbox>(
+        &mut self,
+        now: Now,
+        from: &Origin,
+        answer: &HomeAnswer,
+        out: &mut O,
+    ) {
+        if !self.node.homes.on_answer(from.peer, answer, from.heard, now.at) {
+            return;
+        }
+        self.node.see_term(answer.term);
+        if answer.flags & HomeAnswer::LEAVING != 0 {
+            self.choose_homes(now);
+        }
+        if answer.roster > self.node.roster.epoch() {
+            ask(from.addr, &self.node, out);
+        }
+        if self.node.homes.is_unknown() {
+            self.node.homes.forget_unknown();
+            self.entry.enter(now, Event::Unknown, &mut self.node, out);
+        }
+    }
+
+    fn on_neighbours<O: Outbox>(&mut self, now: Now, set: &Neighbours<'_>, out: &mut O) {
+        let is_mine = self.node.identity.is_some_and(|identity| {
+            (identity.slot, identity.incarnation) == (set.head.slot, set.head.incarnation)
+        });
+        if is_mine && set.head.epoch > self.heartbeats.epoch {
+            self.heartbeats.on_neighbours(now.at, set, &self.node);
+            self.observing.on_neighbours(now, set, &mut self.node, out);
+        }
+    }
+
+    fn on_report_ack<O: Outbox>(&mut self, now: Now, ack: &ReportAck<'_>, out: &mut O) {
+        for item in ack.items.iter() {
+            self.observing.on_ack(now.at, ack.incarnation, item, &self.node);
+            let done = self.reports.on_ack(now, ack.incarnation, item, &mut self.node, out);
+            if let Some(done) = done {
+                self.control.on_committed(done, &self.node, out);
+                self.services.report_deaths(now, &mut self.reports, &mut self.node, out);
+            }
+        }
+    }
+
+    fn on_entered<O: Outbox>(&mut self, now: Now, entered: Entered, out: &mut O) {
+        match entered {
+            Entered::Nothing => {}
+            Entered::Roster => self.choose_homes(now),
+            Entered::NewLife => {
+                self.choose_homes(now);
+                self.node.homes.welcome(now.at);
+                self.observing.clear();
+                self.heartbeats.on_new_life(now, &mut self.node, out);
+                self.services.report_deaths(now, &mut self.reports, &mut self.node, out);
+                self.reports.send_due(now, &mut self.node, out);
+            }
+        }
+    }
+
+    /// A frame that only the group may send.
+    fn on_group_frame<O: Outbox>(
+        &mut self,
+        now: Now,
+        from: &Origin,
+        frame: &Frame<'_>,
+        out: &mut O,
+    ) {
+        let node = &mut self.node;
+        match frame {
+            Frame::HomeAnswer(answer) => self.on_home_answer(now, from, answer, out),
+            Frame::Probe(probe) => probe::on_probe(now, from, probe, node, out),
+            Frame::ReportAck(ack) => self.on_report_ack(now, ack, out),
+            Frame::Roster(roster) => {
+                let entered = self.entry.on_roster(now, roster, node, out);
+                self.on_entered(now, entered, out);
+            }
+            Frame::Welcome(welcome) => {
+                let entered = self.entry.on_welcome(now, welcome, node, out);
+                self.on_entered(now, entered, out);
+            }
+            Frame::JoinRefused(refused) => self.entry.on_refused(now, refused, node, out),
+            Frame::Neighbours(set) => self.on_neighbours(now, set, out),
+            Frame::Order(order) => {
+                self.orders.on_order(now, from, order, &mut self.services, node, out);
+            }
+            Frame::ReceiptAck(ack) => self.orders.on_receipt_ack(ack, node),
+            _ => out.count(Counter::DropRole, 1),
+        }
+    }
+
+    fn choose_homes(&mut self, now: Now) {
+        if let Some(identity) = self.node.identity {
+            self.node.homes.choose(identity.slot, &self.node.roster, now.at);
+        }
+    }
+
+    /// A process that comes to itself after a pause first makes good what it would get wrong.
+    fn notice_pause<O: Outbox>(&mut self, now: Now, out: &mut O) {
+        let late_ns = self.heartbeats.late_ns(now.at);
+        if late_ns > self.node.pace.interval_ns() {
+            out.count(Counter::Pauses, 1);
+            self.node.health.blame(now.at);
+            self.observing.on_pause(now.at, late_ns, &self.node);
+            self.heartbeats.forgive(now.at);
+        }
+    }
+
+    fn on_peers<O: Outbox>(&mut self, now: Now, out: &mut O) {
+        if self.heartbeats.late_ns(now.at) > self.node.pace.interval_ns() / 4 {
+            self.node.health.blame(now.at);
+        }
+        self.heartbeats.on_peers(now, self.services.counts(), &mut self.node, out);
+    }
+
+    fn on_homes<O: Outbox>(&mut self, now: Now, out: &mut O) {
+        let node = &mut self.node;
+        self.heartbeats.on_homes(now, self.services.counts(), node, out);
+        if node.homes.iter().next().is_none()
+            || node.homes.is_isolated(node.home_interval_ns(), now.at)
+        {
+            // Nobody whom we know answers: perhaps the seeds know somebody else.
+            self.entry.ask_seed(node, out);
+        }
+        self.services.report_deaths(now, &mut self.reports, node, out);
+    }
+}
+
+impl Role for Agent {
+    fn on_start<O: Outbox>(&mut self, now: Now, out: &mut O) {
+        self.node.started = now.at;
+        self.node.pace = Pace::new(&self.node.config.profile, now.at);
+        self.services.start(&mut self.node, out);
+        self.entry.start(now, &mut self.node, out);
+    }
+
+    fn on_frame<O: Outbox>(&mut self, now: Now, from: &Origin, frame: &Frame<'_>, out: &mut O) {
+        if !self.is_active() {
+            return;
+        }
+        match frame {
+            Frame::Heartbeat(beat) => self.on_heartbeat(now, from, beat, out),
+            Frame::Ask(ask) => {
+                self.control.on_ask(now, from, ask, &mut self.reports, &mut self.node, out);
+            }
+            Frame::Unknown(_) => {}
+            _ if is_group(from.peer) => self.on_group_frame(now, from, frame, out),
+            _ => out.count(Counter::DropRole, 1),
+        }
+    }
+
+    fn on_timer<O: Outbox>(&mut self, now: Now, timer: Timer, out: &mut O) {
+        let Some(kind) = self.node.timers.take(timer) else { return };
+        if !self.is_active() && !matches!(kind, TimerKind::Entry | TimerKind::Services) {
+            return;
+        }
+        self.notice_pause(now, out);
+        match kind {
+            TimerKind::Entry => self.entry.on_timer(now, &mut self.node, out),
+            TimerKind::Peers => self.on_peers(now, out),
+            TimerKind::Homes => self.on_homes(now, out),
+            TimerKind::Watch => self.observing.judge(now, &mut self.node, out),
+            TimerKind::Reports => self.reports.send_due(now, &mut self.node, out),
+            TimerKind::Orders => self.orders.on_timer(now, &mut self.node, out),
+            TimerKind::Services => self.services.on_timer(now, &mut self.node, out),
+        }
+    }
+
+    fn on_done<O: Outbox>(&mut self, now: Now, done: Done, out: &mut O) {
+        let Done::Exited { token, exit } = done else { return };
+        let node = &mut self.node;
+        match self.services.on_exit(token, &exit, node, out) {
+            Some(Some((order, code, text))) => {
+                let total = text.len() as u64;
+                self.orders.finish(now, order, code, text.as_bytes(), total, node, out);
+            }
+            Some(None) => self.services.report_deaths(now, &mut self.reports, node, out),
+            None => {
+                self.orders.on_exit(now, token, &exit, node, out);
+            }
+        }
+    }
+
+    fn on_burst_end<O: Outbox>(&mut self, _now: Now, _out: &mut O) {
+        self.heartbeats.on_duty_cycle();
+    }
+}
+
+#[cfg(test)]
+mod tests;

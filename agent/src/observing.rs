@@ -1,0 +1,295 @@
+//! Watching others, and saying so when they fall silent.
+//!
+//! An observer compares each subject's heartbeats with what that subject usually does (see
+//! [`Arrival`]) and reports silence to both homes of the subject. It never judges: homes weigh the
+//! words of all observers. What it owes them is honesty about itself. A process that was stopped
+//! accuses nobody until it has listened again; one that misses half of its subjects at once says
+//! that it may be its own fault; one whose homes are all silent says nothing.
+
+use crate::node::{Identity, Node};
+use crate::timers::TimerKind;
+use crate::watched::{Claim, Watched};
+use alloc::vec::Vec;
+use syncom_seam::limits::SUBJECTS_MAX;
+use syncom_seam::{Counter, Now, Outbox, SECOND, Time};
+use syncom_wire::heartbeat::Heartbeat;
+use syncom_wire::limits::HOMES;
+use syncom_wire::neighbours::Neighbours;
+use syncom_wire::report::{AckItem, EventKind, Report, ReportAck, ReportHead, ReportId};
+use syncom_wire::{Incarnation, Slot, Subject};
+
+/// First refresh of an accusation, in ns; it doubles.
+const REFRESH_FIRST_NS: u64 = SECOND;
+/// Longest time between two refreshes, in ns.
+const REFRESH_MAX_NS: u64 = 8 * SECOND;
+/// How often a retraction is said without an answer.
+const RETRACTIONS: u32 = 5;
+
+/// The subjects of this node.
+#[derive(Debug)]
+pub(crate) struct Observing {
+    watched: Vec<Watched>,
+    /// No accusation before this moment.
+    mute_until: Time,
+    self_suspect: bool,
+}
+
+impl Observing {
+    pub(crate) fn new() -> Self {
+        Self { watched: Vec::with_capacity(SUBJECTS_MAX), mute_until: Time(0), self_suspect: false }
+    }
+
+    /// A new life begins: it watches nobody yet.
+    pub(crate) fn clear(&mut self) {
+        self.watched.clear();
+        self.self_suspect = false;
+    }
+
+    /// Takes the subjects of a newer set. Subjects that are no longer in it are watched a little
+    /// longer, until their new observers are at it.
+    pub(crate) fn on_neighbours<O: Outbox>(
+        &mut self,
+        now: Now,
+        set: &Neighbours<'_>,
+        node: &mut Node,
+        out: &mut O,
+    ) {
+        let leave_at = now.at.after(node.patience_ns());
+        for watched in &mut self.watched {
+            watched.leave_at = watched.leave_at.min(leave_at);
+        }
+        for one in set.subjects.iter() {
+            let known = self.watched.iter_mut().find(|watched| watched.slot == one.slot);
+            if let Some(watched) = known {
+                watched.assign(one, set.head.epoch, now.at, node);
+                continue;
+            }
+            if self.watched.len() == SUBJECTS_MAX {
+                let replaced = self.watched.iter().position(|w| w.leave_at != Time::NEVER);
+                let Some(at) = replaced else { break };
+                self.watched.swap_remove(at);
+            }
+            self.watched.push(Watched::new(one, set.head.epoch, now.at, node));
+        }
+        self.arm(now.at, node, out);
+    }
+
+    pub(crate) fn on_heartbeat<O: Outbox>(
+        &mut self,
+        now: Now,
+        beat: &Heartbeat,
+        heard: Time,
+        node: &mut Node,
+        out: &mut O,
+    ) {
+        let Some(watched) = self.watched.iter_mut().find(|watched| watched.slot == beat.slot)
+        else {
+            return;
+        };
+        if !watched.on_heartbeat(beat, heard, node) {
+            return;
+        }
+        out.count(Counter::HeartbeatsHeard, 1);
+        if beat.flags & Heartbeat::LEAVING != 0 {
+            watched.claim = Claim::Settled;
+            return;
+        }
+        if watched.is_late(node, now.at) || !watched.claim.is_open() {
+            return;
+        }
+        watched.claim = match watched.claim {
+            Claim::Accused { seq, .. } => {
+                // Refuted: our margins are too tight for what we are.
+                node.health.blame(now.at);
+                out.count(Counter::Retractions, 1);
+                Claim::Retracting { seq, repeats: 0, next: now.at }
+            }
+            Claim::None | Claim::Settled | Claim::Retracting { .. } => Claim::None,
+        };
+        self.judge(now, node, out);
+    }
+
+    /// This process or its machine stood still for `gap_ns`: what it missed is nobody's fault.
+    pub(crate) fn on_pause(&mut self, now: Time, gap_ns: u64, node: &Node) {
+        self.mute_until = now.after(2 * node.pace.interval_ns());
+        for watched in &mut self.watched {
+            watched.arrival.shift(gap_ns);
+            watched.grace_until = watched.grace_until.after(gap_ns);
+        }
+    }
+
+    pub(crate) fn on_ack(
+        &mut self,
+        now: Time,
+        incarnation: Incarnation,
+        item: AckItem,
+        node: &Node,
+    ) {
+        if node.identity.is_none_or(|identity| identity.incarnation != incarnation) {
+            return;
+        }
+        for watched in &mut self.watched {
+            watched.claim.on_ack(item, now);
+        }
+    }
+
+    /// Accuses whoever is late, says again what was said, and waits for the next deadline.
+    pub(crate) fn judge<O: Outbox>(&mut self, now: Now, node: &mut Node, out: &mut O) {
+        let Some(identity) = node.identity else { return };
+        node.health.settle(now.at);
+        self.watched.retain(|watched| now.at < watched.leave_at);
+        self.suspect_self(now, node, out);
+        if now.at >= self.mute_until && !node.homes.is_isolated(node.home_interval_ns(), now.at) {
+            for at in 0..self.watched.len() {
+                self.speak(at, identity, now, node, out);
+            }
+        }
+        self.arm(now.at, node, out);
+    }
+
+    fn suspect_self<O: Outbox>(&mut self, now: Now, node: &Node, out: &mut O) {
+        let late = || self.watched.iter().filter(|watched| watched.counts_as_late(node, now.at));
+        let all_span = spans(self.watched.iter().map(|watched| watched.domain));
+        let late_span = spans(late().map(|watched| watched.domain));
+        let half = self.watched.len().div_ceil(2).max(2);
+        let suspect = late().count() >= half && (late_span || !all_span);
+        if suspect && !self.self_suspect {
+            out.count(Counter::SelfSuspicions, 1);
+        }
+        self.self_suspect = suspect;
+    }
+
+    /// Says about one subject what there is to say now.
+    fn speak<O: Outbox>(
+        &mut self,
+        at: usize,
+        identity: Identity,
+        now: Now,
+        node: &mut Node,
+        out: &mut O,
+    ) {
+        let Some(watched) = self.watched.get_mut(at) else { return };
+        let is_late = watched.is_late(node, now.at);
+        let (seq, flags) = match &mut watched.claim {
+            Claim::None | Claim::Retracting { .. } if is_late => {
+                out.count(Counter::Accusations, 1);
+                let seq = node.numbers.for_accusation();
+                watched.claim = Claim::Accused {
+                    seq,
+                    received: false,
+                    repeats: 0,
+                    refresh_ns: REFRESH_FIRST_NS,
+                    next: now.at.after(first_wait_ns(watched.slot, now, node)),
+                };
+                (seq, 0)
+            }
+            Claim::Accused { seq, received, repeats, refresh_ns, next } if *next <= now.at => {
+                let wait_ns = if *received {
+                    *refresh_ns = (*refresh_ns * 2).min(REFRESH_MAX_NS);
+                    *refresh_ns
+                } else {
+                    *repeats += 1;
+                    first_wait_ns(watched.slot, now, node).saturating_mul(1 << (*repeats).min(5))
+                };
+                *next = now.at.after(node.rng.jitter(wait_ns.min(REFRESH_MAX_NS)));
+                (*seq, 0)
+            }
+            Claim::Retracting { seq, repeats, next } if *next <= now.at => {
+                let seq = *seq;
+                *repeats += 1;
+                let wait_ns = first_wait_ns(watched.slot, now, node) << (*repeats).min(5);
+                *next = now.at.after(wait_ns.min(REFRESH_MAX_NS));
+                if *repeats >= RETRACTIONS {
+                    watched.claim = Claim::None;
+                }
+                (seq, Report::RETRACT)
+            }
+            Claim::None | Claim::Accused { .. } | Claim::Retracting { .. } | Claim::Settled => {
+                return;
+            }
+        };
+        let flags = flags | if self.self_suspect { Report::SELF_SUSPECT } else { 0 };
+        send(watched, seq, flags, identity, now, node, out);
+    }
+
+    /// Waits for the next moment at which there may be something to say; after a moment that had to
+    /// be passed over in silence, for a fraction of an interval.
+    fn arm<O: Outbox>(&self, now: Time, node: &mut Node, out: &mut O) {
+        let next = self.watched.iter().map(|watched| watched.next_moment(node)).min();
+        let Some(next) = next.filter(|next| *next != Time::NEVER) else { return };
+        let soonest = now.after(node.pace.interval_ns() / 4).max(self.mute_until);
+        node.timers.by(TimerKind::Watch, if next > now { next } else { soonest }, out);
+    }
+}
+
+/// Whether more than one domain is among them.
+fn spans(mut domains: impl Iterator<Item = u16>) -> bool {
+    let first = domains.next();
+    domains.any(|domain| Some(domain) != first)
+}
+
+/// How long to wait for an answer to an accusation before it is said again, in ns.
+fn first_wait_ns(subject: Slot, now: Now, node: &Node) -> u64 {
+    let home = node.homes.choice(Subject::node(subject), 0, &node.roster, now.at);
+    home.map_or(SECOND, |addr| node.homes.time_out_ns(addr, 1))
+}
+
+/// Sends a report about one subject to both homes of the subject.
+fn send<O: Outbox>(
+    watched: &Watched,
+    seq: u64,
+    flags: u16,
+    identity: Identity,
+    now: Now,
+    node: &Node,
+    out: &mut O,
+) {
+    let heard = watched.arrival.heard();
+    let ago_us = now.at.since(heard.unwrap_or(watched.since)) / 1_000;
+    let never = if heard.is_none() { Report::NEVER_HEARD } else { 0 };
+    let subject = Subject::node(watched.slot);
+    let head = ReportHead {
+        id: ReportId { slot: identity.slot, incarnation: identity.incarnation, seq },
+        subject,
+        incarnation: watched.incarnation,
+        kind: EventKind::SILENT,
+        heard_ago_us: u32::try_from(ago_us).unwrap_or(u32::MAX),
+        domain: identity.domain,
+        flags: flags | never,
+        neighbours: watched.epoch,
+        health: node.health.level(),
+        severity: 0,
+        reserved: 0,
+        count: 1,
+    };
+    let homes = HOMES.min(node.roster.rendezvous().len()).max(1);
+    for n in 0..homes {
+        if let Some(home) = node.homes.choice(subject, n, &node.roster, now.at) {
+            out.send(home, &Report { head, subject: "", kind: "", detail: "" });
+            out.count(Counter::ReportsSent, 1);
+        }
+    }
+}
+
+/// Levels of acknowledgements, as they matter to an accusation.
+impl Claim {
+    fn on_ack(&mut self, item: AckItem, now: Time) {
+        match self {
+            Self::Accused { seq, received, next, refresh_ns, .. } if *seq == item.seq => {
+                match item.level {
+                    ReportAck::COMMITTED => *self = Self::Settled,
+                    ReportAck::RECEIVED if !*received => {
+                        *received = true;
+                        *next = now.after(*refresh_ns);
+                    }
+                    ReportAck::BUSY => *next = now.after(SECOND),
+                    _ => {}
+                }
+            }
+            Self::Retracting { seq, .. } if *seq == item.seq && item.level != ReportAck::BUSY => {
+                *self = Self::None;
+            }
+            Self::None | Self::Settled | Self::Accused { .. } | Self::Retracting { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! One subject: what is expected of it, and what was said about it.
+
+use crate::node::Node;
+use syncom_group::Arrival;
+use syncom_seam::{SECOND, Time};
+use syncom_wire::heartbeat::Heartbeat;
+use syncom_wire::neighbours::Neighbour;
+use syncom_wire::{Incarnation, Slot};
+
+/// What was said about a subject.
+///
+/// ```text
+///            late                 committed
+///   None ──────────▶ Accused ──────────────────▶ Settled
+///     ▲                 │ heard                     │ heard, or a new life
+///     └── Retracting ◀──┘                           │
+///     └─────────────────────────────────────────────┘
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// Nothing.
+    None,
+    /// That it is silent.
+    Accused {
+        /// Number of the report; refreshes keep it.
+        seq: u64,
+        /// Whether a home has it.
+        received: bool,
+        /// How often it was said again because no home answered.
+        repeats: u32,
+        /// Time to the next refresh once a home has it, in ns.
+        refresh_ns: u64,
+        /// When to say it again.
+        next: Time,
+    },
+    /// That it was heard after all; until a home has heard that.
+    Retracting {
+        /// Number of the accusation.
+        seq: u64,
+        /// How often it was said.
+        repeats: u32,
+        /// When to say it again.
+        next: Time,
+    },
+    /// The homes know that this life is over.
+    Settled,
+}
+
+impl Claim {
+    /// Whether hearing the subject changes what was said.
+    pub(crate) const fn is_open(&self) -> bool {
+        matches!(self, Self::Accused { .. } | Self::Settled)
+    }
+}
+
+/// One subject.
+#[derive(Clone, Debug)]
+pub(crate) struct Watched {
+    pub(crate) slot: Slot,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) domain: u16,
+    /// Epoch of the set that made us its observer.
+    pub(crate) epoch: u64,
+    pub(crate) arrival: Arrival,
+    /// When we became its observer.
+    pub(crate) since: Time,
+    /// A subject that was never heard is not late before this moment.
+    pub(crate) grace_until: Time,
+    /// When to stop watching; [`Time::NEVER`] while it is in the set.
+    pub(crate) leave_at: Time,
+    pub(crate) claim: Claim,
+}
+
+impl Watched {
+    pub(crate) fn new(one: Neighbour, epoch: u64, now: Time, node: &Node) -> Self {
+        Self {
+            slot: one.slot,
+            incarnation: one.incarnation,
+            domain: one.domain,
+            epoch,
+            arrival: Arrival::new(now, node.pace.interval_ns()),
+            since: now,
+            grace_until: now.after(grace_ns(node)),
+            leave_at: Time::NEVER,
+            claim: Claim::None,
+        }
+    }
+
+    /// The subject is in a newer set, too.
+    pub(crate) fn assign(&mut self, one: Neighbour, epoch: u64, now: Time, node: &Node) {
+        if one.incarnation > self.incarnation {
+            *self = Self::new(one, epoch, now, node);
+            return;
+        }
+        (self.epoch, self.domain, self.leave_at) = (epoch, one.domain, Time::NEVER);
+    }
+
+    /// Takes a heartbeat; false when it is one of an earlier life.
+    pub(crate) fn on_heartbeat(&mut self, beat: &Heartbeat, heard: Time, node: &Node) -> bool {
+        if beat.incarnation < self.incarnation {
+            return false;
+        }
+        if beat.incarnation > self.incarnation {
+            // A new life that our home has not told us of yet. Evidence about the old one is void.
+            self.incarnation = beat.incarnation;
+            self.arrival = Arrival::new(heard, node.pace.interval_ns());
+            self.claim = Claim::None;
+        }
+        self.arrival.on_heartbeat(beat.seq, u64::from(beat.interval_us) * 1_000, heard);
+        true
+    }
+
+    /// When the subject is late.
+    pub(crate) fn deadline(&self, node: &Node) -> Time {
+        if self.arrival.heard().is_none() {
+            return self.grace_until;
+        }
+        self.arrival.deadline(&node.config.profile, node.health.level())
+    }
+
+    /// Whether the subject is late by now.
+    pub(crate) fn is_late(&self, node: &Node, now: Time) -> bool {
+        self.deadline(node) <= now
+    }
+
+    /// Whether it is late and nobody has said why.
+    pub(crate) fn counts_as_late(&self, node: &Node, now: Time) -> bool {
+        self.claim != Claim::Settled && self.is_late(node, now)
+    }
+
+    /// When there may be something to say next.
+    pub(crate) fn next_moment(&self, node: &Node) -> Time {
+        let next = match self.claim {
+            Claim::None => self.deadline(node),
+            Claim::Accused { next, .. } => next,
+            Claim::Retracting { next, .. } => next.min(self.deadline(node)),
+            Claim::Settled => Time::NEVER,
+        };
+        next.min(self.leave_at)
+    }
+}
+
+/// How long a new subject may take to be heard, in ns: it may learn of us later than we of it.
+fn grace_ns(node: &Node) -> u64 {
+    2 * node.patience_ns() + SECOND
+}
