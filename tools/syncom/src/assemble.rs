@@ -1,0 +1,186 @@
+//! Puts members together: role, link, seal, counters and store. The one place where rooms meet.
+
+use crate::args::ProfileName;
+use crate::exit::{Failure, file_failure};
+use crate::secret::Secret;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use syncom_agent::{Agent, AgentConfig};
+use syncom_engine::clock;
+use syncom_engine::counters::Counters;
+use syncom_engine::host::Member;
+use syncom_engine::link::{self, Kind, Link, Options};
+use syncom_engine::seal::{ClusterKeys, Sealer};
+use syncom_group::Profile;
+use syncom_seam::limits::MEMBERS_MAX;
+use syncom_station::{Station, StationConfig};
+use syncom_transponder::{Transponder, TransponderConfig};
+use syncom_wire::{Addr, Boot, PeerId, ids};
+
+/// Senders that an agent believes at a time: neighbours, homes, replicas, local clients.
+const AGENT_SENDERS: usize = 128;
+
+/// What all members of a cluster share.
+#[derive(Clone, Debug)]
+pub struct Common {
+    /// The cluster's secret.
+    pub secret: Secret,
+    /// Whether datagrams are sealed.
+    pub seal: bool,
+    /// How soon deaths are noticed.
+    pub profile: Profile,
+    /// Where counters files go; none for the many members of an embedded cluster.
+    pub counters: Option<PathBuf>,
+}
+
+impl Common {
+    /// A sealer that speaks as `peer`.
+    fn sealer(&self, peer: PeerId, boot: Boot, senders: usize) -> Result<Sealer, Failure> {
+        let keys =
+            ClusterKeys::new(&self.secret.cluster, &self.secret.bytes, ClusterKeys::FIRST_EPOCH);
+        if self.seal {
+            Sealer::new(keys, peer, boot, 0, senders)
+                .map_err(|error| Failure::failed(format!("cannot seal: {error}")))
+        } else {
+            Ok(Sealer::off(keys, peer, boot, 0, senders))
+        }
+    }
+
+    fn counters(&self, name: &str) -> Result<Counters, Failure> {
+        let Some(dir) = &self.counters else { return Ok(Counters::anonymous()) };
+        std::fs::create_dir_all(dir).map_err(|error| file_failure("create", dir, &error))?;
+        Counters::create(&dir.join(format!("{name}.counters")), name)
+            .map_err(|error| Failure::failed(format!("cannot make the counters file: {error}")))
+    }
+
+    /// The number that tells this cluster's log from another's.
+    #[expect(clippy::cast_possible_truncation, reason = "a hash, cut to 32 bits")]
+    fn cluster(&self) -> u32 {
+        ids::hash(self.secret.cluster.as_bytes()) as u32
+    }
+}
+
+/// The profile with this name.
+#[must_use]
+pub const fn profile(name: ProfileName) -> Profile {
+    match name {
+        ProfileName::Fast => Profile::FAST,
+        ProfileName::Default => Profile::DEFAULT,
+        ProfileName::Quiet => Profile::QUIET,
+    }
+}
+
+/// Opens a link; the failure says what to do.
+///
+/// # Errors
+/// Port in use, no such address, missing privilege.
+pub fn open_link(listen: SocketAddr, options: &Options) -> Result<Box<dyn Link>, Failure> {
+    link::open(&Kind::Mmsg, listen.into(), options)
+        .map_err(|error| Failure::failed(format!("cannot listen on {listen}: {error}")))
+}
+
+/// A boot number larger than every earlier one of this state directory, even when the wall clock
+/// went back: keys of an earlier life must never come again.
+///
+/// # Errors
+/// When the directory cannot be written.
+pub fn next_boot(dir: &Path) -> Result<Boot, Failure> {
+    std::fs::create_dir_all(dir).map_err(|error| file_failure("create", dir, &error))?;
+    let path = dir.join("boot");
+    let before = std::fs::read_to_string(&path).ok();
+    let before: u64 = before.and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+    let boot = clock::read().wall.0.max(before.saturating_add(1));
+    let fresh = path.with_extension("new");
+    std::fs::write(&fresh, format!("{boot}\n"))
+        .and_then(|()| std::fs::rename(&fresh, &path))
+        .map_err(|error| file_failure("write", &path, &error))?;
+    Ok(Boot(boot))
+}
+
+/// A replica of the station, its log opened.
+///
+/// # Errors
+/// A corrupt, foreign or full store; what it is and what to do.
+pub fn station(
+    common: &Common,
+    name: &str,
+    number: u16,
+    link: Box<dyn Link>,
+    replicas: &[SocketAddr],
+    dir: &Path,
+) -> Result<Member<Station>, Failure> {
+    let boot = next_boot(dir)?;
+    let peers: Vec<(PeerId, Addr)> = (1..).map(PeerId::station).zip(addrs(replicas)).collect();
+    let mut config = StationConfig::new(number, peers);
+    config.boot = boot;
+    config.cluster = common.cluster();
+    config.seed = ids::mix(boot.0 ^ u64::from(number));
+    config.sealed = common.seal;
+    config.validate().map_err(Failure::usage)?;
+    let identity = syncom_store::Identity { cluster: common.cluster(), replica: number };
+    let (store, loaded) = syncom_store::open(&dir.join("log"), identity)
+        .map_err(|fault| Failure::failed(format!("{name}: {fault}")))?;
+    Ok(Member {
+        role: Station::new(config, loaded),
+        link,
+        sealer: common.sealer(PeerId::station(number), boot, MEMBERS_MAX)?,
+        counters: common.counters(name)?,
+        store: Some(Box::new(store)),
+    })
+}
+
+/// A satellite.
+///
+/// # Errors
+/// When it cannot seal or count.
+pub fn satellite(
+    common: &Common,
+    name: &str,
+    domain: &str,
+    number: u16,
+    link: Box<dyn Link>,
+    replicas: &[SocketAddr],
+    boot: Boot,
+) -> Result<Member<Transponder>, Failure> {
+    let peers: Vec<(PeerId, Addr)> = (1..).map(PeerId::station).zip(addrs(replicas)).collect();
+    let seed = ids::mix(boot.0 ^ ids::hash(name.as_bytes()));
+    let mut config = TransponderConfig::new(number, boot, name, Addr::NONE, peers, seed);
+    config.pid = std::process::id();
+    config.domain = domain.into();
+    config.profile = common.profile;
+    Ok(Member {
+        role: Transponder::new(config),
+        link,
+        sealer: common.sealer(PeerId::satellite(number), boot, MEMBERS_MAX)?,
+        counters: common.counters(name)?,
+        store: None,
+    })
+}
+
+/// A node's agent.
+///
+/// # Errors
+/// When its configuration contradicts itself, or it cannot seal or count.
+pub fn agent(
+    common: &Common,
+    mut config: AgentConfig,
+    link: Box<dyn Link>,
+) -> Result<Member<Agent>, Failure> {
+    config.pid = std::process::id();
+    config.profile = common.profile;
+    config.validate().map_err(|error| Failure::usage(error.to_string()))?;
+    let peer = PeerId::client(ids::hash(&config.uuid.0));
+    let counters = common.counters(&config.name)?;
+    Ok(Member {
+        sealer: common.sealer(peer, config.boot, AGENT_SENDERS)?,
+        role: Agent::new(config),
+        link,
+        counters,
+        store: None,
+    })
+}
+
+/// Addresses as data.
+pub fn addrs(sockets: &[SocketAddr]) -> impl Iterator<Item = Addr> {
+    sockets.iter().map(|socket| Addr::from(*socket))
+}

@@ -1,0 +1,102 @@
+//! Commands that print a list as it comes: decisions, graph, counters.
+
+use crate::args;
+use crate::client::Client;
+use crate::commands::explain::decision_json;
+use crate::exit::{Failure, Outcome};
+use crate::place::Place;
+use crate::show;
+use serde_json::json;
+use syncom_engine::counters::CountersFile;
+use syncom_wire::Frame;
+use syncom_wire::control::Verb;
+
+/// `syncom decisions`.
+///
+/// # Errors
+/// When no replica answers.
+pub fn decisions(place: Place, json: bool) -> Outcome {
+    let mut client = Client::open(place)?;
+    client.pages(Verb::Decisions, 1, &[], |frame| {
+        if let Frame::Decision(decision) = frame {
+            if json {
+                println!("{}", decision_json(&decision));
+            } else {
+                println!(
+                    "{:>6}  {}  event {:<6} {:<16} {}",
+                    decision.head.seq,
+                    show::clock(decision.head.time_ns),
+                    decision.head.event,
+                    decision.rule,
+                    decision.action
+                );
+            }
+        }
+    })
+}
+
+/// `syncom graph`.
+///
+/// # Errors
+/// When no replica answers.
+pub fn graph(place: Place, args: &args::Graph) -> Outcome {
+    let mut client = Client::open(place)?;
+    let mut lines = Vec::new();
+    client.pages(Verb::Graph, 0, &[], |frame| {
+        if let Frame::Line(line) = frame
+            && args.query.as_deref().is_none_or(|query| line.text.contains(query))
+        {
+            lines.push(line.text.to_owned());
+        }
+    })?;
+    let relations = lines.iter().filter_map(|line| {
+        let mut words = line.splitn(3, ' ');
+        Some((words.next()?, words.next()?, words.next()?))
+    });
+    match args.format.as_str() {
+        "json" => {
+            let relations: Vec<_> = relations
+                .map(|(from, relation, to)| json!({"from": from, "relation": relation, "to": to}))
+                .collect();
+            println!("{}", json!({"relations": relations}));
+        }
+        "dot" => {
+            println!("digraph cluster {{");
+            for (from, relation, to) in relations {
+                println!("  {from:?} -> {to:?} [label={relation:?}];");
+            }
+            println!("}}");
+        }
+        _ => lines.iter().for_each(|line| println!("{line}")),
+    }
+    Ok(())
+}
+
+/// `syncom counters`: read from the files, so it works while a process hangs or after it died.
+///
+/// # Errors
+/// When the cluster has no directory here.
+pub fn counters(place: &Place, json: bool) -> Outcome {
+    let dir = place.dir.as_deref().ok_or_else(|| {
+        Failure::usage("counters are read on the member's machine; name the cluster's directory")
+    })?;
+    let files = std::fs::read_dir(dir.join("counters"))
+        .map_err(|error| crate::exit::file_failure("read", &dir.join("counters"), &error))?;
+    let mut paths: Vec<_> = files.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    for path in paths {
+        let Ok(file) = CountersFile::open(&path) else { continue };
+        let values = file.values();
+        if json {
+            let map: serde_json::Map<_, _> =
+                values.map(|(counter, value)| (counter.name().into(), value.into())).collect();
+            println!("{}", json!({"member": file.name(), "pid": file.pid(), "counters": map}));
+        } else {
+            println!("{} (pid {})", file.name(), file.pid());
+            for (counter, value) in values.filter(|(_, value)| *value > 0) {
+                println!("  {:<24} {value:>16}  {}", counter.name(), counter.help());
+            }
+        }
+    }
+    Ok(())
+}

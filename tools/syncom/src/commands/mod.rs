@@ -1,0 +1,12 @@
+//! What each sub-command does.
+
+pub mod doctor;
+pub mod events;
+pub mod explain;
+pub mod init;
+pub mod listing;
+pub mod nodes;
+pub mod report;
+pub mod run;
+pub mod sim;
+pub mod status;

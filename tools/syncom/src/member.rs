@@ -1,0 +1,205 @@
+//! `syncom station|satellite|agent`: one member in production, until it is told to stop.
+
+use crate::args;
+use crate::assemble::{self, Common};
+use crate::config::{Config, Kind};
+use crate::exit::{Failure, Outcome, file_failure};
+use crate::place::{self, Local};
+use crate::secret::Secret;
+use std::io::{Read as _, Write as _};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use syncom_agent::{AgentConfig, ServiceConfig};
+use syncom_engine::host::{Host, HostHandle, Member, Sink};
+use syncom_engine::link::Options;
+use syncom_engine::signal::StopSignals;
+use syncom_group::Profile;
+use syncom_seam::{Notice, Role};
+use syncom_wire::{Addr, Uuid, ids};
+
+/// How often a member looks whether it was told to stop.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Runs the command.
+///
+/// # Errors
+/// Bad configuration; a port in use; a store that cannot be trusted; and whatever ends the member.
+pub fn run(kind: Kind, args: &args::Member) -> Outcome {
+    let config = Config::load(&args.config, kind)?;
+    let secret = Secret::read(&config.cluster.secret)?;
+    if secret.cluster != config.cluster.name {
+        return Err(Failure::usage(format!(
+            "{}: cluster.name is {:?} but the secret belongs to {:?}",
+            args.config.display(),
+            config.cluster.name,
+            secret.cluster
+        )));
+    }
+    if args.check {
+        explain(kind, &config);
+        return Ok(());
+    }
+    let dir = &config.member.dir;
+    let _lock = place::lock(dir)?;
+    let profile = Profile::named(&config.cluster.profile).unwrap_or(Profile::DEFAULT);
+    let cluster_dir = args.config.parent().unwrap_or(Path::new("."));
+    let common = Common {
+        secret,
+        seal: config.cluster.seal,
+        profile,
+        counters: Some(cluster_dir.join("counters")),
+    };
+    if !common.seal {
+        eprintln!("syncom: datagrams are NOT sealed: anyone on the network may forge them");
+    }
+    let options = if kind == Kind::Agent { Options::SMALL } else { Options::LARGE };
+    let link = assemble::open_link(config.member.listen, &options)?;
+    let role = match kind {
+        Kind::Station => "station",
+        Kind::Satellite => "satellite",
+        Kind::Agent => "agent",
+    };
+    let addr = reachable(link.local_addr().into(), &config.cluster.replicas);
+    let local =
+        Local { name: config.member.name.clone(), role: role.into(), pid: std::process::id(), addr };
+    place::publish_member(cluster_dir, &local)?;
+    let Config { cluster, member, .. } = &config;
+    let number = member.number.unwrap_or(0);
+    match kind {
+        Kind::Station => {
+            let name = &member.name;
+            let made = assemble::station(&common, name, number, link, &cluster.replicas, dir)?;
+            drive(made, role)
+        }
+        Kind::Satellite => {
+            let boot = assemble::next_boot(dir)?;
+            let (name, domain) = (&member.name, &member.domain);
+            let replicas = &cluster.replicas;
+            let made =
+                assemble::satellite(&common, name, domain, number, link, replicas, boot)?;
+            drive(made, role)
+        }
+        Kind::Agent => drive(assemble::agent(&common, agent_config(&config)?, link)?, role),
+    }
+}
+
+fn agent_config(config: &Config) -> Result<AgentConfig, Failure> {
+    let Config { cluster, member, service } = config;
+    let boot = assemble::next_boot(&member.dir)?;
+    let uuid = uuid(&member.dir)?;
+    let seeds = assemble::addrs(&cluster.replicas).collect();
+    let seed = ids::hash(&uuid.0) ^ boot.0;
+    let mut agent = AgentConfig::new(uuid, boot, &member.name, Addr::NONE, seeds, seed);
+    agent.domain.clone_from(&member.domain);
+    agent.services = service
+        .iter()
+        .map(|service| ServiceConfig {
+            name: service.name.clone(),
+            argv: service.command.clone(),
+        })
+        .collect();
+    Ok(agent)
+}
+
+/// The host's identity: minted once, kept in the state directory.
+fn uuid(dir: &Path) -> Result<Uuid, Failure> {
+    let path = dir.join("uuid");
+    if let Ok(text) = std::fs::read_to_string(&path) {
+        let hex: String = text.chars().filter(char::is_ascii_hexdigit).collect();
+        let number = u128::from_str_radix(&hex, 16).ok().filter(|_| hex.len() == 32);
+        return number.map(|number| Uuid(number.to_be_bytes())).ok_or_else(|| {
+            Failure::usage(format!(
+                "{} is no UUID; restore it, or remove it to join as a new node",
+                path.display()
+            ))
+        });
+    }
+    let mut bytes = [0; 16];
+    let source = Path::new("/dev/urandom");
+    std::fs::File::open(source)
+        .and_then(|mut file| file.read_exact(&mut bytes))
+        .map_err(|error| file_failure("read", source, &error))?;
+    // Version 4, variant 1 (RFC 9562, section 5.4).
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let uuid = Uuid(bytes);
+    std::fs::write(&path, format!("{uuid}\n"))
+        .map_err(|error| file_failure("write", &path, &error))?;
+    Ok(uuid)
+}
+
+/// Where commands on this machine reach a socket that listens everywhere.
+fn reachable(listen: SocketAddr, replicas: &[SocketAddr]) -> SocketAddr {
+    if !listen.ip().is_unspecified() {
+        return listen;
+    }
+    let v6 = replicas.first().is_some_and(SocketAddr::is_ipv6);
+    let ip: std::net::IpAddr = if v6 { [0, 0, 0, 0, 0, 0, 0, 1].into() } else { [127, 0, 0, 1].into() };
+    SocketAddr::new(ip, listen.port())
+}
+
+/// Drives one member until a signal, the end of its parent, or its own end.
+fn drive<R: Role>(member: Member<R>, role: &str) -> Outcome {
+    let signals = StopSignals::install()
+        .map_err(|error| Failure::failed(format!("cannot watch for signals: {error}")))?;
+    let fatal: Arc<Mutex<Option<String>>> = Arc::default();
+    let mut host = Host::new(sink(role, Arc::clone(&fatal)))
+        .and_then(|mut host| host.add(member).map(|_| host))
+        .map_err(|error| Failure::failed(format!("cannot start: {error}")))?;
+    watch(signals, host.handle());
+    host.run().map_err(|error| Failure::failed(format!("the main loop failed: {error}")))?;
+    let fatal = fatal.lock().ok().and_then(|mut text| text.take());
+    fatal.map_or(Ok(()), |text| Err(Failure::failed(text)))
+}
+
+/// Says what a person should know; keeps what ended the member.
+fn sink(role: &str, fatal: Arc<Mutex<Option<String>>>) -> Sink {
+    let role = role.to_owned();
+    Box::new(move |_, notice| match notice {
+        Notice::Fatal(text) => {
+            if let Ok(mut slot) = fatal.lock() {
+                *slot = Some(text.into());
+            }
+        }
+        Notice::Ready => eprintln!("syncom: {role} is ready"),
+        Notice::Info(text) => eprintln!("syncom: {text}"),
+        Notice::Event(_) => {}
+    })
+}
+
+/// Stops the host when the process is told to, or, under `up`, when its parent is gone.
+fn watch(signals: StopSignals, handle: HostHandle) {
+    let by_signal = handle.clone();
+    std::thread::spawn(move || {
+        while !signals.wait(LOOK) {}
+        by_signal.stop();
+    });
+    if std::env::var_os(crate::up::PARENT).is_some() {
+        std::thread::spawn(move || {
+            // The parent holds the other end and never writes.
+            let _ = std::io::stdin().read(&mut [0]);
+            let _ = std::io::stderr().flush();
+            handle.stop();
+        });
+    }
+}
+
+/// `--check`: what the file means.
+fn explain(kind: Kind, config: &Config) {
+    let Config { cluster, member, service } = config;
+    let number = member.number.map_or_else(String::new, |number| format!(" number {number}"));
+    println!("{kind:?}{number} {:?} of cluster {:?}", member.name, cluster.name);
+    println!("listens on {}; state in {}", member.listen, member.dir.display());
+    println!(
+        "station of {}: survives the loss of {}",
+        cluster.replicas.len(),
+        (cluster.replicas.len() - 1) / 2
+    );
+    println!("profile {}; datagrams {}", cluster.profile, if cluster.seal { "sealed" } else { "NOT sealed" });
+    for service in service {
+        println!("keeps running {:?}: {}", service.name, service.command.join(" "));
+    }
+    println!("the file is good");
+}

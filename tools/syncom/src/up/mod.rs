@@ -1,0 +1,150 @@
+//! `syncom up`: a whole cluster on this machine, loopback only, without set-up.
+
+mod embedded;
+mod processes;
+mod usage;
+mod watch;
+
+use crate::args::{self, LinkName};
+use crate::config::Cluster;
+use crate::exit::{Failure, Outcome, file_failure};
+use crate::place::{self, Place};
+use crate::secret::{Secret, user};
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use syncom_engine::clock;
+use syncom_seam::Time;
+
+/// Environment variable that tells a member to stop when its standard input closes.
+pub const PARENT: &str = "SYNCOM_PARENT";
+
+/// Name of clusters that `up` makes.
+const NAME: &str = "up";
+
+/// A cluster about to start.
+#[derive(Debug)]
+struct Plan<'a> {
+    args: &'a args::Up,
+    dir: PathBuf,
+    secret: Secret,
+    began: Time,
+}
+
+/// What keeps a started cluster running; dropping it stops it.
+trait Running {
+    /// What went wrong since the last call, as lines for a person.
+    fn troubles(&mut self) -> Vec<String>;
+    /// Processes of the members, this one aside.
+    fn pids(&self) -> Vec<u32>;
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A directory in use or not writable; members that cannot start.
+pub fn run(args: &args::Up) -> Outcome {
+    let began = clock::now();
+    match args.link {
+        LinkName::Auto | LinkName::Mmsg => {}
+        LinkName::Uring | LinkName::Xdp | LinkName::Mem => {
+            return Err(Failure::usage(
+                "this version moves datagrams with mmsg only; leave --link out or say auto or mmsg",
+            ));
+        }
+    }
+    syncom_engine::limits::raise_open_files()
+        .map_err(|error| Failure::failed(format!("cannot raise the limit of open files: {error}")))?;
+    let dir = match &args.dir {
+        Some(dir) => dir.clone(),
+        None => private(place::default_dir())?,
+    };
+    let _lock = place::lock(&dir)?;
+    if args.dir.is_none() {
+        empty(&dir)?;
+    }
+    let secret = keep_secret(&dir)?;
+    let plan = Plan { args, dir, secret, began };
+    let (replicas, mut running): (Vec<SocketAddr>, Box<dyn Running>) = if args.processes {
+        let (replicas, cluster) = processes::start(&plan)?;
+        (replicas, Box::new(cluster))
+    } else {
+        let (replicas, cluster) = embedded::start(&plan)?;
+        (replicas, Box::new(cluster))
+    };
+    let cluster = plan.cluster(&replicas);
+    place::publish(&plan.dir, &cluster)?;
+    let place = Place {
+        replicas,
+        secret: plan.secret.clone(),
+        seal: true,
+        dir: Some(plan.dir.clone()),
+    };
+    watch::watch(&plan, place, running.as_mut())
+}
+
+impl Plan<'_> {
+    fn cluster(&self, replicas: &[SocketAddr]) -> Cluster {
+        let profile = match self.args.profile {
+            args::ProfileName::Fast => "fast",
+            args::ProfileName::Default => "default",
+            args::ProfileName::Quiet => "quiet",
+        };
+        Cluster {
+            name: NAME.into(),
+            secret: "secret.key".into(),
+            profile: profile.into(),
+            replicas: replicas.to_vec(),
+            seal: true,
+        }
+    }
+
+    /// The failure domain of node `number`.
+    fn domain(&self, number: u32) -> String {
+        format!("rack{}", (number - 1) % self.args.domains + 1)
+    }
+}
+
+/// The default directory, readable by its owner only; refused when somebody else made it.
+fn private(dir: PathBuf) -> Result<PathBuf, Failure> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&dir)
+        .map_err(|error| file_failure("create", &dir, &error))?;
+    let meta = std::fs::metadata(&dir).map_err(|error| file_failure("look at", &dir, &error))?;
+    if meta.uid() != user() || meta.mode() & 0o022 != 0 {
+        return Err(Failure::failed(format!(
+            "{} belongs to somebody else or others may write to it; choose another with --dir",
+            dir.display()
+        )));
+    }
+    Ok(dir)
+}
+
+/// Removes what an earlier cluster left in the default directory.
+fn empty(dir: &Path) -> Result<(), Failure> {
+    let failed = |error| file_failure("empty", dir, &error);
+    for entry in std::fs::read_dir(dir).map_err(failed)?.flatten() {
+        let path = entry.path();
+        if path.file_name().is_some_and(|name| name == "lock") {
+            continue;
+        }
+        let removed =
+            if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+        removed.map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// The secret of an earlier start, or a new one. Also forgets who ran here before.
+fn keep_secret(dir: &Path) -> Result<Secret, Failure> {
+    let _ = std::fs::remove_dir_all(dir.join("run"));
+    let path = dir.join("secret.key");
+    if path.exists() {
+        return Secret::read(&path);
+    }
+    let secret = Secret::draw(NAME)?;
+    secret.write(&path)?;
+    Ok(secret)
+}

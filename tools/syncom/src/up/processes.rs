@@ -1,0 +1,145 @@
+//! Members as processes of their own, each with its configuration file: what can be killed, stopped
+//! and looked at with the system's own tools.
+
+use super::{PARENT, Plan, Running};
+use crate::assemble;
+use crate::config::{Config, Member, Service};
+use crate::exit::{Failure, file_failure};
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use syncom_engine::link::Options;
+
+/// The processes. They stop when this is dropped, or when this process dies: their standard input
+/// closes.
+#[derive(Debug)]
+pub(super) struct Processes {
+    children: Vec<(String, Child, PathBuf)>,
+}
+
+/// Starts all members; returns where the replicas listen.
+///
+/// # Errors
+/// The first member that cannot start.
+pub(super) fn start(plan: &Plan<'_>) -> Result<(Vec<SocketAddr>, Processes), Failure> {
+    let program = std::env::current_exe()
+        .map_err(|error| Failure::failed(format!("cannot find this program's file: {error}")))?;
+    let replicas = free_ports(usize::from(plan.args.replicas))?;
+    let mut cluster = Processes { children: Vec::new() };
+    for (number, listen) in (1..).zip(&replicas) {
+        let name = format!("station{number}");
+        let config = config(plan, &replicas, &name, Some(number), *listen, String::new());
+        cluster.spawn(&program, plan, "station", &config)?;
+    }
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    for number in 1..=plan.args.satellites {
+        let name = format!("sat{number}");
+        let config = config(plan, &replicas, &name, Some(number), any, String::new());
+        cluster.spawn(&program, plan, "satellite", &config)?;
+    }
+    for number in 1..=plan.args.nodes {
+        let name = format!("node{number}");
+        let mut config = config(plan, &replicas, &name, None, any, plan.domain(number));
+        config.service = plan
+            .args
+            .service
+            .iter()
+            .map(|(name, command)| Service { name: name.clone(), command: command.clone() })
+            .collect();
+        cluster.spawn(&program, plan, "agent", &config)?;
+    }
+    Ok((replicas, cluster))
+}
+
+/// Ports that are free now: each is taken and given back.
+fn free_ports(count: usize) -> Result<Vec<SocketAddr>, Failure> {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let links: Vec<_> = (0..count)
+        .map(|_| assemble::open_link(any, &Options::SMALL))
+        .collect::<Result<_, _>>()?;
+    Ok(links.iter().map(|link| SocketAddr::from(link.local_addr())).collect())
+}
+
+fn config(
+    plan: &Plan<'_>,
+    replicas: &[SocketAddr],
+    name: &str,
+    number: Option<u16>,
+    listen: SocketAddr,
+    domain: String,
+) -> Config {
+    Config {
+        cluster: plan.cluster(replicas),
+        member: Member {
+            name: name.into(),
+            number,
+            listen,
+            domain,
+            dir: name.into(),
+            link: "auto".into(),
+        },
+        service: Vec::new(),
+    }
+}
+
+impl Processes {
+    fn spawn(
+        &mut self,
+        program: &Path,
+        plan: &Plan<'_>,
+        role: &str,
+        config: &Config,
+    ) -> Result<(), Failure> {
+        let name = &config.member.name;
+        let path = plan.dir.join(format!("{name}.toml"));
+        let text = toml::to_string(config)
+            .map_err(|error| Failure::failed(format!("cannot describe {name}: {error}")))?;
+        std::fs::write(&path, text).map_err(|error| file_failure("write", &path, &error))?;
+        let log = plan.dir.join(format!("{name}.log"));
+        let errors =
+            File::create(&log).map_err(|error| file_failure("write", &log, &error))?;
+        let child = Command::new(program)
+            .args([role, "--config"])
+            .arg(&path)
+            .env(PARENT, "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(errors)
+            .spawn()
+            .map_err(|error| Failure::failed(format!("cannot start {name}: {error}")))?;
+        self.children.push((name.clone(), child, log));
+        Ok(())
+    }
+}
+
+impl Running for Processes {
+    fn troubles(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        self.children.retain_mut(|(name, child, log)| match child.try_wait() {
+            Ok(Some(status)) => {
+                let words = std::fs::read_to_string(log).unwrap_or_default();
+                let last = words.lines().last().unwrap_or_default();
+                lines.push(format!("{name} (pid {}) ended: {status}; {last}", child.id()));
+                false
+            }
+            Ok(None) | Err(_) => true,
+        });
+        lines
+    }
+
+    fn pids(&self) -> Vec<u32> {
+        self.children.iter().map(|(_, child, _)| child.id()).collect()
+    }
+}
+
+impl Drop for Processes {
+    fn drop(&mut self) {
+        for (_, child, _) in &mut self.children {
+            drop(child.stdin.take());
+        }
+        for (_, child, _) in &mut self.children {
+            let _ = child.wait();
+        }
+    }
+}
