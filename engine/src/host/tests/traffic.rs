@@ -1,6 +1,7 @@
 //! Frames between members, and what is not a frame.
 
 use super::*;
+use crate::link::fault::{FaultLink, Faults};
 use syncom_seam::Rng;
 use syncom_wire::Slot;
 
@@ -25,6 +26,26 @@ fn rally_over(kind: &link::Kind) {
 fn two_members_exchange_frames_in_memory_and_over_the_loopback() {
     rally_over(&mem());
     rally_over(&link::Kind::Mmsg);
+}
+
+#[test]
+fn delayed_datagrams_leave_when_due_and_their_doubles_are_refused() {
+    let kind = mem();
+    let slow = |number, script| {
+        let faults = Faults { delay_ns: 2_000_000, duplicate_ppm: 1_000_000, ..Faults::default() };
+        let Member { role, link, sealer, counters, store } = member(number, &kind, script);
+        let link = Box::new(FaultLink::new(link, faults, 1, &link::Options::SMALL));
+        Member { role, link, sealer, counters, store }
+    };
+    let mut host = host();
+    let quiet = slow(2, Script::Rally { first_to: None, until: usize::MAX });
+    let first_to = Some(quiet.link.local_addr());
+    let eager = slow(1, Script::Rally { first_to, until: 10 });
+    let counters = eager.counters.clone();
+    host.add(eager).unwrap();
+    host.add(quiet).unwrap();
+    turn_until(&mut host, |_| counters.get(Counter::DropReplay) == 10);
+    assert_eq!(toy(&host, 0).count("frame"), 10);
 }
 
 #[test]

@@ -1,0 +1,107 @@
+//! Once a host is warm, frames and timers cost no allocation.
+#![expect(clippy::unwrap_used, reason = "a test says what it waits for by failing")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+use syncom_engine::clock;
+use syncom_engine::counters::Counters;
+use syncom_engine::host::{Host, Member};
+use syncom_engine::link::{self, Kind, Options};
+use syncom_engine::seal::{ClusterKeys, Sealer};
+use syncom_seam::{Done, MS, Now, Origin, Outbox, Role, SECOND, Timer};
+use syncom_wire::control::Line;
+use syncom_wire::{Addr, Boot, Frame, PeerId};
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: every call is passed on to the system's allocator as it came; counting touches only a
+// thread-local cell that needs neither allocation nor destruction.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: the caller keeps `alloc`'s conditions, which are the system's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: the memory came from the system's allocator, with this layout.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Answers every line, and arms a timer for each.
+struct Echo {
+    first_to: Option<Addr>,
+    frames: u64,
+    timers: u64,
+}
+
+impl Role for Echo {
+    fn on_start<O: Outbox>(&mut self, _: Now, out: &mut O) {
+        if let Some(to) = self.first_to {
+            out.send(to, &Line { text: "ping" });
+        }
+    }
+
+    fn on_frame<O: Outbox>(&mut self, now: Now, from: &Origin, _: &Frame<'_>, out: &mut O) {
+        self.frames += 1;
+        out.arm(Timer { kind: 1, generation: 1, key: self.frames }, now.at.after(MS));
+        if self.frames.is_multiple_of(2) {
+            out.send(from.addr, &Line { text: "ping" });
+        } else {
+            out.send_all(&[from.addr], &Line { text: "ping" });
+        }
+    }
+
+    fn on_timer<O: Outbox>(&mut self, _: Now, _: Timer, _: &mut O) {
+        self.timers += 1;
+    }
+
+    fn on_done<O: Outbox>(&mut self, _: Now, _: Done, _: &mut O) {}
+
+    fn on_burst_end<O: Outbox>(&mut self, _: Now, _: &mut O) {}
+}
+
+fn member(number: u16, first_to: Option<Addr>) -> Member<Echo> {
+    let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into();
+    let keys = ClusterKeys::new("lab", &[7; 32], ClusterKeys::FIRST_EPOCH);
+    let boot = Boot(clock::read().wall.0);
+    Member {
+        role: Echo { first_to, frames: 0, timers: 0 },
+        link: link::open(&Kind::Mmsg, bind, &Options::SMALL).unwrap(),
+        sealer: Sealer::new(keys, PeerId::satellite(number), boot, 0, 64).unwrap(),
+        counters: Counters::anonymous(),
+        store: None,
+    }
+}
+
+fn turn_until_timers(host: &mut Host<Echo>, timers: u64) {
+    let deadline = clock::now().after(20 * SECOND);
+    while host.role(0).unwrap().timers < timers {
+        assert!(clock::now() < deadline, "{timers} timers");
+        host.turn(Duration::from_millis(20)).unwrap();
+    }
+}
+
+#[test]
+fn a_warm_host_allocates_nothing_per_frame_and_timer() {
+    let mut host = Host::new(Box::new(|_, _| {})).unwrap();
+    let quiet = member(2, None);
+    let to = quiet.link.local_addr();
+    host.add(quiet).unwrap();
+    host.add(member(1, Some(to))).unwrap();
+    turn_until_timers(&mut host, 1000);
+    let before = ALLOCATIONS.get();
+    turn_until_timers(&mut host, 4000);
+    assert_eq!(ALLOCATIONS.get() - before, 0);
+    assert!(host.role(1).unwrap().frames >= 3000);
+}
