@@ -33,8 +33,8 @@ use syncom_wire::Addr;
 /// One NIC queue or socket. No method blocks, and none of a backend allocates once it is open.
 pub trait Link: Send + fmt::Debug {
     /// Clears `burst` and fills it with datagrams that have arrived, in order of arrival, as many
-    /// as it has room for. Returns how many; 0 when there are none. A burst that was full says so
-    /// ([`RxBurst::is_full`]): there may be more.
+    /// as it has room for. Returns how many; 0 when there are none. If the burst is full
+    /// ([`RxBurst::is_full`]) there may be more; if it is not, the link is drained.
     ///
     /// # Errors
     /// Only when the link is of no use any more; what the network does is never an error.
@@ -74,7 +74,7 @@ pub trait Link: Send + fmt::Debug {
     fn local_addr(&self) -> Addr;
 
     /// What to register for readiness; `None` when the link must be polled. Readiness is told once
-    /// (edge-triggered), so receive until a burst comes back empty before parking.
+    /// (edge-triggered), so receive until a burst is not full before parking.
     fn source(&self) -> Option<RawFd>;
 
     /// Datagrams that arrived and were dropped for want of buffer since the last call. The kernel

@@ -98,10 +98,10 @@ impl RxBurst {
         self.datagrams.is_empty()
     }
 
-    /// Whether every slot was used, so that the link may have more.
+    /// Whether there is no room left, so that the link may have more.
     #[must_use]
     pub const fn is_full(&self) -> bool {
-        self.used == self.slots.len()
+        self.used == self.slots.len() || self.datagrams.len() == self.datagrams.capacity()
     }
 
     /// The datagram at `index`, to be opened in place.
