@@ -12,7 +12,7 @@ use crate::schedule::{Datagram, Happening, Schedule};
 use crate::trace::Trace;
 use std::rc::Rc;
 use syncom_agent::{Agent, AgentConfig};
-use syncom_seam::{Done, MS, Now, Rng, Time, WallTime};
+use syncom_seam::{Done, Loaded, MS, Now, Rng, Time, WallTime};
 use syncom_station::{Station, StationConfig};
 use syncom_transponder::{Transponder, TransponderConfig};
 use syncom_wire::{Addr, Boot, PeerId, Uuid, ids};
@@ -272,13 +272,8 @@ impl World {
     }
 
     fn disk_synced(&mut self, member: usize) {
-        let flush_ns = 50_000 + self.rng.below(self.scenario.flush_ns);
-        let life = self.members[member].life;
         let Some(disk) = &mut self.members[member].disk else { return };
-        let (done, more) = disk.synced();
-        if more {
-            self.schedule.at(self.now.after(flush_ns), Happening::DiskSynced { member, life });
-        }
+        let done = disk.synced();
         self.trace.note(self.now.0, member, 0x6469_736b);
         self.finish(member, done);
     }
@@ -303,10 +298,15 @@ impl World {
         let listen = address(index);
         let name = self.members[index].name.clone();
         if index < replicas {
-            let loaded =
-                self.members[index].disk.as_mut().map(SimDisk::restart).unwrap_or_default();
-            let config = StationConfig::new(number(index), boot, stations.clone(), seed);
-            let station = Station::new(config, loaded);
+            let disk = self.members[index].disk.as_mut();
+            let loaded = disk.map_or(Ok(Loaded::default()), SimDisk::restart);
+            let loaded = loaded.unwrap_or_else(|fault| panic!("nobody spoiled this disk: {fault}"));
+            let mut config = StationConfig::new(number(index), stations);
+            config.boot = boot;
+            config.seed = seed;
+            config.snapshot_every = 500;
+            let station = Station::new(config, loaded)
+                .unwrap_or_else(|fault| panic!("replica {} cannot go on: {fault}", index + 1));
             return (AnyRole::Station(Box::new(station)), PeerId::station(number(index)));
         }
         if index < replicas + satellites {

@@ -116,12 +116,11 @@ pub fn station(
     config.cluster = common.cluster();
     config.seed = ids::mix(boot.0 ^ u64::from(number));
     config.sealed = common.seal;
-    config.validate().map_err(Failure::usage)?;
     let identity = syncom_store::Identity { cluster: common.cluster(), replica: number };
     let (store, loaded) = syncom_store::open(&dir.join("log"), identity)
         .map_err(|fault| Failure::failed(format!("{name}: {fault}")))?;
     Ok(Member {
-        role: Station::new(config, loaded),
+        role: Station::new(config, loaded).map_err(Failure::failed)?,
         link,
         sealer: common.sealer(PeerId::station(number), boot, MEMBERS_MAX)?,
         counters: common.counters(name)?,

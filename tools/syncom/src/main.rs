@@ -1,1 +1,7 @@
-fn main() {}
+//! The `syncom` binary.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    syncom::main()
+}

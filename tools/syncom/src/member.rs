@@ -103,8 +103,11 @@ fn agent_config(config: &Config) -> Result<AgentConfig, Failure> {
     Ok(agent)
 }
 
-/// The host's identity: minted once, kept in the state directory.
-fn uuid(dir: &Path) -> Result<Uuid, Failure> {
+/// The identity of a state directory: minted once, kept in it.
+///
+/// # Errors
+/// When it cannot be read or written, or is no UUID.
+pub fn uuid(dir: &Path) -> Result<Uuid, Failure> {
     let path = dir.join("uuid");
     if let Ok(text) = std::fs::read_to_string(&path) {
         let hex: String = text.chars().filter(char::is_ascii_hexdigit).collect();

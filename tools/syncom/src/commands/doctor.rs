@@ -4,6 +4,7 @@ use crate::exit::Outcome;
 use crate::secret::user;
 use serde_json::{Value, json};
 use std::fs::read_to_string;
+use syncom_engine::host_info::HostInfo;
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +98,7 @@ fn processor() -> Finding {
         .lines()
         .find_map(|line| line.strip_prefix("model name"))
         .map_or("unknown model", |rest| rest.trim_start_matches([' ', '\t', ':']));
-    let count = syncom_engine::pin::online().len();
+    let count = syncom_engine::pin::cores().map_or(0, |cores| cores.len());
     let grade = if count >= 2 { Grade::Good } else { Grade::Could };
     Finding::new("processor", format!("{count} x {model}"), grade,
         "a station and its disk writer want a core each")
@@ -150,11 +151,12 @@ fn receive_buffer() -> Finding {
 }
 
 fn offload() -> Finding {
-    match syncom_engine::link::probe() {
-        Ok(offload) => Finding::new("link", format!("mmsg: {offload}"), Grade::Good, ""),
-        Err(error) => Finding::new("link", format!("mmsg: {error}"), Grade::Bad,
-            "no UDP socket can be opened on 127.0.0.1; check seccomp and network namespaces"),
+    let shortcomings = HostInfo::probe().shortcomings;
+    if shortcomings.is_empty() {
+        return Finding::new("link", "mmsg with segmentation offload both ways", Grade::Good, "");
     }
+    Finding::new("link", format!("mmsg: {}", shortcomings.join("; ")), Grade::Could,
+        "small datagrams cost a system call each; a newer kernel offloads segmentation")
 }
 
 fn huge_pages() -> Finding {

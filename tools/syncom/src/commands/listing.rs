@@ -7,7 +7,7 @@ use crate::exit::{Failure, Outcome};
 use crate::place::Place;
 use crate::show;
 use serde_json::json;
-use syncom_engine::counters::CountersFile;
+use syncom_engine::counters::CountersReader;
 use syncom_wire::Frame;
 use syncom_wire::control::Verb;
 
@@ -85,8 +85,8 @@ pub fn counters(place: &Place, json: bool) -> Outcome {
     let mut paths: Vec<_> = files.flatten().map(|entry| entry.path()).collect();
     paths.sort();
     for path in paths {
-        let Ok(file) = CountersFile::open(&path) else { continue };
-        let values = file.values();
+        let Ok(file) = CountersReader::open(&path) else { continue };
+        let values = file.iter();
         if json {
             let map: serde_json::Map<_, _> =
                 values.map(|(counter, value)| (counter.name().into(), value.into())).collect();

@@ -3,6 +3,7 @@
 use super::{Plan, Running};
 use crate::assemble::{self, Common};
 use crate::exit::Failure;
+use crate::member;
 use crate::place::{self, Local};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -73,13 +74,14 @@ fn start_agents(
 ) -> Result<(), Failure> {
     // One counters file per node would be a thousand files; agents count in memory.
     let common = Common { counters: None, ..common.clone() };
+    let base = member::uuid(&plan.dir)?;
     let nodes: Vec<u32> = (1..=plan.args.nodes).collect();
     let threads = plan.args.nodes.div_ceil(AGENTS_PER_THREAD).max(plan.args.nodes.min(2));
     let share = nodes.len().div_ceil(threads as usize);
     for (thread, numbers) in nodes.chunks(share).enumerate() {
         let mut members = Vec::with_capacity(numbers.len());
         for number in numbers {
-            let config = agent_config(plan, *number, boot, replicas);
+            let config = agent_config(plan, *number, base, boot, replicas);
             let name = config.name.clone();
             let link = assemble::open_link(LISTEN.into(), &Options::SMALL)?;
             if *number <= AGENTS_PUBLISHED {
@@ -92,11 +94,17 @@ fn start_agents(
     Ok(())
 }
 
-/// The agent of node `number`. Its UUID follows from the cluster's secret, so that a restart with
-/// the same directory finds the same nodes.
-fn agent_config(plan: &Plan<'_>, number: u32, boot: Boot, replicas: &[SocketAddr]) -> AgentConfig {
+/// The agent of node `number`. Its UUID follows from `base`, so that a restart with the same
+/// directory finds the same nodes.
+fn agent_config(
+    plan: &Plan<'_>,
+    number: u32,
+    base: Uuid,
+    boot: Boot,
+    replicas: &[SocketAddr],
+) -> AgentConfig {
     let name = format!("node{number}");
-    let uuid = node_uuid(plan, &name);
+    let uuid = node_uuid(base, &name);
     let seeds = assemble::addrs(replicas).collect();
     let seed = ids::mix(ids::hash(&uuid.0) ^ boot.0);
     let mut config = AgentConfig::new(uuid, boot, &name, Addr::NONE, seeds, seed);
@@ -110,15 +118,12 @@ fn agent_config(plan: &Plan<'_>, number: u32, boot: Boot, replicas: &[SocketAddr
     config
 }
 
-/// A UUID that follows from the cluster's secret and the node's name.
-fn node_uuid(plan: &Plan<'_>, name: &str) -> Uuid {
-    let mut text = plan.secret.bytes.to_vec();
-    text.extend_from_slice(name.as_bytes());
+/// The UUID of the node with this name: it follows from the directory's own.
+fn node_uuid(base: Uuid, name: &str) -> Uuid {
+    let half = |salt: u8| ids::hash(&[&base.0, name.as_bytes(), &[salt]].concat()).to_be_bytes();
     let mut uuid = [0; 16];
-    let high = ids::hash(&text);
-    text.push(0);
-    uuid[..8].copy_from_slice(&high.to_be_bytes());
-    uuid[8..].copy_from_slice(&ids::hash(&text).to_be_bytes());
+    uuid[..8].copy_from_slice(&half(0));
+    uuid[8..].copy_from_slice(&half(1));
     Uuid(uuid)
 }
 
