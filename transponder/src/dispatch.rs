@@ -1,0 +1,204 @@
+//! Who may say what to a satellite, and where it goes.
+//!
+//! Origins are authentic, so the rule is short: a node speaks for its own slot only, a replica
+//! answers and feeds, anybody may ask for the roster. All else is counted and dropped.
+
+use crate::entry;
+use crate::homes;
+use crate::transponder::Transponder;
+use crate::uplink::combine::acknowledge;
+use crate::uplink::evidence::Word;
+use crate::uplink::suspects::Taken;
+use crate::uplink::suspicion::{Sight, Stage};
+use crate::world::World;
+use syncom_seam::{Counter, Now, Origin, Outbox, Time, US};
+use syncom_wire::heartbeat::{Heartbeat, HomeAnswer};
+use syncom_wire::join::Join;
+use syncom_wire::probe::ProbeAnswer;
+use syncom_wire::report::{EventKind, Report, ReportAck};
+use syncom_wire::{Frame, Role, Slot};
+
+impl Transponder {
+    pub(crate) fn dispatch<O: Outbox>(
+        &mut self,
+        now: Now,
+        from: &Origin,
+        frame: &Frame<'_>,
+        out: &mut O,
+    ) {
+        let speaks = |slot: Slot| World::speaks_for(from.peer, slot);
+        let is_replica = from.peer.role() == Role::Station;
+        let may_join = matches!(from.peer.role(), Role::Agent | Role::Client);
+        match frame {
+            Frame::Heartbeat(beat) if beat.plane == Heartbeat::HOME && speaks(beat.slot) => {
+                self.on_heartbeat(now, from, beat, out);
+            }
+            Frame::Report(report) if speaks(report.head.id.slot) => {
+                self.on_report(now, from, report, out);
+            }
+            Frame::ProbeAnswer(answer) if speaks(answer.slot) => {
+                self.on_probe_answer(now, answer, out);
+            }
+            Frame::Receipt(receipt) if speaks(receipt.head.slot) => {
+                self.shards.on_receipt(now.at, from, receipt, out);
+            }
+            Frame::Leave(leave) if speaks(leave.slot) => {
+                entry::on_leave(now.at, leave, &self.world, &mut self.batches);
+            }
+            Frame::Join(join) if may_join && join.head.role == Join::AGENT => {
+                let Self { gate, world, batches, .. } = self;
+                gate.on_join(now.at, from, join, world, batches, out);
+            }
+            Frame::RosterAsk(_) => self.on_roster_ask(from, out),
+            Frame::HomeAnswer(answer) if is_replica => self.on_home_answer(now, from, answer, out),
+            _ => {
+                if is_replica && self.streams.on_frame(now.at, from, frame, out) {
+                    self.drain(now, out);
+                } else {
+                    out.count(Counter::DropRole, 1);
+                }
+            }
+        }
+    }
+
+    /// Until a view is held nobody can be told apart from a stranger, and silence is the answer:
+    /// nodes then go to their next home.
+    fn on_heartbeat<O: Outbox>(
+        &mut self,
+        now: Now,
+        from: &Origin,
+        beat: &Heartbeat,
+        out: &mut O,
+    ) {
+        if !self.world.is_whole() {
+            return;
+        }
+        out.count(Counter::HeartbeatsHeard, 1);
+        let is_known = self.world.living(beat.slot, beat.incarnation).is_some();
+        if is_known {
+            self.homes.on_heartbeat(from, beat);
+            let Self { pushes, world, homes, .. } = self;
+            let node = (beat.slot, from.addr);
+            pushes.on_heartbeat(now.at, node, beat.neighbours, world, homes, out);
+        }
+        let mut answer = homes::answer(now, from, beat, &self.world);
+        if self.is_leaving {
+            answer.flags |= HomeAnswer::LEAVING;
+        }
+        out.send(from.addr, &answer);
+    }
+
+    fn on_probe_answer<O: Outbox>(&mut self, now: Now, answer: &ProbeAnswer, out: &mut O) {
+        let (slot, incarnation) = (answer.slot, answer.incarnation);
+        if self.suspects.on_answer(now.at, slot, incarnation, answer.nonce) {
+            out.count(Counter::Vetoes, 1);
+        }
+    }
+
+    fn on_roster_ask<O: Outbox>(&mut self, from: &Origin, out: &mut O) {
+        if self.world.is_whole() {
+            for part in self.world.roster().parts() {
+                out.send(from.addr, &part);
+            }
+        }
+    }
+
+    fn on_report<O: Outbox>(
+        &mut self,
+        now: Now,
+        from: &Origin,
+        report: &Report<'_>,
+        out: &mut O,
+    ) {
+        out.count(Counter::UplinkReports, 1);
+        self.stats.on_report();
+        match report.head.kind {
+            EventKind::SILENT => self.on_silent(now, from, report, out),
+            kind if kind == EventKind::SERVICE || kind.is_user() => {
+                self.combiner.on_report(now, from.addr, report, out);
+            }
+            // What only this fabric may conclude, nobody may claim.
+            _ => out.count(Counter::DropRole, 1),
+        }
+    }
+
+    /// An observer misses a node, or hears it again.
+    fn on_silent<O: Outbox>(
+        &mut self,
+        now: Now,
+        from: &Origin,
+        report: &Report<'_>,
+        out: &mut O,
+    ) {
+        let head = &report.head;
+        let Some(slot) = head.subject.slot() else {
+            out.count(Counter::DropRole, 1);
+            return;
+        };
+        if !self.world.is_whole() {
+            return;
+        }
+        let level = match self.world.members().agent(slot) {
+            Some(entry) if !entry.is_present() || entry.head.incarnation > head.incarnation => {
+                out.count(Counter::UplinkSuppressed, 1);
+                ReportAck::COMMITTED
+            }
+            Some(entry) if entry.head.incarnation == head.incarnation => {
+                self.take_word(now, from, report, slot, out)
+            }
+            // The reporter's view is ahead of this one.
+            Some(_) | None => ReportAck::RECEIVED,
+        };
+        acknowledge(from.addr, head.id, level, 0, out);
+    }
+
+    fn take_word<O: Outbox>(
+        &mut self,
+        now: Now,
+        from: &Origin,
+        report: &Report<'_>,
+        slot: Slot,
+        out: &mut O,
+    ) -> u8 {
+        let head = &report.head;
+        let id = head.id;
+        let is_observer = self.world.living(id.slot, id.incarnation).is_some()
+            && self.world.observer_bit(slot, id.slot, now.at).is_some();
+        if !is_observer {
+            out.count(Counter::UplinkNoise, 1);
+            return ReportAck::RECEIVED;
+        }
+        let heard = from.heard.0.saturating_sub(u64::from(head.heard_ago_us) * US);
+        let is_heard = head.flags & Report::NEVER_HEARD == 0;
+        let word = Word {
+            slot: id.slot,
+            incarnation: id.incarnation,
+            seq: id.seq,
+            is_retracted: head.flags & Report::RETRACT != 0,
+            suspects_itself: head.flags & Report::SELF_SUSPECT != 0,
+            health: head.health,
+            domain: head.domain,
+            heard: if is_heard { Time(heard) } else { Time(0) },
+            first: from.heard,
+            last: from.heard,
+        };
+        let case = self.suspects.get(slot, head.incarnation);
+        if case.is_some_and(|case| matches!(case.stage, Stage::Announced | Stage::Settled(_))) {
+            out.count(Counter::UplinkSuppressed, 1);
+            return ReportAck::RECEIVED;
+        }
+        let Self { suspects, world, homes, config, .. } = self;
+        let sight = Sight { now, world, homes, profile: &config.profile };
+        match suspects.on_word(&sight, slot, head.incarnation, &word) {
+            Taken::Kept => ReportAck::RECEIVED,
+            Taken::Repeated => {
+                out.count(Counter::UplinkDuplicates, 1);
+                ReportAck::RECEIVED
+            }
+            Taken::NoRoom => {
+                out.count(Counter::UplinkShed, 1);
+                ReportAck::BUSY
+            }
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! All orders in flight at this satellite.
+
+use crate::downlink::outcomes::MESSAGE_MAX;
+use crate::downlink::shard::{Means, ShardJob};
+use crate::world::World;
+use alloc::vec;
+use alloc::vec::Vec;
+use syncom_seam::limits::SHARDS_MAX;
+use syncom_seam::{Counter, Origin, Outbox, Time};
+use syncom_stream::{Key, Streams};
+use syncom_wire::order::{Receipt, ReceiptAck, Shard};
+
+/// Bytes of output that may wait to be told. Beyond them receipts are not acknowledged, and the
+/// nodes send them again: back-pressure, without loss.
+const BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Shards {
+    jobs: Vec<ShardJob>,
+    buffer: Vec<u8>,
+    /// A shard came, or one was completed, since the last tick.
+    has_news: bool,
+}
+
+impl Shards {
+    pub(crate) fn new() -> Self {
+        Self { jobs: Vec::with_capacity(SHARDS_MAX), buffer: vec![0; MESSAGE_MAX], has_news: false }
+    }
+
+    pub(crate) const fn is_busy(&self) -> bool {
+        !self.jobs.is_empty()
+    }
+
+    /// Whether a tick would do something right now.
+    pub(crate) const fn has_news(&self) -> bool {
+        self.has_news
+    }
+
+    /// Takes a shard from the leader, or drops one that it cancels. The same shard again begins
+    /// anew: its sender has forgotten what it was told, and nodes answer from memory. Beyond
+    /// [`SHARDS_MAX`] a shard is not taken; it shows no progress and goes to another satellite.
+    pub(crate) fn on_shard<O: Outbox>(
+        &mut self,
+        now: Time,
+        shard: &Shard<'_>,
+        world: &World,
+        out: &mut O,
+    ) {
+        let id = (shard.order.id, shard.head.shard);
+        self.jobs.retain(|job| job.id() != id);
+        if shard.head.cancel != 0 {
+            return;
+        }
+        if self.jobs.len() == SHARDS_MAX {
+            out.count(Counter::UplinkShed, 1);
+            return;
+        }
+        self.jobs.push(ShardJob::new(now, shard, world));
+        self.has_news = true;
+    }
+
+    /// Takes a receipt and says so, also when nobody waits for it any more: the node remembers.
+    pub(crate) fn on_receipt<O: Outbox>(
+        &mut self,
+        now: Time,
+        from: &Origin,
+        receipt: &Receipt<'_>,
+        out: &mut O,
+    ) {
+        out.count(Counter::ReceiptsHeard, 1);
+        let is_final = receipt.head.state != Receipt::ACCEPTED;
+        let held: usize = self.jobs.iter().map(ShardJob::bytes).sum();
+        if is_final && held + receipt.output.len() > BYTES_MAX {
+            return;
+        }
+        for job in &mut self.jobs {
+            self.has_news |= job.on_receipt(now, receipt) && job.is_complete();
+        }
+        if is_final {
+            let head = &receipt.head;
+            let (id, slot, incarnation) = (head.id, head.slot, head.incarnation);
+            out.send(from.addr, &ReceiptAck { id, slot, incarnation });
+        }
+    }
+
+    /// The view moved: nobody waits for the dead.
+    pub(crate) fn on_view(&mut self, world: &World) {
+        for job in &mut self.jobs {
+            job.on_view(world);
+        }
+    }
+
+    /// The leader has changed or has forgotten us: it gives open orders out anew.
+    pub(crate) fn clear(&mut self) {
+        self.jobs.clear();
+    }
+
+    /// Sends, gives up, reports; drops what is over.
+    pub(crate) fn on_tick<O: Outbox>(
+        &mut self,
+        means: &mut Means<'_>,
+        leader: Option<Key>,
+        streams: &mut Streams,
+        out: &mut O,
+    ) {
+        self.has_news = false;
+        let buffer = &mut self.buffer;
+        self.jobs.retain_mut(|job| !job.on_tick(means, leader, streams, buffer, out));
+    }
+}

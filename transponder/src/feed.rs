@@ -1,0 +1,191 @@
+//! Who leads the station, and what it feeds.
+//!
+//! Heartbeats go to all replicas and only the leader answers, so whoever answered with the highest
+//! term leads. It is asked to feed ([`Attach`]) and sends the view, part by part, and every change
+//! of it.
+
+use crate::config::TransponderConfig;
+use crate::world::World;
+use alloc::vec::Vec;
+use syncom_group::RoundTrip;
+use syncom_seam::{Now, Origin, Outbox, SECOND, Time, US};
+use syncom_stream::{Key, Streams};
+use syncom_wire::heartbeat::{Heartbeat, HomeAnswer};
+use syncom_wire::member::{Attach, ViewDelta};
+use syncom_wire::{Addr, Boot, Incarnation, PeerId, Slot, Term, View};
+
+/// The lane of satellites and station.
+pub(crate) const LANE: u8 = 1;
+/// Interval of heartbeats to replicas, in ns.
+pub(crate) const INTERVAL_NS: u64 = 200_000 * US;
+/// How long a leader may hold a newer view back before it is asked again, in ns.
+const FEED_PATIENCE_NS: u64 = SECOND;
+
+/// What part of a view did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fed {
+    /// It does not fit; the leader was asked again.
+    Refused,
+    /// More parts follow.
+    Partly,
+    /// The view has moved.
+    Moved,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    me: PeerId,
+    boot: Boot,
+    replicas: Vec<(PeerId, Addr)>,
+    leader: Option<Key>,
+    term: Term,
+    rtt: RoundTrip,
+    seq: u64,
+    /// When the leader was last asked to feed.
+    asked: Time,
+    /// The newest view that the leader named.
+    named: View,
+}
+
+impl Feed {
+    pub(crate) fn new(config: &TransponderConfig) -> Self {
+        Self {
+            me: config.peer(),
+            boot: config.boot,
+            replicas: config.replicas.clone(),
+            leader: None,
+            term: Term(0),
+            rtt: RoundTrip::new(),
+            seq: 0,
+            asked: Time(0),
+            named: View(0),
+        }
+    }
+
+    /// The stream to the leader, when there is one.
+    pub(crate) const fn leader(&self) -> Option<Key> {
+        self.leader
+    }
+
+    /// Whether a frame from `peer` comes from who leads.
+    pub(crate) fn is_leader(&self, peer: PeerId) -> bool {
+        self.leader.is_some_and(|key| key.peer == peer)
+    }
+
+    /// Tells all replicas that this satellite lives; asks again for a view that is overdue.
+    pub(crate) fn on_slow_tick<O: Outbox>(
+        &mut self,
+        now: Now,
+        load: u32,
+        world: &World,
+        streams: &mut Streams,
+        out: &mut O,
+    ) {
+        self.seq += 1;
+        let beat = Heartbeat {
+            slot: Slot::NONE,
+            incarnation: Incarnation(0),
+            seq: self.seq,
+            interval_us: u32::try_from(INTERVAL_NS / US).unwrap_or(u32::MAX),
+            progress: u32::try_from(self.seq & u64::from(u32::MAX)).unwrap_or(0),
+            sent_ns: now.at.0,
+            neighbours: 0,
+            rtt_us: self.rtt.srtt_us(),
+            services_up: 0,
+            services_down: 0,
+            plane: Heartbeat::GROUP,
+            health: 0,
+            flags: 0,
+            load,
+        };
+        for (_, addr) in &self.replicas {
+            out.send(*addr, &beat);
+        }
+        let behind = !world.is_whole() || self.named > world.view();
+        if behind && now.at.since(self.asked) >= FEED_PATIENCE_NS {
+            self.attach(now.at, world.view(), streams, out);
+        }
+    }
+
+    /// Takes a replica's answer; whether another replica, or the same in a new term, leads now.
+    pub(crate) fn on_home_answer<O: Outbox>(
+        &mut self,
+        now: Now,
+        from: &Origin,
+        answer: &HomeAnswer,
+        world: &World,
+        streams: &mut Streams,
+        out: &mut O,
+    ) -> bool {
+        if !self.replicas.iter().any(|(peer, _)| *peer == from.peer) || answer.term < self.term {
+            return false;
+        }
+        let round_trip_ns = from.heard.since(Time(answer.echo_ns));
+        self.rtt.sample(round_trip_ns.saturating_sub(u64::from(answer.hold_us) * US).max(1));
+        let is_new = answer.term > self.term || !self.is_leader(from.peer);
+        self.term = answer.term;
+        if is_new {
+            self.named = answer.view;
+            return self.follow(now.at, from.peer, world.view(), streams, out);
+        }
+        self.named = self.named.max(answer.view);
+        false
+    }
+
+    fn follow<O: Outbox>(
+        &mut self,
+        now: Time,
+        peer: PeerId,
+        have: View,
+        streams: &mut Streams,
+        out: &mut O,
+    ) -> bool {
+        let addr = self.replicas.iter().find(|(one, _)| *one == peer).map(|(_, addr)| *addr);
+        self.leader = addr.and_then(|addr| streams.connect(peer, addr, LANE).ok());
+        self.attach(now, have, streams, out);
+        self.leader.is_some()
+    }
+
+    /// Asks the leader to feed from the view that is held.
+    pub(crate) fn attach<O: Outbox>(
+        &mut self,
+        now: Time,
+        have: View,
+        streams: &mut Streams,
+        out: &mut O,
+    ) {
+        let Some(leader) = self.leader else { return };
+        self.asked = now;
+        let attach = Attach { peer: self.me, reserved: 0, boot: self.boot, have };
+        // A refusal is made good by the slow tick, which asks again while a view is missing.
+        let _ = streams.send(now, leader, &attach, out);
+    }
+
+    /// Takes a part of a view into the world.
+    pub(crate) fn on_delta<O: Outbox>(
+        &mut self,
+        now: Time,
+        delta: &ViewDelta<'_>,
+        world: &mut World,
+        streams: &mut Streams,
+        out: &mut O,
+    ) -> Fed {
+        let head = &delta.head;
+        if head.from == View(0) && world.view() != View(0) {
+            world.begin();
+        }
+        if head.from != world.view() || head.to < head.from {
+            self.attach(now, world.view(), streams, out);
+            return Fed::Refused;
+        }
+        for member in delta.iter() {
+            world.apply(&member);
+        }
+        if head.more != 0 {
+            return Fed::Partly;
+        }
+        world.complete(now, head, self.replicas.iter().copied());
+        Fed::Moved
+    }
+}

@@ -1,0 +1,166 @@
+//! The home table: what this satellite heard from nodes, and when.
+//!
+//! Soft state, rebuilt within one interval of heartbeats; nothing here is ever sent to another
+//! satellite. By slot, as dense as slots are, and never larger than the member list.
+
+use crate::world::World;
+use alloc::vec::Vec;
+use syncom_seam::{MS, Now, Origin, Time, US};
+use syncom_wire::heartbeat::{Heartbeat, HomeAnswer};
+use syncom_wire::limits::NODES_MAX;
+use syncom_wire::{Addr, Incarnation, Slot};
+
+/// Shortest retransmission time-out towards a node, in ns.
+pub(crate) const RTO_MIN_NS: u64 = 20 * MS;
+
+/// What was heard of one node.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct HomeEntry {
+    pub(crate) incarnation: Incarnation,
+    /// By the kernel's clock; 0 when never.
+    pub(crate) heard: Time,
+    pub(crate) interval_us: u32,
+    pub(crate) rtt_us: u32,
+    pub(crate) services_up: u16,
+    pub(crate) services_down: u16,
+    pub(crate) addr: Addr,
+    /// When its neighbour set was last pushed to it.
+    pub(crate) pushed: Time,
+    /// Since when it is gray and accused by nobody; 0 when it is not.
+    pub(crate) gray_since: Time,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Homes {
+    entries: Vec<HomeEntry>,
+    /// From when on this satellite may count its own silence from nodes.
+    mature: Option<Time>,
+}
+
+impl Homes {
+    /// What was heard of this life of a node, if anything.
+    pub(crate) fn get(&self, slot: Slot, incarnation: Incarnation) -> Option<&HomeEntry> {
+        self.entries
+            .get(slot.0 as usize)
+            .filter(|entry| entry.heard > Time(0) && entry.incarnation == incarnation)
+    }
+
+    /// When this life of a node was last heard here; 0 when never.
+    pub(crate) fn heard(&self, slot: Slot, incarnation: Incarnation) -> Time {
+        self.get(slot, incarnation).map_or(Time(0), |entry| entry.heard)
+    }
+
+    /// Notes a heartbeat of a node that the view holds.
+    pub(crate) fn on_heartbeat(&mut self, from: &Origin, beat: &Heartbeat) {
+        let Some(entry) = self.entry(beat.slot) else { return };
+        let heard = from.heard.max(Time(1));
+        if entry.incarnation != beat.incarnation {
+            *entry = HomeEntry { incarnation: beat.incarnation, ..HomeEntry::default() };
+        }
+        if heard < entry.heard {
+            return;
+        }
+        *entry = HomeEntry {
+            heard,
+            interval_us: beat.interval_us,
+            rtt_us: beat.rtt_us,
+            services_up: beat.services_up,
+            services_down: beat.services_down,
+            addr: from.addr,
+            ..*entry
+        };
+    }
+
+    /// When its neighbour set was last pushed to a node; 0 when never.
+    pub(crate) fn pushed(&self, slot: Slot) -> Time {
+        self.entries.get(slot.0 as usize).map_or(Time(0), |entry| entry.pushed)
+    }
+
+    /// Notes that a node's neighbour set was pushed.
+    pub(crate) fn on_push(&mut self, slot: Slot, now: Time) {
+        if let Some(entry) = self.entry(slot) {
+            entry.pushed = now;
+        }
+    }
+
+    /// Slots up to the largest that was ever heard.
+    pub(crate) const fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Notes whether a node is gray without a cause at present; since when it is.
+    pub(crate) fn gray_since(&mut self, slot: Slot, is_so: bool, now: Time) -> Option<Time> {
+        let entry = self.entries.get_mut(slot.0 as usize)?;
+        if !is_so {
+            entry.gray_since = Time(0);
+        } else if entry.gray_since == Time(0) {
+            entry.gray_since = now;
+        }
+        is_so.then_some(entry.gray_since)
+    }
+
+    fn entry(&mut self, slot: Slot) -> Option<&mut HomeEntry> {
+        let at = slot.0 as usize;
+        if at >= NODES_MAX {
+            return None;
+        }
+        if self.entries.len() <= at {
+            self.entries.resize(at + 1, HomeEntry::default());
+        }
+        self.entries.get_mut(at)
+    }
+
+    /// This satellite's silence counts from `at` on, and not before.
+    pub(crate) fn set_mature(&mut self, at: Time) {
+        self.mature = Some(at);
+    }
+
+    /// Whether this satellite has listened long enough to count its own silence.
+    pub(crate) fn is_mature(&self, now: Time) -> bool {
+        self.mature.is_some_and(|at| now >= at)
+    }
+
+    /// Whether nothing was heard of a node for `intervals` of its heartbeats.
+    pub(crate) fn is_silent(
+        &self,
+        slot: Slot,
+        incarnation: Incarnation,
+        intervals: u64,
+        now: Time,
+    ) -> bool {
+        self.is_mature(now)
+            && self.get(slot, incarnation).is_none_or(|entry| {
+                now.since(entry.heard) >= u64::from(entry.interval_us) * US * intervals
+            })
+    }
+
+    /// Where to send to a node: where it was heard from, else where it says it listens.
+    pub(crate) fn addr(&self, world: &World, slot: Slot) -> Option<Addr> {
+        let entry = world.members().agent(slot)?;
+        let heard = self.get(slot, entry.head.incarnation).map(|heard| heard.addr);
+        heard.or_else(|| entry.head.addr.is_some().then_some(entry.head.addr))
+    }
+
+    /// Time-out of a first transmission to a node, in ns.
+    pub(crate) fn rto_ns(&self, slot: Slot) -> u64 {
+        let rtt_us = self.entries.get(slot.0 as usize).map_or(0, |entry| entry.rtt_us);
+        (2 * u64::from(rtt_us) * US).clamp(RTO_MIN_NS, 1_000 * MS)
+    }
+}
+
+/// A home's answer to a heartbeat, as the world stands.
+pub(crate) fn answer(now: Now, from: &Origin, beat: &Heartbeat, world: &World) -> HomeAnswer {
+    let is_known = world.living(beat.slot, beat.incarnation).is_some();
+    HomeAnswer {
+        echo_ns: beat.sent_ns,
+        hold_us: u32::try_from(now.at.since(from.heard) / US).unwrap_or(u32::MAX),
+        flags: if is_known { 0 } else { HomeAnswer::UNKNOWN },
+        reserved: 0,
+        roster: world.roster().epoch(),
+        view: world.view(),
+        neighbours: if is_known { world.epoch(beat.slot) } else { 0 },
+        term: world.roster().term(),
+        wall_ns: now.wall.0,
+    }
+}

@@ -1,0 +1,81 @@
+//! Soft facts about the nodes whose first home this is, for people who ask the station.
+
+use crate::feed::LANE;
+use crate::homes::Homes;
+use crate::world::World;
+use alloc::vec::Vec;
+use syncom_seam::{Outbox, SECOND, Time, US};
+use syncom_stream::{Key, Streams};
+use syncom_wire::uplink::{HomeStat, HomeStats};
+use syncom_wire::{List, PeerId};
+
+/// Interval of statistics, in ns.
+pub(crate) const INTERVAL_NS: u64 = 2 * SECOND;
+
+/// What was told when.
+#[derive(Debug)]
+pub(crate) struct Stats {
+    me: PeerId,
+    sent: Time,
+    reports: u64,
+    items: Vec<HomeStat>,
+}
+
+impl Stats {
+    pub(crate) fn new(me: PeerId) -> Self {
+        Self {
+            me,
+            sent: Time(0),
+            reports: 0,
+            items: Vec::with_capacity(HomeStats::PER_FRAME),
+        }
+    }
+
+    /// A report came.
+    pub(crate) const fn on_report(&mut self) {
+        self.reports += 1;
+    }
+
+    /// Tells the station when it is time.
+    pub(crate) fn on_slow_tick<O: Outbox>(
+        &mut self,
+        now: Time,
+        leader: Key,
+        world: &World,
+        homes: &Homes,
+        streams: &mut Streams,
+        out: &mut O,
+    ) {
+        debug_assert_eq!(leader.lane, LANE, "statistics go with everything else");
+        if now.since(self.sent) < INTERVAL_NS {
+            return;
+        }
+        let elapsed_s = (now.since(self.sent) / SECOND).clamp(1, 60);
+        let reports_per_s = u32::try_from(self.reports / elapsed_s).unwrap_or(u32::MAX);
+        (self.sent, self.reports) = (now, 0);
+        let mut nodes = world.members().present().filter_map(|entry| {
+            let slot = entry.slot();
+            let heard = homes.get(slot, entry.head.incarnation)?;
+            world.is_first_home(slot).then(|| HomeStat {
+                slot,
+                rtt_us: heard.rtt_us,
+                interval_us: heard.interval_us,
+                heard_ago_us: u32::try_from(now.since(heard.heard) / US).unwrap_or(u32::MAX),
+                services_up: heard.services_up,
+                services_down: heard.services_down,
+                addr: heard.addr,
+            })
+        });
+        loop {
+            self.items.clear();
+            self.items.extend(nodes.by_ref().take(HomeStats::PER_FRAME));
+            let items = List::new(&self.items);
+            let frame = HomeStats { peer: self.me, reports_per_s, items };
+            // A full stream has more urgent things to carry.
+            let refused = streams.send(now, leader, &frame, out).is_err();
+            if refused || self.items.len() < HomeStats::PER_FRAME {
+                return;
+            }
+        }
+    }
+}

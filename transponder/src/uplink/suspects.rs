@@ -1,0 +1,325 @@
+//! All cases against nodes, judged together: observers that are accused themselves vote by their
+//! silence, and deaths of one cause go up in one batch.
+
+use crate::uplink::batch::{Batches, Tag};
+use crate::uplink::evidence::{Absorbed, Word};
+use crate::uplink::hold::Hold;
+use crate::uplink::suspicion::{Sight, Stage, Suspicion, Tally};
+use crate::uplink::verdict::{Verdict, judge};
+use crate::world::World;
+use alloc::vec::Vec;
+use syncom_seam::bounded::BoundedMap;
+use syncom_seam::{Counter, MS, Outbox, Rng, SECOND, Time};
+use syncom_wire::member::MemberState;
+use syncom_wire::probe::Probe;
+use syncom_wire::report::EventKind;
+use syncom_wire::uplink::{ItemResult, Record, RecordHead};
+use syncom_wire::{Incarnation, List, Slot};
+
+/// Cases looked at to make room for a new one.
+const SEARCH_MAX: usize = 64;
+/// How long a settled case waits for the view before it is forgotten, in ns.
+const SETTLED_NS: u64 = 5 * SECOND;
+/// Pause before something that met a full station is announced again, in ns.
+const BUSY_PAUSE_NS: u64 = 200 * MS;
+
+/// What became of a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// It is kept.
+    Kept,
+    /// It changed nothing.
+    Repeated,
+    /// There is no room, and nothing less important to drop.
+    NoRoom,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Suspects {
+    /// Where a case stands in the list.
+    index: BoundedMap<usize>,
+    list: Vec<Suspicion>,
+    /// Where the next search for room begins.
+    hand: usize,
+    hold: Hold,
+}
+
+fn key(slot: Slot, incarnation: Incarnation) -> u64 {
+    u64::from(slot.0) << 32 | u64::from(incarnation.0)
+}
+
+impl Suspects {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self {
+            index: BoundedMap::new(capacity),
+            list: Vec::new(),
+            hand: 0,
+            hold: Hold::default(),
+        }
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// The case against this life of a node.
+    pub(crate) fn get(&self, slot: Slot, incarnation: Incarnation) -> Option<&Suspicion> {
+        self.list.get(*self.index.get(key(slot, incarnation))?)
+    }
+
+    fn get_mut(&mut self, slot: Slot, incarnation: Incarnation) -> Option<&mut Suspicion> {
+        self.list.get_mut(*self.index.get(key(slot, incarnation))?)
+    }
+
+    /// Takes an observer's word about a node that is present in this life.
+    pub(crate) fn on_word(
+        &mut self,
+        sight: &Sight<'_>,
+        slot: Slot,
+        incarnation: Incarnation,
+        word: &Word,
+    ) -> Taken {
+        if word.is_retracted && self.get(slot, incarnation).is_none() {
+            return Taken::Repeated;
+        }
+        let Some(case) = self.open(sight, slot, incarnation) else { return Taken::NoRoom };
+        let absorbed = case.evidence.absorb(word);
+        if !word.is_retracted && absorbed != Absorbed::Nothing {
+            case.inquiry.on_accused(word.last, sight.homes.heard(slot, incarnation));
+        }
+        if absorbed == Absorbed::Nothing { Taken::Repeated } else { Taken::Kept }
+    }
+
+    /// Opens a case because this home itself misses the node.
+    pub(crate) fn on_missed(&mut self, sight: &Sight<'_>, slot: Slot, incarnation: Incarnation) {
+        if let Some(case) = self.open(sight, slot, incarnation) {
+            case.is_own = true;
+        }
+    }
+
+    fn open(
+        &mut self,
+        sight: &Sight<'_>,
+        slot: Slot,
+        incarnation: Incarnation,
+    ) -> Option<&mut Suspicion> {
+        if self.index.get(key(slot, incarnation)).is_none() {
+            if self.index.is_full() {
+                let victim = self.find_noise()?;
+                self.forget(victim);
+            }
+            let state = sight.world.members().agent(slot)?.state();
+            let is_gray = state == MemberState::Gray;
+            self.index.insert(key(slot, incarnation), self.list.len()).ok()?;
+            self.list.push(Suspicion::new(slot, incarnation, sight.now.at, is_gray));
+        }
+        self.get_mut(slot, incarnation)
+    }
+
+    /// A case below L that can make room; what is probable is never dropped for what is not.
+    fn find_noise(&mut self) -> Option<usize> {
+        let len = self.list.len();
+        for _ in 0..SEARCH_MAX.min(len) {
+            self.hand = (self.hand + 1) % len;
+            let case = &self.list[self.hand];
+            if !case.is_probable && !case.is_gray && case.stage == Stage::Open {
+                return Some(self.hand);
+            }
+        }
+        None
+    }
+
+    fn forget(&mut self, at: usize) {
+        let case = self.list.swap_remove(at);
+        self.index.remove(key(case.slot, case.incarnation));
+        if let Some(moved) = self.list.get(at)
+            && let Some(place) = self.index.get_mut(key(moved.slot, moved.incarnation))
+        {
+            *place = at;
+        }
+    }
+
+    /// The accused answered the question with this nonce; whether that is a veto.
+    pub(crate) fn on_answer(
+        &mut self,
+        now: Time,
+        slot: Slot,
+        incarnation: Incarnation,
+        nonce: u64,
+    ) -> bool {
+        let mut is_veto = false;
+        for case in self.list.iter_mut().filter(|case| case.slot == slot) {
+            if case.incarnation <= incarnation && case.inquiry.is_answered_by(nonce) {
+                is_veto |= case.inquiry.veto(now);
+            }
+        }
+        is_veto
+    }
+
+    /// The station's word on a conclusion.
+    pub(crate) fn on_result(
+        &mut self,
+        now: Time,
+        (slot, incarnation, kind): (Slot, Incarnation, EventKind),
+        code: u8,
+    ) {
+        let Some(case) = self.get_mut(slot, incarnation) else { return };
+        let is_busy = code == ItemResult::BUSY;
+        if is_busy {
+            case.not_before = now.after(BUSY_PAUSE_NS);
+        }
+        match kind {
+            EventKind::DEAD if is_busy => case.stage = Stage::Open,
+            EventKind::DEAD => case.stage = Stage::Settled(now),
+            EventKind::GRAY if is_busy => case.is_gray = false,
+            _ => {}
+        }
+    }
+
+    /// The view moved: drops the cases of those who are gone, handing each to `gone` first.
+    pub(crate) fn on_view(&mut self, world: &World, mut gone: impl FnMut(&Suspicion)) {
+        for at in (0..self.list.len()).rev() {
+            let case = &self.list[at];
+            if world.living(case.slot, case.incarnation).is_none() {
+                gone(case);
+                self.forget(at);
+            }
+        }
+    }
+
+    fn tally(&self, at: usize, sight: &Sight<'_>) -> Tally {
+        let is_suspected = |slot, incarnation| {
+            self.get(slot, incarnation)
+                .is_some_and(|case| case.is_probable && !case.inquiry.is_vetoed())
+        };
+        self.list[at].tally(sight, is_suspected)
+    }
+
+    /// Judges all cases: asks, announces, forgets.
+    pub(crate) fn judge_all<O: Outbox>(
+        &mut self,
+        sight: &Sight<'_>,
+        rng: &mut Rng,
+        batches: &mut Batches,
+        out: &mut O,
+    ) {
+        let (mut ripe, mut undecided) = (0, 0);
+        for at in (0..self.list.len()).rev() {
+            let tally = self.tally(at, sight);
+            let is_over = self.judge_one(at, &tally, sight, rng, batches, out);
+            if is_over {
+                self.forget(at);
+                continue;
+            }
+            let case = &self.list[at];
+            ripe += usize::from(case.stage == Stage::Ripe);
+            let is_open = case.is_probable && case.stage == Stage::Open;
+            undecided += usize::from(is_open && !case.inquiry.is_vetoed() && !case.is_gray);
+        }
+        if self.hold.release(sight.now.at, ripe, undecided) {
+            self.announce(sight, batches, out);
+        }
+        out.gauge(Counter::EvidenceLive, u64::try_from(self.list.len()).unwrap_or(u64::MAX));
+    }
+
+    /// Judges one case; whether it is over.
+    fn judge_one<O: Outbox>(
+        &mut self,
+        at: usize,
+        tally: &Tally,
+        sight: &Sight<'_>,
+        rng: &mut Rng,
+        batches: &mut Batches,
+        out: &mut O,
+    ) -> bool {
+        let now = sight.now.at;
+        let case = &mut self.list[at];
+        match case.stage {
+            Stage::Announced => return false,
+            Stage::Settled(since) => return now.since(since) > SETTLED_NS,
+            Stage::Open | Stage::Ripe => case.stage = Stage::Open,
+        }
+        let home = sight.homes.heard(case.slot, case.incarnation);
+        let margin_ns = sight.profile.interval_ns / 2;
+        let is_fresher = case.inquiry.is_fresher(home, case.evidence.heard(), margin_ns);
+        if case.is_probable && tally.distinct > 0 && is_fresher && case.inquiry.veto(now) {
+            out.count(Counter::Vetoes, 1);
+        }
+        let situation = case.situation(tally, sight);
+        match judge(&situation) {
+            Verdict::Wait => {}
+            Verdict::Probe => {
+                let rto_ns = sight.homes.rto_ns(case.slot);
+                case.inquiry.begin(now, rng.next_u64(), sight.profile.interval_ns, rto_ns);
+            }
+            Verdict::Dead if now >= case.not_before => case.stage = Stage::Ripe,
+            Verdict::Dead => {}
+            Verdict::Gray if now >= case.not_before => {
+                let head = case.record(EventKind::GRAY, tally, sight);
+                case.is_gray = send(sight, &head, batches, out);
+            }
+            Verdict::Gray => {}
+            Verdict::Cleared => {
+                let head = case.record(EventKind::CLEARED, tally, sight);
+                return send(sight, &head, batches, out);
+            }
+            Verdict::Noise => {
+                out.count(Counter::UplinkNoise, 1);
+                return true;
+            }
+        }
+        if situation.is_probable && !situation.is_vetoed {
+            probe(case, tally, sight, out);
+        }
+        false
+    }
+
+    /// Sends every ripe case up, as far as there is room; the rest stays ripe.
+    fn announce<O: Outbox>(&mut self, sight: &Sight<'_>, batches: &mut Batches, out: &mut O) {
+        for at in 0..self.list.len() {
+            if self.list[at].stage != Stage::Ripe {
+                continue;
+            }
+            let tally = self.tally(at, sight);
+            let head = self.list[at].record(EventKind::DEAD, &tally, sight);
+            if !send(sight, &head, batches, out) {
+                return;
+            }
+            self.list[at].stage = Stage::Announced;
+        }
+    }
+}
+
+/// Sends the probes that are due.
+fn probe<O: Outbox>(case: &mut Suspicion, tally: &Tally, sight: &Sight<'_>, out: &mut O) {
+    while let Some(nonce) = case.inquiry.next_probe(sight.now.at) {
+        let probe = Probe {
+            nonce,
+            slot: case.slot,
+            incarnation: case.incarnation,
+            accusers: tally.distinct,
+            reserved: 0,
+        };
+        if let Some(addr) = sight.homes.addr(sight.world, case.slot) {
+            out.send(addr, &probe);
+            out.count(Counter::ProbesSent, 1);
+        }
+    }
+}
+
+/// Puts a conclusion into the next batch; whether there was room.
+pub(crate) fn send<O: Outbox>(
+    sight: &Sight<'_>,
+    head: &RecordHead,
+    batches: &mut Batches,
+    out: &mut O,
+) -> bool {
+    let Some(slot) = head.subject.slot() else { return false };
+    let record =
+        Record { head: *head, contributors: List::new(&[]), subject: "", kind: "", detail: "" };
+    let tag = Tag::Verdict(slot, head.incarnation, head.kind);
+    let sent = batches.push(sight.now.at, &record, tag).is_ok();
+    out.count(Counter::UplinkRecords, u64::from(sent));
+    sent
+}

@@ -1,0 +1,216 @@
+//! The case against one life of one node, and how its votes add up.
+
+use crate::homes::Homes;
+use crate::uplink::evidence::{Evidence, Word};
+use crate::uplink::verdict::{Asked, Situation};
+use crate::uplink::veto::Inquiry;
+use crate::world::{World, bit};
+use syncom_group::{Profile, VOTE, vote};
+use syncom_seam::{Now, SECOND, Time, US};
+use syncom_wire::report::EventKind;
+use syncom_wire::uplink::RecordHead;
+use syncom_wire::{Incarnation, Slot, Subject};
+
+/// A word counts so long after it was said last, in ns: reporters repeat themselves at the latest
+/// every 8 s.
+const WORD_LIFE_NS: u64 = 10 * SECOND;
+
+/// What a judge may look at, and the time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sight<'a> {
+    pub(crate) now: Now,
+    pub(crate) world: &'a World,
+    pub(crate) homes: &'a Homes,
+    pub(crate) profile: &'a Profile,
+}
+
+/// How far a case has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// It is being judged.
+    Open,
+    /// Death was found; it goes with the next batch.
+    Ripe,
+    /// Death is on its way to the station.
+    Announced,
+    /// The station knows since then; the view will follow.
+    Settled(Time),
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(crate) struct Suspicion {
+    pub(crate) slot: Slot,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) evidence: Evidence,
+    pub(crate) inquiry: Inquiry,
+    pub(crate) stage: Stage,
+    pub(crate) is_gray: bool,
+    /// Opened by this home's own silence: it stands without reporters while silence lasts.
+    pub(crate) is_own: bool,
+    /// At least L accuse, as of the last look, and since when it is as it is.
+    pub(crate) is_probable: bool,
+    pub(crate) since: Time,
+    /// Nothing is announced before: the station was full.
+    pub(crate) not_before: Time,
+}
+
+/// The votes of a moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// Observers that accuse.
+    pub(crate) distinct: u32,
+    /// Their weighted votes, implicit votes and home votes, in units of [`VOTE`].
+    pub(crate) weighted: u32,
+    /// The same, each counted once.
+    pub(crate) unweighted: u32,
+    /// Observers that could speak and do not accuse.
+    pub(crate) quiet: u32,
+    /// Bit per accusing observer.
+    pub(crate) observers: u64,
+    /// Bit per failure domain of accusers.
+    pub(crate) domains: u64,
+    /// Bit per failure domain of all observers that can speak.
+    pub(crate) domains_able: u64,
+    /// Votes of silent homes: this one's.
+    pub(crate) homes_silent: u32,
+}
+
+impl Suspicion {
+    pub(crate) fn new(slot: Slot, incarnation: Incarnation, now: Time, is_gray: bool) -> Self {
+        Self {
+            slot,
+            incarnation,
+            evidence: Evidence::new(),
+            inquiry: Inquiry::default(),
+            stage: Stage::Open,
+            is_gray,
+            is_own: false,
+            is_probable: false,
+            since: now,
+            not_before: now,
+        }
+    }
+
+    /// The bit of a reporter when its word counts now.
+    fn bit_of(&self, word: &Word, sight: &Sight<'_>) -> Option<usize> {
+        let now = sight.now.at;
+        let counts = !word.is_retracted && now.since(word.last) < WORD_LIFE_NS;
+        if !counts || sight.world.living(word.slot, word.incarnation).is_none() {
+            return None;
+        }
+        sight.world.observer_bit(self.slot, word.slot, now)
+    }
+
+    /// Adds up the votes. `is_suspected` says of an observer whether it is itself probably dead:
+    /// then it cannot speak, and its silence is an implicit vote (Rapid, section 4.2).
+    pub(crate) fn tally(
+        &self,
+        sight: &Sight<'_>,
+        is_suspected: impl Fn(Slot, Incarnation) -> bool,
+    ) -> Tally {
+        let mut tally = Tally::default();
+        for word in self.evidence.words() {
+            let Some(at) = self.bit_of(word, sight) else { continue };
+            tally.observers |= 1 << at;
+            tally.distinct += 1;
+            tally.weighted += vote(word.health, word.suspects_itself);
+            tally.domains |= domain_bit(sight.world, word.slot);
+        }
+        tally.unweighted = tally.distinct;
+        tally.domains_able = tally.domains;
+        for (at, observer) in sight.world.observers(self.slot).iter().enumerate() {
+            let Some(entry) = sight.world.members().agent(*observer) else { continue };
+            if tally.observers >> at & 1 == 1 {
+                continue;
+            }
+            if is_suspected(*observer, entry.head.incarnation) {
+                tally.weighted += VOTE;
+                tally.unweighted += 1;
+            } else {
+                tally.quiet += 1;
+                tally.domains_able |= bit(entry.head.domain);
+            }
+        }
+        if sight.world.is_home(self.slot) && self.is_missed(sight) {
+            tally.weighted += VOTE;
+            tally.unweighted += 1;
+            tally.homes_silent = 1;
+        }
+        tally
+    }
+
+    /// Whether this home misses the node itself.
+    fn is_missed(&self, sight: &Sight<'_>) -> bool {
+        let now = sight.now.at;
+        self.inquiry.asked(now) >= Asked::Once
+            || sight.homes.is_silent(self.slot, self.incarnation, 2, now)
+    }
+
+    /// What the verdict depends on, as of now. Notes since when the case stands as it does.
+    pub(crate) fn situation(&mut self, tally: &Tally, sight: &Sight<'_>) -> Situation {
+        let now = sight.now.at;
+        let quorum = sight.world.quorum();
+        let low = quorum.low.min(tally.distinct + tally.quiet);
+        let stands = self.is_own && sight.homes.is_silent(self.slot, self.incarnation, 2, now);
+        let is_empty = tally.distinct == 0 && !stands;
+        let is_probable = !is_empty && tally.distinct >= low;
+        if is_probable != self.is_probable {
+            (self.is_probable, self.since) = (is_probable, now);
+        }
+        let silence_ns = u64::from(sight.profile.misses) * sight.profile.interval_ns;
+        let patience_ns = silence_ns * if is_probable { 3 } else { 2 };
+        let domains = tally.domains_able.count_ones().min(2);
+        Situation {
+            is_probable,
+            is_empty,
+            is_weighty: tally.weighted >= quorum.high_votes(),
+            is_numerous: tally.unweighted >= quorum.high,
+            is_diverse: tally.domains.count_ones() >= domains || tally.distinct == 0,
+            is_vetoed: self.inquiry.is_vetoed(),
+            asked: self.inquiry.asked(now),
+            is_long: now.since(self.since) >= patience_ns,
+            is_gray: self.is_gray,
+        }
+    }
+
+    /// The record that goes to the station.
+    pub(crate) fn record(
+        &self,
+        kind: EventKind,
+        tally: &Tally,
+        sight: &Sight<'_>,
+    ) -> RecordHead {
+        let now = sight.now;
+        let wall = |at: Time| now.wall.0.saturating_sub(now.at.since(at));
+        let home = sight.homes.heard(self.slot, self.incarnation);
+        let heard = self.evidence.heard().max(home);
+        let sixteenths = |votes: u32| u16::try_from(votes * 16 / VOTE).unwrap_or(u16::MAX);
+        let quorum = sight.world.quorum();
+        let byte = |number: u32| u8::try_from(number).unwrap_or(u8::MAX);
+        RecordHead {
+            subject: Subject::node(self.slot),
+            incarnation: self.incarnation,
+            kind,
+            observers: tally.observers,
+            domains: tally.domains,
+            first_ns: wall(self.evidence.first().min(self.since)),
+            last_ns: wall(self.evidence.last().max(self.since)),
+            heard_ago_us: u32::try_from(now.at.since(heard) / US).unwrap_or(u32::MAX),
+            reporters: tally.distinct,
+            count: 1,
+            score_x16: sixteenths(tally.weighted),
+            needed_x16: sixteenths(quorum.high_votes()),
+            observers_of: byte(quorum.observers),
+            probes: self.inquiry.unanswered(),
+            homes_silent: byte(tally.homes_silent),
+            health_max: self.evidence.health_max(),
+            severity: if kind == EventKind::DEAD { 2 } else { 1 },
+            reserved: [0; 3],
+        }
+    }
+}
+
+fn domain_bit(world: &World, slot: Slot) -> u64 {
+    world.members().agent(slot).map_or(0, |entry| bit(entry.head.domain))
+}

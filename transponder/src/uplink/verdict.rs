@@ -1,0 +1,163 @@
+//! What follows from the evidence about one node: one total function.
+//!
+//! ```text
+//!            ≥ L reporters            probe unanswered, enough votes
+//!   Wait ────────────────▶ Probe ───────────────────────────────────▶ Dead
+//!    │ long below L          │ answered, or votes stay between L and H for long
+//!    ▼                       ▼
+//!   Noise / Cleared         Gray
+//! ```
+//!
+//! Watermarks as in Rapid (USENIX ATC 2018, section 4); the veto and the weights are ours
+//! (ALGORITHMS.md 4.3).
+
+/// How far the direct question to the accused has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Asked {
+    /// Not asked yet, or too long ago to mean anything.
+    No,
+    /// Probes are under way.
+    UnderWay,
+    /// One round stayed unanswered.
+    Once,
+    /// Two rounds, spaced, stayed unanswered.
+    Twice,
+}
+
+/// Everything that the verdict depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Situation {
+    /// Distinct observers that accuse at present, at least L of them.
+    pub(crate) is_probable: bool,
+    /// Nobody accuses at present.
+    pub(crate) is_empty: bool,
+    /// The weighted votes reach H.
+    pub(crate) is_weighty: bool,
+    /// The votes reach H when each counts fully.
+    pub(crate) is_numerous: bool,
+    /// Reporters come from as many domains as they can, at most two.
+    pub(crate) is_diverse: bool,
+    /// A sign of life since the freshest report.
+    pub(crate) is_vetoed: bool,
+    /// The question to the accused.
+    pub(crate) asked: Asked,
+    /// It has been so for as long as patience goes: 3·m·η from L on, 2·m·η below.
+    pub(crate) is_long: bool,
+    /// It was announced gray.
+    pub(crate) is_gray: bool,
+}
+
+/// What to do now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Verdict {
+    /// Nothing yet.
+    Wait,
+    /// Ask the accused.
+    Probe,
+    /// It is dead.
+    Dead,
+    /// Announce that it is neither dead nor well.
+    Gray,
+    /// Announce that it is well again, and forget it.
+    Cleared,
+    /// Too little, for too long, or all taken back: forget it.
+    Noise,
+}
+
+/// The verdict on a situation.
+pub(crate) const fn judge(s: &Situation) -> Verdict {
+    if s.is_empty || (!s.is_probable && s.is_long) {
+        return if s.is_gray { Verdict::Cleared } else { Verdict::Noise };
+    }
+    if !s.is_probable {
+        return Verdict::Wait;
+    }
+    let patience = if s.is_long && !s.is_gray { Verdict::Gray } else { Verdict::Wait };
+    if s.is_vetoed {
+        return patience;
+    }
+    match s.asked {
+        Asked::No => Verdict::Probe,
+        Asked::UnderWay => Verdict::Wait,
+        Asked::Once | Asked::Twice if s.is_weighty && s.is_diverse => Verdict::Dead,
+        Asked::Once if s.is_numerous && s.is_diverse => Verdict::Probe,
+        Asked::Twice if s.is_numerous && s.is_diverse => Verdict::Dead,
+        Asked::Once | Asked::Twice => patience,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+    use std::vec::Vec;
+
+    fn all() -> Vec<Situation> {
+        let asked = [Asked::No, Asked::UnderWay, Asked::Once, Asked::Twice];
+        let bit = |bits: u32, at: u32| bits >> at & 1 == 1;
+        (0..256u32)
+            .flat_map(|bits| asked.map(|asked| (bits, asked)))
+            .map(|(bits, asked)| Situation {
+                is_probable: bit(bits, 0),
+                is_empty: bit(bits, 1),
+                is_weighty: bit(bits, 2),
+                is_numerous: bit(bits, 3),
+                is_diverse: bit(bits, 4),
+                is_vetoed: bit(bits, 5),
+                is_long: bit(bits, 6),
+                is_gray: bit(bits, 7),
+                asked,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn death_needs_votes_domains_silence_and_an_unanswered_probe() {
+        for s in all() {
+            let votes = s.is_weighty || (s.is_numerous && s.asked == Asked::Twice);
+            let asked = matches!(s.asked, Asked::Once | Asked::Twice);
+            let live = s.is_probable && !s.is_empty;
+            let needed = live && votes && s.is_diverse && !s.is_vetoed && asked;
+            assert_eq!(judge(&s) == Verdict::Dead, needed, "{s:?}");
+        }
+    }
+
+    #[test]
+    fn gray_is_announced_once_and_only_after_patience() {
+        for s in all() {
+            if judge(&s) == Verdict::Gray {
+                assert!(s.is_long && !s.is_gray && s.is_probable && !s.is_empty, "{s:?}");
+            }
+            if judge(&s) == Verdict::Cleared {
+                assert!(s.is_gray && (s.is_empty || !s.is_probable), "{s:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_forgotten_while_it_is_probable() {
+        for s in all().into_iter().filter(|s| s.is_probable && !s.is_empty) {
+            assert!(!matches!(judge(&s), Verdict::Noise | Verdict::Cleared), "{s:?}");
+        }
+    }
+
+    #[test]
+    fn the_whole_table_has_the_known_proportions() {
+        let mut counts = BTreeMap::new();
+        for s in all() {
+            *counts.entry(judge(&s)).or_insert(0u32) += 1;
+        }
+        let counts: Vec<_> = counts.into_iter().collect();
+        assert_eq!(counts.iter().map(|(_, count)| count).sum::<u32>(), 1024);
+        assert_eq!(counts, PROPORTIONS);
+    }
+
+    const PROPORTIONS: [(Verdict, u32); 6] = [
+        (Verdict::Wait, 0),
+        (Verdict::Probe, 0),
+        (Verdict::Dead, 0),
+        (Verdict::Gray, 0),
+        (Verdict::Cleared, 0),
+        (Verdict::Noise, 0),
+    ];
+}

@@ -1,0 +1,87 @@
+//! What a home does about its own silence.
+//!
+//! Nodes are watched by their observers. But when most observers of a node died with it, too few
+//! are left to speak, so the home that misses a node opens the case itself. It needs the same
+//! votes, and the dead cannot answer the probes. A home that misses more than half of its nodes at
+//! once suspects itself and opens nothing: its own ear is the likelier failure.
+
+use crate::transponder::Transponder;
+use crate::uplink::batch::Tag;
+use crate::uplink::suspects;
+use crate::uplink::suspicion::{Sight, Suspicion};
+use syncom_seam::{Now, Outbox, SECOND, Time};
+use syncom_wire::Slot;
+use syncom_wire::member::MemberState;
+use syncom_wire::report::EventKind;
+
+/// Heartbeats to a home that may be missed before it opens a case.
+const MISSES: u64 = 3;
+/// So many missing nodes are believed whatever their share.
+const FEW: usize = 2;
+/// A node that is gray, heard, and accused by nobody for so long is well again, in ns.
+const WELL_NS: u64 = 12 * SECOND;
+
+impl Transponder {
+    /// Looks over all nodes that were ever heard here.
+    pub(crate) fn keep_vigil<O: Outbox>(&mut self, now: Now, out: &mut O) {
+        if !self.world.is_whole() || !self.homes.is_mature(now.at) {
+            return;
+        }
+        let (mut heard, mut missed) = (0, 0);
+        for at in 0..self.homes.len() {
+            let Some(slot) = self.heard_slot(at) else { continue };
+            heard += 1;
+            missed += usize::from(self.is_missed(now.at, slot));
+            self.absolve(now, slot, out);
+        }
+        if missed == 0 || missed > FEW.max(heard / 2) {
+            return;
+        }
+        for at in 0..self.homes.len() {
+            let Some(slot) = self.heard_slot(at) else { continue };
+            if !self.is_missed(now.at, slot) {
+                continue;
+            }
+            let Self { suspects, world, homes, config, .. } = self;
+            let Some(entry) = world.members().agent(slot) else { continue };
+            let sight = Sight { now, world, homes, profile: &config.profile };
+            suspects.on_missed(&sight, slot, entry.head.incarnation);
+        }
+    }
+
+    /// The slot at this place of the home table, when its present life was heard here and this is
+    /// one of its homes.
+    fn heard_slot(&self, at: usize) -> Option<Slot> {
+        let slot = Slot(u32::try_from(at).ok()?);
+        let entry = self.world.members().agent(slot)?;
+        self.homes.get(slot, entry.head.incarnation)?;
+        (entry.is_present() && self.world.is_home(slot)).then_some(slot)
+    }
+
+    fn is_missed(&self, now: Time, slot: Slot) -> bool {
+        self.world.members().agent(slot).is_some_and(|entry| {
+            self.homes.is_silent(slot, entry.head.incarnation, MISSES, now)
+        })
+    }
+
+    /// Announces that a gray node is well, when the home that called it gray no longer can.
+    fn absolve<O: Outbox>(&mut self, now: Now, slot: Slot, out: &mut O) {
+        let Some(entry) = self.world.members().agent(slot) else { return };
+        let incarnation = entry.head.incarnation;
+        let is_gray = entry.state() == MemberState::Gray;
+        let is_clean = self.suspects.get(slot, incarnation).is_none()
+            && !self.homes.is_silent(slot, incarnation, 2, now.at);
+        let tag = Tag::Verdict(slot, incarnation, EventKind::CLEARED);
+        let since = self.homes.gray_since(slot, is_gray && is_clean, now.at);
+        let is_long = since.is_some_and(|since| now.at.since(since) >= WELL_NS);
+        if !is_long || !self.world.is_first_home(slot) || self.batches.holds(tag) {
+            return;
+        }
+        let Self { world, homes, config, batches, .. } = self;
+        let sight = Sight { now, world, homes, profile: &config.profile };
+        let case = Suspicion::new(slot, incarnation, now.at, true);
+        let tally = case.tally(&sight, |_, _| false);
+        let head = case.record(EventKind::CLEARED, &tally, &sight);
+        suspects::send(&sight, &head, batches, out);
+    }
+}
