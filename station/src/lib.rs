@@ -13,6 +13,7 @@
 
 mod config;
 mod machine;
+mod raft;
 mod station;
 
 pub use config::{RaftTiming, StationConfig};

@@ -1,0 +1,438 @@
+//! One replica's Raft: drives the library and keeps its order of things.
+//!
+//! The order is the whole point. Messages of a leader may leave before its own disk has caught up;
+//! messages of a follower, and every vote, only after. Entries are applied once they are committed
+//! *and* durable here; a snapshot is installed once it is durable. The hard state travels in the
+//! same record as the entries; a commit index alone is not worth a flush and goes with the next.
+
+use crate::config::StationConfig;
+use crate::raft::codec;
+use crate::raft::election::Election;
+use crate::raft::snapshot::{Image, Sending};
+use crate::raft::storage::RamLog;
+use crate::raft::validator::{self, Guard};
+use raft::eraftpb::{Entry, HardState, Message, MessageType};
+use raft::{Config, ProgressState, RawNode, SnapshotStatus, StateRole};
+use std::collections::VecDeque;
+use std::fmt;
+use syncom_seam::disk::HardState as DiskHardState;
+use syncom_seam::{Loaded, Record, SavedSnapshot, Time};
+use syncom_wire::ids::{hash, mix};
+use syncom_wire::limits::MESSAGE_MAX;
+use syncom_wire::raft::RaftMessage;
+use syncom_wire::{Malformed, PeerId, Term};
+
+/// Bytes of entries per append: what one burst of fragments carries; one entry may exceed it.
+const APPEND_MAX: u64 = 256 * 1024;
+/// Appends under way per follower; the stream's window bounds them in bytes.
+const INFLIGHT_MAX: usize = 128;
+/// Bytes proposed and not committed; beyond it proposals are refused as busy.
+const UNCOMMITTED_MAX: u64 = 16 << 20;
+/// Bytes of entries applied in one go, so that a long log does not hold up everything else.
+const APPLY_MAX: u64 = 4 << 20;
+/// Bytes of the largest entry: it fits a message of a stream with everything around it.
+pub(crate) const ENTRY_MAX: usize = MESSAGE_MAX / 2;
+
+/// What has to be done after the library was moved.
+#[derive(Debug, Default)]
+pub(crate) struct Work {
+    /// Messages that may leave now.
+    pub(crate) messages: Vec<Message>,
+    /// Records for the disk, in order.
+    pub(crate) records: Vec<Record>,
+    /// Entries to apply, in order.
+    pub(crate) committed: Vec<Entry>,
+    /// A snapshot from the leader that is durable now and replaces the machine.
+    pub(crate) installed: Option<Image>,
+}
+
+impl Work {
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+            && self.records.is_empty()
+            && self.committed.is_empty()
+            && self.installed.is_none()
+    }
+}
+
+/// What waits for the disk.
+#[derive(Debug)]
+struct Waiting {
+    ticket: u64,
+    ready: u64,
+    messages: Vec<Message>,
+    installed: bool,
+}
+
+/// One replica's Raft.
+pub(crate) struct Node {
+    raw: RawNode<RamLog>,
+    me: u64,
+    voters: Vec<u64>,
+    generation: u64,
+    election: Election,
+    waiting: VecDeque<Waiting>,
+    ticket: u64,
+    /// What the disk has been told.
+    hard_on_disk: HardState,
+    /// A pulled snapshot, between its step and its record.
+    incoming: Option<Image>,
+    /// Whether nothing was ever stored here.
+    pristine: bool,
+    pub(crate) sending: Sending,
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("me", &self.me)
+            .field("term", &self.raw.raft.term)
+            .field("role", &self.raw.raft.state)
+            .field("committed", &self.raw.raft.raft_log.committed)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Node {
+    /// Goes on from what the store holds.
+    pub(crate) fn new(config: &StationConfig, loaded: Loaded) -> Result<Self, String> {
+        let mut voters: Vec<u64> =
+            config.replicas.iter().map(|(peer, _)| u64::from(peer.number())).collect();
+        voters.sort_unstable();
+        let pristine = loaded == Loaded::default();
+        let (log, applied) = load(voters.clone(), loaded)?;
+        let me = u64::from(config.me);
+        let timing = config.timing;
+        let raft_config = Config {
+            id: me,
+            election_tick: timing.election_ticks,
+            heartbeat_tick: timing.heartbeat_ticks,
+            applied,
+            max_size_per_msg: APPEND_MAX,
+            max_inflight_msgs: INFLIGHT_MAX,
+            check_quorum: true,
+            pre_vote: true,
+            max_uncommitted_size: UNCOMMITTED_MAX,
+            max_committed_size_per_ready: APPLY_MAX,
+            ..Config::default()
+        };
+        let hard_on_disk = log.hard.clone();
+        let logger = slog::Logger::root(slog::Discard, slog::o!());
+        let raw = RawNode::new(&raft_config, log, &logger).map_err(|error| error.to_string())?;
+        let seed = config.seed ^ mix(me);
+        let mut node = Self {
+            raw,
+            me,
+            generation: generation(config),
+            voters,
+            election: Election::new(seed, timing),
+            waiting: VecDeque::new(),
+            ticket: 0,
+            hard_on_disk,
+            incoming: None,
+            pristine,
+            sending: Sending::default(),
+        };
+        node.override_timeout();
+        Ok(node)
+    }
+
+    /// The process has started.
+    pub(crate) fn on_start(&mut self, now: Time) {
+        if !self.pristine {
+            self.election.keep_quiet(now);
+        }
+    }
+
+    /// One tick of Raft's clock. In a cluster that never ran, the first replica stands at once.
+    pub(crate) fn on_tick(&mut self) {
+        let first = self.voters.first() == Some(&self.me);
+        if std::mem::take(&mut self.pristine) && first {
+            let _ = self.raw.campaign();
+        }
+        self.raw.tick();
+        self.override_timeout();
+    }
+
+    /// Checks a peer's message and steps it, unless it announces a snapshot: that is returned, and
+    /// stepped by [`Self::on_image`] once its bytes are here.
+    ///
+    /// # Errors
+    /// [`Malformed`] with the rule that it breaks; nothing has changed.
+    pub(crate) fn on_message(
+        &mut self,
+        from: PeerId,
+        message: &RaftMessage<'_>,
+        now: Time,
+    ) -> Result<Option<MessageType>, Malformed> {
+        let log = &self.raw.raft.raft_log;
+        let guard = Guard {
+            me: self.me,
+            from: u64::from(from.number()),
+            voters: &self.voters,
+            generation: self.generation,
+            term: self.raw.raft.term,
+            leads: self.is_leader(),
+            last_index: log.last_index(),
+            committed: log.committed,
+        };
+        let kind = validator::check(message, &guard, |index| log.term(index).ok())?;
+        let vote = matches!(kind, MessageType::MsgRequestVote | MessageType::MsgRequestPreVote);
+        if vote && self.election.is_quiet(now) {
+            return Ok(None);
+        }
+        if kind == MessageType::MsgSnapshot {
+            return Ok((message.head.term >= self.raw.raft.term).then_some(kind));
+        }
+        let _ = self.raw.step(codec::decode(message, kind));
+        self.override_timeout();
+        Ok(Some(kind))
+    }
+
+    /// A snapshot has arrived whole: steps its message.
+    pub(crate) fn on_image(&mut self, head: &syncom_wire::raft::RaftHead, image: Image) {
+        let message = codec::decode_snapshot(head, &image.manifest);
+        self.incoming = Some(image);
+        let _ = self.raw.step(message);
+        self.override_timeout();
+    }
+
+    /// Proposes an entry.
+    ///
+    /// # Errors
+    /// Gives nothing back but the refusal: not the leader, or too much is under way.
+    pub(crate) fn propose(&mut self, data: Vec<u8>) -> Result<(), raft::Error> {
+        if !self.is_leader() || data.is_empty() || data.len() > ENTRY_MAX {
+            return Err(raft::Error::ProposalDropped);
+        }
+        self.raw.propose(Vec::new(), data)
+    }
+
+    /// Everything that there is to do now.
+    pub(crate) fn work(&mut self) -> Work {
+        let mut work = Work::default();
+        while self.raw.has_ready() {
+            self.take_ready(&mut work);
+        }
+        work
+    }
+
+    fn take_ready(&mut self, work: &mut Work) {
+        let mut ready = self.raw.ready();
+        work.messages.append(&mut ready.take_messages());
+        work.committed.append(&mut ready.take_committed_entries());
+        let messages = ready.take_persisted_messages();
+        if let Some(hard) = ready.hs() {
+            self.raw.mut_store().hard = hard.clone();
+        }
+        let installed = !raft::is_empty_snap(ready.snapshot());
+        let entries = ready.take_entries();
+        let hard = &self.raw.store().hard;
+        let voted =
+            (hard.term, hard.vote) != (self.hard_on_disk.term, self.hard_on_disk.vote);
+        let number = ready.number();
+        if installed {
+            let record = self.install_record(ready.snapshot().get_metadata().index);
+            work.records.extend(record);
+        }
+        if voted || !entries.is_empty() {
+            self.raw.mut_store().append(&entries);
+            self.ticket += 1;
+            let hard = self.changed_hard_state();
+            let entries = entries.iter().map(codec::to_disk).collect();
+            work.records.push(Record::Append { ticket: self.ticket, hard, entries });
+        }
+        self.raw.advance_append_async(ready);
+        if work.records.is_empty() && self.waiting.is_empty() {
+            work.messages.extend(messages);
+            self.raw.on_persist_ready(number);
+        } else {
+            let ticket = self.ticket;
+            self.waiting.push_back(Waiting { ticket, ready: number, messages, installed });
+        }
+        self.override_timeout();
+    }
+
+    /// Puts a pulled snapshot in the place of the log.
+    fn install_record(&mut self, index: u64) -> Option<Record> {
+        let image = self.incoming.take()?;
+        assert!(image.manifest.index == index, "snapshot {index} without its bytes");
+        self.ticket += 1;
+        let record = Record::Snapshot {
+            ticket: self.ticket,
+            snapshot: saved(&image),
+            hard: self.changed_hard_state(),
+            replace_log: true,
+            compact_to: index + 1,
+        };
+        self.raw.mut_store().reset_to(image);
+        Some(record)
+    }
+
+    fn changed_hard_state(&mut self) -> Option<DiskHardState> {
+        let hard = self.raw.store().hard.clone();
+        if hard == self.hard_on_disk {
+            return None;
+        }
+        let disk = DiskHardState { term: hard.term, vote: hard.vote, commit: hard.commit };
+        self.hard_on_disk = hard;
+        Some(disk)
+    }
+
+    /// The disk has caught up to `ticket`: what waited for it may go on.
+    pub(crate) fn on_durable(&mut self, ticket: u64) -> Work {
+        let mut work = Work::default();
+        while self.waiting.front().is_some_and(|waiting| waiting.ticket <= ticket) {
+            let Some(waiting) = self.waiting.pop_front() else { break };
+            work.messages.extend(waiting.messages);
+            self.raw.on_persist_ready(waiting.ready);
+            if waiting.installed {
+                work.installed = self.raw.store().newest().cloned();
+            }
+        }
+        work
+    }
+
+    /// The machine has applied everything up to `index`.
+    pub(crate) fn on_applied(&mut self, index: u64) {
+        self.raw.advance_apply_to(index);
+    }
+
+    /// Keeps a snapshot of the machine at `index` and forgets entries far behind it.
+    pub(crate) fn compact(&mut self, index: u64, term: u64, data: Vec<u8>, keep: u64) -> Record {
+        let image = Image::new(index, term, self.voters.clone(), data);
+        let compact_to = index.saturating_sub(keep) + 1;
+        self.ticket += 1;
+        let record = Record::Snapshot {
+            ticket: self.ticket,
+            snapshot: saved(&image),
+            hard: self.changed_hard_state(),
+            replace_log: false,
+            compact_to,
+        };
+        let log = self.raw.mut_store();
+        log.keep(image);
+        log.compact(compact_to);
+        record
+    }
+
+    /// A follower cannot be reached: what was sent to it may be lost.
+    pub(crate) fn report_unreachable(&mut self, id: u64) {
+        self.raw.report_unreachable(id);
+    }
+
+    /// Gives up on followers that stopped pulling their snapshot.
+    pub(crate) fn give_up_snapshots(&mut self, now: Time) {
+        let prs = self.raw.raft.prs();
+        let done = |id| prs.get(id).is_none_or(|pr| pr.state != ProgressState::Snapshot);
+        for id in self.sending.give_up(now, done) {
+            self.raw.report_snapshot(id, SnapshotStatus::Failure);
+        }
+    }
+
+    pub(crate) fn image(&self, index: u64, term: u64) -> Option<&Image> {
+        self.raw.store().image(index, term)
+    }
+
+    pub(crate) fn newest_image(&self) -> Option<&Image> {
+        self.raw.store().newest()
+    }
+
+    pub(crate) fn is_leader(&self) -> bool {
+        self.raw.raft.state == StateRole::Leader
+    }
+
+    /// Whether this leader has applied an entry of its own term, so that it knows all that was
+    /// ever acknowledged.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.is_leader() && self.raw.raft.apply_to_current_term()
+    }
+
+    /// The leading replica, as far as known.
+    pub(crate) fn leader(&self) -> PeerId {
+        match u16::try_from(self.raw.raft.leader_id) {
+            Ok(id) if id != 0 => PeerId::station(id),
+            _ => PeerId::ANY,
+        }
+    }
+
+    pub(crate) fn term(&self) -> Term {
+        Term(self.raw.raft.term)
+    }
+
+    pub(crate) const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Last index that a replica is known to have, and whether the leader hears it.
+    pub(crate) fn progress(&self, id: u64) -> Option<(u64, bool)> {
+        if !self.is_leader() {
+            return None;
+        }
+        self.raw.raft.prs().get(id).map(|pr| (pr.matched, pr.recent_active || id == self.me))
+    }
+
+    /// See [`Election`]: the library must not draw from a random source of its own.
+    fn override_timeout(&mut self) {
+        let ticks = self.election.timeout_ticks(self.raw.raft.term);
+        self.raw.raft.set_randomized_election_timeout(ticks);
+    }
+}
+
+/// The log as it was stored, and the index up to which the stored snapshot goes.
+fn load(voters: Vec<u64>, loaded: Loaded) -> Result<(RamLog, u64), String> {
+    let Loaded { hard, snapshot, entries } = loaded;
+    let mut log = RamLog::new(voters.clone());
+    let mut applied = 0;
+    if let Some(snapshot) = snapshot {
+        if snapshot.voters != voters {
+            return Err(format!(
+                "the log belongs to replicas {:?}, the configuration names {voters:?}: \
+                 start with the replicas that wrote it",
+                snapshot.voters
+            ));
+        }
+        applied = snapshot.index;
+        log.reset_to(Image::new(snapshot.index, snapshot.term, voters, snapshot.data));
+    }
+    let after: Vec<Entry> = entries
+        .iter()
+        .filter(|entry| entry.index > applied)
+        .map(|entry| codec::new_entry(entry.index, entry.term, &entry.data))
+        .collect();
+    let gapless = after.iter().zip(applied + 1..).all(|(entry, index)| entry.index == index);
+    if !gapless {
+        return Err(format!("the stored log does not go on after its snapshot at {applied}"));
+    }
+    log.append(&after);
+    let commit = hard.commit.max(applied);
+    if commit > log.last() {
+        return Err(format!(
+            "the log ends at {} but {commit} was committed: its tail is lost; this replica must \
+             not come back under its number with less than it promised",
+            log.last()
+        ));
+    }
+    log.hard.term = hard.term;
+    log.hard.vote = hard.vote;
+    log.hard.commit = commit;
+    Ok((log, applied))
+}
+
+fn saved(image: &Image) -> SavedSnapshot {
+    SavedSnapshot {
+        index: image.manifest.index,
+        term: image.manifest.term,
+        voters: image.manifest.voters.clone(),
+        learners: Vec::new(),
+        data: image.data.clone(),
+    }
+}
+
+/// Names the cluster and its replicas, so that messages of others are refused.
+fn generation(config: &StationConfig) -> u64 {
+    let mut numbers: Vec<u32> = config.replicas.iter().map(|(peer, _)| peer.0).collect();
+    numbers.sort_unstable();
+    let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+    mix(hash(&bytes) ^ u64::from(config.cluster))
+}

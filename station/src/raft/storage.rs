@@ -1,0 +1,144 @@
+//! The log in memory: what the library reads. The disk only ever gets copies.
+
+use crate::raft::codec;
+use crate::raft::snapshot::Image;
+use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
+use raft::{GetEntriesContext, RaftState, Storage, StorageError};
+use std::collections::VecDeque;
+
+/// The entries that are still held, and the snapshots before them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RamLog {
+    pub(crate) hard: HardState,
+    voters: Vec<u64>,
+    /// Index and term of the entry before the first one held.
+    base: (u64, u64),
+    entries: VecDeque<Entry>,
+    /// The newest snapshot, and the one before it, which somebody may still be pulling.
+    images: [Option<Image>; 2],
+}
+
+impl RamLog {
+    /// An empty log of these voters.
+    pub(crate) fn new(voters: Vec<u64>) -> Self {
+        Self { voters, ..Self::default() }
+    }
+
+    /// Goes on from a snapshot: everything before and after it is gone.
+    pub(crate) fn reset_to(&mut self, image: Image) {
+        self.base = (image.manifest.index, image.manifest.term);
+        self.entries.clear();
+        self.keep(image);
+    }
+
+    /// Keeps a snapshot to serve it.
+    pub(crate) fn keep(&mut self, image: Image) {
+        self.images = [Some(image), self.images[0].take()];
+    }
+
+    /// The newest snapshot.
+    pub(crate) const fn newest(&self) -> Option<&Image> {
+        self.images[0].as_ref()
+    }
+
+    /// The snapshot of that index, if it is still held.
+    pub(crate) fn image(&self, index: u64, term: u64) -> Option<&Image> {
+        let wanted = |image: &&Image| (image.manifest.index, image.manifest.term) == (index, term);
+        self.images.iter().flatten().find(wanted)
+    }
+
+    /// Appends entries, replacing everything from the first one's index on.
+    pub(crate) fn append(&mut self, entries: &[Entry]) {
+        let Some(first) = entries.first() else { return };
+        assert!(
+            first.index > self.base.0 && first.index <= self.last() + 1,
+            "entry {} does not follow a log of {} to {}",
+            first.index,
+            self.base.0 + 1,
+            self.last()
+        );
+        self.entries.truncate(usize::try_from(first.index - self.base.0 - 1).unwrap_or(0));
+        self.entries.extend(entries.iter().cloned());
+    }
+
+    /// Forgets entries below `to`.
+    pub(crate) fn compact(&mut self, to: u64) {
+        while let Some(entry) = self.entries.front() {
+            if entry.index >= to {
+                return;
+            }
+            self.base = (entry.index, entry.term);
+            self.entries.pop_front();
+        }
+    }
+
+    pub(crate) fn last(&self) -> u64 {
+        self.entries.back().map_or(self.base.0, |entry| entry.index)
+    }
+
+    fn at(&self, index: u64) -> Option<&Entry> {
+        let place = usize::try_from(index.checked_sub(self.base.0 + 1)?).ok()?;
+        self.entries.get(place)
+    }
+}
+
+fn error(what: StorageError) -> raft::Error {
+    raft::Error::Store(what)
+}
+
+impl Storage for RamLog {
+    fn initial_state(&self) -> raft::Result<RaftState> {
+        let conf_state = ConfState::from((self.voters.clone(), Vec::new()));
+        Ok(RaftState::new(self.hard.clone(), conf_state))
+    }
+
+    fn entries(
+        &self,
+        low: u64,
+        high: u64,
+        max_size: impl Into<Option<u64>>,
+        _: GetEntriesContext,
+    ) -> raft::Result<Vec<Entry>> {
+        if low <= self.base.0 {
+            return Err(error(StorageError::Compacted));
+        }
+        let max = max_size.into().unwrap_or(u64::MAX);
+        let (mut out, mut size) = (Vec::new(), 0_u64);
+        for index in low..high {
+            let entry = self.at(index).ok_or_else(|| error(StorageError::Unavailable))?;
+            size += entry.data.len() as u64 + 32;
+            if size > max && !out.is_empty() {
+                break;
+            }
+            out.push(entry.clone());
+        }
+        Ok(out)
+    }
+
+    fn term(&self, index: u64) -> raft::Result<u64> {
+        if index == self.base.0 {
+            return Ok(self.base.1);
+        }
+        if index < self.base.0 {
+            return Err(error(StorageError::Compacted));
+        }
+        self.at(index).map(|entry| entry.term).ok_or_else(|| error(StorageError::Unavailable))
+    }
+
+    fn first_index(&self) -> raft::Result<u64> {
+        Ok(self.base.0 + 1)
+    }
+
+    fn last_index(&self) -> raft::Result<u64> {
+        Ok(self.last())
+    }
+
+    fn snapshot(&self, request_index: u64, _to: u64) -> raft::Result<Snapshot> {
+        match self.newest() {
+            Some(image) if image.manifest.index >= request_index => {
+                Ok(codec::snapshot(&image.manifest))
+            }
+            Some(_) | None => Err(error(StorageError::SnapshotTemporarilyUnavailable)),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! What a Raft message must be before it is stepped.
+//!
+//! The library trusts its peers: one wrong number in a message makes it panic. Each rule here
+//! closes one of those ways (STATION.md, section 2, lists what was found by trying). A message that
+//! breaks a rule costs one counter.
+
+use crate::raft::codec::{self, message_type};
+use raft::eraftpb::MessageType;
+use syncom_wire::Malformed;
+use syncom_wire::raft::{RaftHead, RaftMessage};
+
+/// Terms and indexes stay below this: nobody gets there by counting, and one step beyond
+/// `u64::MAX` is a panic.
+const NUMBER_MAX: u64 = 1 << 48;
+
+/// What the receiver is, and where its log stands.
+#[derive(Clone, Debug)]
+pub(crate) struct Guard<'a> {
+    pub(crate) me: u64,
+    /// Who sealed the message.
+    pub(crate) from: u64,
+    pub(crate) voters: &'a [u64],
+    pub(crate) generation: u64,
+    pub(crate) term: u64,
+    pub(crate) leads: bool,
+    pub(crate) last_index: u64,
+    pub(crate) committed: u64,
+}
+
+/// Checks a message; `term_of` tells the term of an entry of the receiver's log.
+///
+/// # Errors
+/// [`Malformed`] with the first broken rule.
+pub(crate) fn check(
+    message: &RaftMessage<'_>,
+    guard: &Guard<'_>,
+    term_of: impl Fn(u64) -> Option<u64>,
+) -> Result<MessageType, Malformed> {
+    let head = &message.head;
+    let kind = message_type(head.kind).ok_or(Malformed("no type for a peer to send"))?;
+    check_address(head, guard)?;
+    check_numbers(head)?;
+    if !message.context.is_empty() {
+        return Err(Malformed("context where there is none"));
+    }
+    if !matches!(kind, MessageType::MsgAppend | MessageType::MsgSnapshot) && head.entries != 0 {
+        return Err(Malformed("entries where there are none"));
+    }
+    match kind {
+        MessageType::MsgAppend => check_append(message, guard, term_of)?,
+        MessageType::MsgHeartbeat if head.commit > guard.last_index => {
+            return Err(Malformed("commit beyond this replica's log"));
+        }
+        MessageType::MsgAppendResponse => check_append_response(head, guard)?,
+        MessageType::MsgSnapshot => check_snapshot(message, guard)?,
+        _ => {}
+    }
+    Ok(kind)
+}
+
+fn check_address(head: &RaftHead, guard: &Guard<'_>) -> Result<(), Malformed> {
+    if head.generation != guard.generation {
+        return Err(Malformed("other replicas"));
+    }
+    if head.to != guard.me || head.from != guard.from || head.from == guard.me {
+        return Err(Malformed("not from its sender or not to this replica"));
+    }
+    if !guard.voters.contains(&head.from) {
+        return Err(Malformed("not from a replica"));
+    }
+    Ok(())
+}
+
+fn check_numbers(head: &RaftHead) -> Result<(), Malformed> {
+    if head.term == 0 || head.request_snapshot != 0 || head.reject > 1 {
+        return Err(Malformed("term 0, or fields that nobody sets"));
+    }
+    let numbers = [
+        head.term,
+        head.log_term,
+        head.index,
+        head.commit,
+        head.commit_term,
+        head.reject_hint,
+    ];
+    if numbers.iter().any(|number| *number >= NUMBER_MAX) {
+        return Err(Malformed("number that nobody gets to by counting"));
+    }
+    if head.log_term > head.term || head.commit_term > head.term {
+        return Err(Malformed("term of the log beyond the message's"));
+    }
+    Ok(())
+}
+
+fn check_append(
+    message: &RaftMessage<'_>,
+    guard: &Guard<'_>,
+    term_of: impl Fn(u64) -> Option<u64>,
+) -> Result<(), Malformed> {
+    let head = &message.head;
+    if (head.index == 0) != (head.log_term == 0) {
+        return Err(Malformed("index and term of the entry before do not fit"));
+    }
+    if head.reject != 0 {
+        return Err(Malformed("a rejection without a question"));
+    }
+    let overwrites = |index: u64, term: u64| {
+        index <= guard.committed && term_of(index).is_some_and(|mine| mine != term)
+    };
+    if head.index != 0 && head.term >= guard.term && overwrites(head.index, head.log_term) {
+        return Err(Malformed("contradicts what is committed"));
+    }
+    let mut last = (head.index, head.log_term);
+    for (entry, _) in message.iter() {
+        if entry.kind != 0 {
+            return Err(Malformed("change of the replicas, which no one can order yet"));
+        }
+        if entry.index != last.0 + 1 || entry.term < last.1 || entry.term > head.term {
+            return Err(Malformed("entries out of order"));
+        }
+        if entry.term == 0 || overwrites(entry.index, entry.term) {
+            return Err(Malformed("contradicts what is committed"));
+        }
+        last = (entry.index, entry.term);
+    }
+    Ok(())
+}
+
+/// A follower cannot have more than the leader of its term ever had.
+fn check_append_response(head: &RaftHead, guard: &Guard<'_>) -> Result<(), Malformed> {
+    let mine = guard.leads && head.term == guard.term;
+    if mine && (head.index > guard.last_index || head.reject_hint > guard.last_index) {
+        return Err(Malformed("acknowledges what was never sent"));
+    }
+    Ok(())
+}
+
+fn check_snapshot(message: &RaftMessage<'_>, guard: &Guard<'_>) -> Result<(), Malformed> {
+    let manifest = codec::manifest(message)?;
+    if manifest.term == 0 || manifest.term > message.head.term || manifest.index >= NUMBER_MAX {
+        return Err(Malformed("snapshot of a term or index that cannot be"));
+    }
+    if manifest.voters != guard.voters {
+        return Err(Malformed("snapshot of other replicas"));
+    }
+    Ok(())
+}
