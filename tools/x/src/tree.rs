@@ -16,23 +16,30 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    /// Everything that git tracks, and what it does not ignore yet.
+    /// Everything that git tracks, and what it does not ignore yet; without git, every file
+    /// outside of build folders. Files that are not UTF-8 are left out.
     ///
     /// # Errors
-    /// When git cannot be asked. Files that are not UTF-8 are left out.
+    /// When folders cannot be listed.
     pub(crate) fn of_the_project() -> Result<Self, String> {
         let output = Command::new("git")
             .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
             .current_dir(root())
             .output()
-            .map_err(|error| format!("cannot run git: {error}"))?;
-        if !output.status.success() {
-            return Err(format!("git ls-files: {}", String::from_utf8_lossy(&output.stderr)));
+            .ok()
+            .filter(|output| output.status.success());
+        let mut paths = Vec::new();
+        match output {
+            Some(output) => {
+                let list = String::from_utf8_lossy(&output.stdout).into_owned();
+                paths.extend(list.split_terminator('\0').map(str::to_owned));
+            }
+            None => walk("", &mut paths).map_err(|error| format!("cannot list files: {error}"))?,
         }
         let mut tree = Self::default();
-        for path in String::from_utf8_lossy(&output.stdout).split_terminator('\0') {
-            if let Ok(text) = fs::read_to_string(root().join(path)) {
-                tree.add(path, text);
+        for path in paths {
+            if let Ok(text) = fs::read_to_string(root().join(&path)) {
+                tree.add(&path, text);
             }
         }
         Ok(tree)
@@ -90,6 +97,21 @@ fn is_rust(path: &str) -> bool {
     std::path::Path::new(path).extension().is_some_and(|extension| extension == "rs")
 }
 
+/// Adds the paths of all files below a folder.
+fn walk(folder: &str, paths: &mut Vec<String>) -> std::io::Result<()> {
+    for entry in fs::read_dir(root().join(folder))? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let path = if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
+        if !entry.file_type()?.is_dir() {
+            paths.push(path);
+        } else if !matches!(name.as_str(), "target" | ".git") {
+            walk(&path, paths)?;
+        }
+    }
+    Ok(())
+}
+
 /// The root of the project.
 pub(crate) fn root() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
@@ -98,6 +120,16 @@ pub(crate) fn root() -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_project_is_read_with_and_without_git() {
+        let tree = Tree::of_the_project().unwrap();
+        let mut walked = Vec::new();
+        walk("", &mut walked).unwrap();
+        let lib = "engine/wire/src/lib.rs";
+        assert!(tree.source(lib).is_some() && walked.iter().any(|path| path == lib));
+        assert!(!walked.iter().any(|path| path.starts_with("target/")));
+    }
 
     #[test]
     fn a_file_belongs_to_the_nearest_crate_above_it() {
