@@ -7,6 +7,7 @@ mod ci;
 mod finding;
 mod frames;
 mod golden;
+mod modules;
 mod source;
 mod steps;
 mod tidy;

@@ -29,6 +29,11 @@ impl Source {
         self.code().filter(|(line, _)| !self.is_test(*line))
     }
 
+    /// Says that the whole file is compiled for tests only.
+    pub(crate) fn mark_test(&mut self) {
+        self.test.fill(true);
+    }
+
     /// Numbered lines of comments.
     pub(crate) fn comments(&self) -> impl Iterator<Item = (usize, &str)> {
         self.comments.iter().enumerate().map(|(index, line)| (index + 1, line.as_str()))

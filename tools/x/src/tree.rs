@@ -2,6 +2,7 @@
 //!
 //! Checks see nothing but a [`Tree`], so their tests plant violations in a tree of a few lines.
 
+use crate::modules::declarations;
 use crate::source::Source;
 use std::collections::BTreeMap;
 use std::fs;
@@ -42,6 +43,7 @@ impl Tree {
                 tree.add(&path, text);
             }
         }
+        tree.mark_tests();
         Ok(tree)
     }
 
@@ -51,6 +53,25 @@ impl Tree {
             self.sources.insert(path.into(), Source::new(path, &text));
         }
         self.files.insert(path.into(), text);
+    }
+
+    /// Marks the files of modules that are declared in test code, and of their modules.
+    fn mark_tests(&mut self) {
+        let mut waiting = Vec::new();
+        for (path, source) in &self.sources {
+            let all = declarations(path, &self.files[path], source, false);
+            let for_tests = all.into_iter().filter(|declaration| source.is_test(declaration.line));
+            waiting.extend(for_tests.flat_map(|declaration| declaration.paths));
+        }
+        while let Some(path) = waiting.pop() {
+            let Some(source) = self.sources.get_mut(&path).filter(|source| !source.is_test(1))
+            else {
+                continue;
+            };
+            source.mark_test();
+            let all = declarations(&path, &self.files[&path], source, false);
+            waiting.extend(all.into_iter().flat_map(|declaration| declaration.paths));
+        }
     }
 
     /// The text of a file.
@@ -89,6 +110,7 @@ impl Tree {
     pub(crate) fn planted(files: &[(&str, &str)]) -> Self {
         let mut tree = Self::default();
         files.iter().for_each(|(path, text)| tree.add(path, (*text).into()));
+        tree.mark_tests();
         tree
     }
 }
@@ -129,6 +151,19 @@ mod tests {
         let lib = "engine/wire/src/lib.rs";
         assert!(tree.source(lib).is_some() && walked.iter().any(|path| path == lib));
         assert!(!walked.iter().any(|path| path.starts_with("target/")));
+    }
+
+    #[test]
+    fn modules_declared_for_tests_are_test_code() {
+        let tree = Tree::planted(&[
+            ("a/src/lib.rs", "mod b;\n#[cfg(test)]\nmod fixture;"),
+            ("a/src/b.rs", "fn b() {}"),
+            ("a/src/fixture.rs", "mod inner;"),
+            ("a/src/fixture/inner.rs", "fn c() {}"),
+        ]);
+        let is_test = |path| tree.source(path).is_some_and(|source| source.is_test(1));
+        assert!(!is_test("a/src/b.rs"));
+        assert!(is_test("a/src/fixture.rs") && is_test("a/src/fixture/inner.rs"));
     }
 
     #[test]

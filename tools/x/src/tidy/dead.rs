@@ -2,7 +2,7 @@
 
 use super::manifest::target_paths;
 use crate::finding::Finding;
-use crate::source::words;
+use crate::modules::declarations;
 use crate::tree::Tree;
 use std::collections::BTreeSet;
 
@@ -49,43 +49,12 @@ fn roots(tree: &Tree) -> BTreeSet<String> {
 }
 
 /// Where the modules that a file declares may be.
-fn children(tree: &Tree, path: &str, is_root: bool) -> Vec<String> {
-    let Some(source) = tree.source(path) else { return Vec::new() };
-    let (folder, file) = path.rsplit_once('/').unwrap_or(("", path));
-    let stem = file.trim_end_matches(".rs");
-    let home =
-        if is_root || stem == "mod" { folder.to_owned() } else { format!("{folder}/{stem}") };
-    let raw: Vec<&str> = tree.text(path).unwrap_or_default().lines().collect();
-    let mut children = Vec::new();
-    for (line, code) in source.code() {
-        let quoted = |line: usize| raw.get(line - 1).and_then(|text| text.split('"').nth(1));
-        if code.contains("#[path") || code.contains("include!(") {
-            children.extend(quoted(line).map(|target| joined(folder, target)));
-        }
-        if let Some(name) = declared(code) {
-            children.push(format!("{home}/{name}.rs"));
-            children.push(format!("{home}/{name}/mod.rs"));
-        }
-    }
-    children
-}
-
-/// The module that a line declares without a body: `mod name;`.
-fn declared(code: &str) -> Option<&str> {
-    let (_, name) = words(code).find(|(before, _)| before.trim_end().ends_with("mod"))?;
-    code.trim_end().ends_with(';').then_some(name)
-}
-
-fn joined(folder: &str, target: &str) -> String {
-    let mut parts: Vec<&str> = folder.split('/').collect();
-    for part in target.split('/') {
-        match part {
-            "." => {}
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
-    }
-    parts.join("/")
+fn children(tree: &Tree, path: &str, is_target: bool) -> Vec<String> {
+    let (Some(text), Some(source)) = (tree.text(path), tree.source(path)) else {
+        return Vec::new();
+    };
+    let all = declarations(path, text, source, is_target);
+    all.into_iter().flat_map(|declaration| declaration.paths).collect()
 }
 
 #[cfg(test)]
