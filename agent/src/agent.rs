@@ -218,6 +218,7 @@ impl Agent {
     }
 
     fn on_peers<O: Outbox>(&mut self, now: Now, out: &mut O) {
+        self.node.health.settle(now.at);
         if self.heartbeats.late_ns(now.at) > self.node.pace.interval_ns() / 4 {
             self.node.health.blame(now.at);
         }
@@ -294,6 +295,10 @@ impl Role for Agent {
 
     fn on_burst_end<O: Outbox>(&mut self, _now: Now, _out: &mut O) {
         self.heartbeats.on_duty_cycle();
+    }
+
+    fn on_leave<O: Outbox>(&mut self, now: Now, out: &mut O) {
+        self.leave(now, out);
     }
 }
 

@@ -156,7 +156,8 @@ impl Entry {
         (self.state, self.tries) = (next, 0);
         match next {
             State::Seeking | State::Joining | State::Leaving => self.on_timer(now, node, out),
-            State::Member | State::Gone => self.ask_ns = ASK_FIRST_NS,
+            State::Member => self.ask_ns = ASK_FIRST_NS,
+            State::Gone => out.notify(Notice::Gone),
         }
         true
     }

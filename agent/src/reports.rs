@@ -71,6 +71,8 @@ struct Pending {
     next: Time,
 }
 
+const _: () = assert!(size_of::<Pending>() <= 208, "the queue is most of an agent's memory");
+
 /// A report that was committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Committed {

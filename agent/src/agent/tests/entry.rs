@@ -293,3 +293,20 @@ fn probes_of_this_node_are_answered_at_once_and_others_are_not() {
     let Frame::ProbeAnswer(answer) = answers[0].frame() else { unreachable!() };
     assert_eq!((answer.nonce, answer.slot, answer.incarnation), (99, SLOT, Incarnation(1)));
 }
+
+#[test]
+fn a_node_that_runs_late_says_so_for_as_long_as_it_matters() {
+    let mut world = World::member(2);
+    world.neighbours(9, &[1], &[]);
+    world.pause_ms(2_000);
+    world.clear();
+    world.run_ms(400);
+    let health = |world: &World| {
+        let beats = world.of(Kind::Heartbeat);
+        let Frame::Heartbeat(beat) = beats.last().unwrap().frame() else { unreachable!() };
+        beat.health
+    };
+    assert_eq!(health(&world), 1);
+    world.run_ms(3_000);
+    assert_eq!(health(&world), 0);
+}

@@ -47,18 +47,25 @@ fn body(kind: u8, noise: &[u8], small: u32) -> Vec<u8> {
         k if k == Kind::HomeAnswer as u8 => HomeAnswer::read(&image)
             .map(|answer| HomeAnswer { reserved: 0, ..answer }.emit(&mut writer)),
         k if k == Kind::Welcome as u8 => Welcome::read(&image).map(|welcome| {
+            let slot = crate::fixture::SLOT;
             let (uuid, boot) = (Uuid([5; 16]), syncom_wire::Boot(77));
             let peer = PeerId::agent(slot);
             Welcome { uuid, boot, slot, incarnation, peer, reserved: 0, ..welcome }
                 .emit(&mut writer)
         }),
         k if k == Kind::Neighbours as u8 => Neighbour::read(&image).map(|one| {
-            let list = [Neighbour { slot, incarnation, ..one }; 32];
-            let epoch = u64::from(small);
+            let (first, count) = (u32::from(image[0] % 8), usize::from(image[1] % 33));
+            let mut list = [Neighbour { incarnation, ..one }; 32];
+            for (one, slot) in list.iter_mut().zip(first..) {
+                one.slot = Slot(slot % 12);
+            }
+            let list = &list[..count];
+            let epoch = u64::from(image[2]);
+            let incarnation = Incarnation(1 + u32::from(image[3] % 2));
             Neighbours {
                 head: NeighboursHead { slot: crate::fixture::SLOT, incarnation, epoch },
-                observers: List::new(&list),
-                subjects: List::new(&list),
+                observers: List::new(list),
+                subjects: List::new(list),
             }
             .emit(&mut writer)
         }),
@@ -67,8 +74,12 @@ fn body(kind: u8, noise: &[u8], small: u32) -> Vec<u8> {
             ReportAck { incarnation, items: List::new(&items) }.emit(&mut writer)
         }),
         k if k == Kind::Order as u8 => OrderHead::read(&image).map(|head| {
-            let head = OrderHead { verb: 1 + image[0] % 5, policy: 0, ..head };
-            Order { head, payload: noise }.emit(&mut writer)
+            let id = syncom_wire::OrderId(u64::from(small));
+            let term = syncom_wire::Term(u64::from(image[1] / 64));
+            let head = OrderHead { id, term, verb: 1 + image[0] % 5, policy: 0, ..head };
+            let text = noise.iter().map(|byte| byte % 128).collect::<Vec<_>>();
+            let payload = if image[2] % 4 == 0 { noise } else { &text };
+            Order { head, payload }.emit(&mut writer)
         }),
         _ => None,
     };
@@ -81,13 +92,26 @@ fn body(kind: u8, noise: &[u8], small: u32) -> Vec<u8> {
     }
 }
 
+/// Any kind, and more often one that does something.
+fn kinds() -> impl Strategy<Value = u8> {
+    let known = [
+        Kind::Heartbeat,
+        Kind::HomeAnswer,
+        Kind::Welcome,
+        Kind::Neighbours,
+        Kind::ReportAck,
+        Kind::Order,
+    ];
+    prop_oneof![0..62u8, prop::sample::select(known.map(|kind| kind as u8).to_vec())]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn arbitrary_frames_never_panic(
         frames in prop::collection::vec(
-            (any::<u8>(), 0..62u8, prop::collection::vec(any::<u8>(), 0..300), 0..12u32, 0..400u64),
+            (any::<u8>(), kinds(), prop::collection::vec(any::<u8>(), 0..300), 0..12u32, 0..400u64),
             0..80,
         )
     ) {
