@@ -16,7 +16,6 @@ pub mod endpoint;
 pub mod host;
 pub mod host_info;
 pub mod idle;
-pub mod limits;
 pub mod link;
 pub mod pin;
 mod port;

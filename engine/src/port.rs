@@ -148,7 +148,7 @@ impl Port {
     /// When the link is of no use any more.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.link.tx_flush()?;
-        self.counters.add(Counter::TxDropped, self.link.refused());
+        self.counters.add(Counter::TxRefused, self.link.refused());
         self.counters.add(Counter::RxOverflow, self.link.overflow());
         Ok(())
     }

@@ -58,7 +58,8 @@ pub const OUTCOMES_MAX: usize = 256 * 1024;
 /// Bytes of outcomes that all finished orders keep together; the oldest orders make room.
 pub const OUTCOMES_KEPT_MAX: usize = 64 * OUTCOMES_MAX;
 
-const _: () = assert!(OUTCOMES_MAX < syncom_wire::limits::MESSAGE_MAX / 2, "one entry carries them");
+const _: () =
+    assert!(OUTCOMES_MAX < syncom_wire::limits::MESSAGE_MAX / 2, "one entry carries them");
 const _: () = assert!(SUBJECTS_MAX <= 64, "observer bitmaps are u64");
 const _: () = assert!(SUBJECTS_MAX >= 2 * OBSERVERS_MAX);
 const _: () = assert!(QUEUE_RESERVED * 2 < QUEUE_MAX);

@@ -17,6 +17,8 @@ pub enum Notice<'a> {
     Ready,
     /// This member cannot go on; the text says why and what to do. The driver ends it.
     Fatal(&'a str),
+    /// This member has gone in good order, as it was told to. The driver ends it.
+    Gone,
     /// A change of some weight, as one line for a person.
     Info(&'a str),
 }

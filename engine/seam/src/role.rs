@@ -2,7 +2,7 @@
 
 use crate::child::Exit;
 use crate::disk::DiskFault;
-use crate::outbox::Outbox;
+use crate::outbox::{Notice, Outbox};
 use crate::time::{Time, Timer, WallTime};
 use syncom_wire::{Addr, Boot, Frame, PeerId};
 
@@ -77,4 +77,10 @@ pub trait Role {
 
     /// A burst of frames and timers has been handled: flush what was gathered.
     fn on_burst_end<O: Outbox>(&mut self, now: Now, out: &mut O);
+
+    /// The program wants this member to go in good order. When it has said so to whom it may
+    /// concern, it tells the driver with [`Notice::Gone`].
+    fn on_leave<O: Outbox>(&mut self, _now: Now, out: &mut O) {
+        out.notify(Notice::Gone);
+    }
 }

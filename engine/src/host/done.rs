@@ -7,6 +7,7 @@ use mio::Waker;
 use mio::event::Event;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use syncom_seam::{Counter, Done, Now, Role};
 
 /// Puts what was done for one member where its host finds it. For other threads.
@@ -44,6 +45,11 @@ impl<R: Role> Host<R> {
     pub(super) fn finish(&mut self, now: Now) {
         while let Ok(member) = self.kills.1.try_recv() {
             self.remove(member);
+        }
+        if self.is_leaving.swap(false, Ordering::AcqRel) {
+            for member in 0..self.seats.len() {
+                self.call(member, now, |role, out| role.on_leave(now, out));
+            }
         }
         while let Some((member, done)) = self.shared.later.pop_front() {
             self.call(member, now, |role, out| role.on_done(now, done, out));

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub struct HostHandle {
     pub(super) waker: Arc<Waker>,
     pub(super) is_stopped: Arc<AtomicBool>,
+    pub(super) is_leaving: Arc<AtomicBool>,
     pub(super) kills: Sender<usize>,
 }
 
@@ -18,6 +19,12 @@ impl HostHandle {
     /// Makes [`super::Host::run`] return after the turn under way.
     pub fn stop(&self) {
         self.is_stopped.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Tells all members to go in good order; [`super::Host::run`] returns when they have.
+    pub fn leave(&self) {
+        self.is_leaving.store(true, Ordering::Release);
         self.wake();
     }
 

@@ -94,6 +94,7 @@ pub struct Host<R> {
     events: Events,
     waker: Arc<Waker>,
     is_stopped: Arc<AtomicBool>,
+    is_leaving: Arc<AtomicBool>,
     done: Channel<(usize, Done)>,
     kills: Channel<usize>,
     seats: Vec<Option<Seat<R>>>,
@@ -162,6 +163,7 @@ impl<R: Role> Host<R> {
             events: Events::with_capacity(EVENTS_MAX),
             waker,
             is_stopped: Arc::default(),
+            is_leaving: Arc::default(),
             done: bounded(DONE_MAX),
             kills: bounded(DONE_MAX),
             seats: Vec::new(),
@@ -215,8 +217,12 @@ impl<R: Role> Host<R> {
     /// A handle to stop this host, or one of its members, from another thread.
     #[must_use]
     pub fn handle(&self) -> HostHandle {
-        let (waker, is_stopped) = (Arc::clone(&self.waker), Arc::clone(&self.is_stopped));
-        HostHandle { waker, is_stopped, kills: self.kills.0.clone() }
+        HostHandle {
+            waker: Arc::clone(&self.waker),
+            is_stopped: Arc::clone(&self.is_stopped),
+            is_leaving: Arc::clone(&self.is_leaving),
+            kills: self.kills.0.clone(),
+        }
     }
 
     /// Where other threads put what they have done for a member.

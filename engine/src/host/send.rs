@@ -66,7 +66,7 @@ impl Outbox for HostOutbox<'_> {
     }
 
     fn notify(&mut self, notice: Notice<'_>) {
-        if matches!(notice, Notice::Fatal(_)) {
+        if matches!(notice, Notice::Fatal(_) | Notice::Gone) {
             self.shared.ended.push(self.member);
         }
         (self.shared.sink)(self.member, notice);

@@ -99,7 +99,7 @@ impl Outbox for Effects {
                 detail: event.detail.into(),
             }),
             Notice::Fatal(text) => self.fatal = Some(text.into()),
-            Notice::Ready => {}
+            Notice::Ready | Notice::Gone => {}
             Notice::Info(text) => {
                 if let Some(log) = &mut self.log {
                     log.push(text.into());

@@ -94,13 +94,8 @@ impl Client {
         let mut heard = None;
         while clock::now() < give_up {
             let to = self.replicas[self.favourite % self.replicas.len()];
-            let head = AskHead {
-                request,
-                verb: verb as u16,
-                leader_only: 1,
-                reserved: [0; 5],
-                cursor,
-            };
+            let head =
+                AskHead { request, verb: verb as u16, leader_only: 1, reserved: [0; 5], cursor };
             let Some(answer) = self.exchange(to, &Ask { head, argument }, PATIENCE)? else {
                 self.favourite += 1;
                 continue;

@@ -9,6 +9,7 @@ use crate::secret::Secret;
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use syncom_agent::{AgentConfig, ServiceConfig};
@@ -21,6 +22,8 @@ use syncom_wire::{Addr, Uuid, ids};
 
 /// How often a member looks whether it was told to stop.
 const LOOK: Duration = Duration::from_millis(200);
+/// How long a member may take to leave in good order.
+const LEAVE: Duration = Duration::from_secs(2);
 
 /// Runs the command.
 ///
@@ -62,8 +65,12 @@ pub fn run(kind: Kind, args: &args::Member) -> Outcome {
         Kind::Agent => "agent",
     };
     let addr = reachable(link.local_addr().into(), &config.cluster.replicas);
-    let local =
-        Local { name: config.member.name.clone(), role: role.into(), pid: std::process::id(), addr };
+    let local = Local {
+        name: config.member.name.clone(),
+        role: role.into(),
+        pid: std::process::id(),
+        addr,
+    };
     place::publish_member(cluster_dir, &local)?;
     let Config { cluster, member, .. } = &config;
     let number = member.number.unwrap_or(0);
@@ -77,8 +84,7 @@ pub fn run(kind: Kind, args: &args::Member) -> Outcome {
             let boot = assemble::next_boot(dir)?;
             let (name, domain) = (&member.name, &member.domain);
             let replicas = &cluster.replicas;
-            let made =
-                assemble::satellite(&common, name, domain, number, link, replicas, boot)?;
+            let made = assemble::satellite(&common, name, domain, number, link, replicas, boot)?;
             drive(made, role)
         }
         Kind::Agent => drive(assemble::agent(&common, agent_config(&config)?, link)?, role),
@@ -95,10 +101,7 @@ fn agent_config(config: &Config) -> Result<AgentConfig, Failure> {
     agent.domain.clone_from(&member.domain);
     agent.services = service
         .iter()
-        .map(|service| ServiceConfig {
-            name: service.name.clone(),
-            argv: service.command.clone(),
-        })
+        .map(|service| ServiceConfig { name: service.name.clone(), argv: service.command.clone() })
         .collect();
     Ok(agent)
 }
@@ -139,7 +142,8 @@ fn reachable(listen: SocketAddr, replicas: &[SocketAddr]) -> SocketAddr {
         return listen;
     }
     let v6 = replicas.first().is_some_and(SocketAddr::is_ipv6);
-    let ip: std::net::IpAddr = if v6 { [0, 0, 0, 0, 0, 0, 0, 1].into() } else { [127, 0, 0, 1].into() };
+    let ip: std::net::IpAddr =
+        if v6 { [0, 0, 0, 0, 0, 0, 0, 1].into() } else { [127, 0, 0, 1].into() };
     SocketAddr::new(ip, listen.port())
 }
 
@@ -151,7 +155,7 @@ fn drive<R: Role>(member: Member<R>, role: &str) -> Outcome {
     let mut host = Host::new(sink(role, Arc::clone(&fatal)))
         .and_then(|mut host| host.add(member).map(|_| host))
         .map_err(|error| Failure::failed(format!("cannot start: {error}")))?;
-    watch(signals, host.handle());
+    let _running = watch(signals, host.handle());
     host.run().map_err(|error| Failure::failed(format!("the main loop failed: {error}")))?;
     let fatal = fatal.lock().ok().and_then(|mut text| text.take());
     fatal.map_or(Ok(()), |text| Err(Failure::failed(text)))
@@ -167,16 +171,22 @@ fn sink(role: &str, fatal: Arc<Mutex<Option<String>>>) -> Sink {
             }
         }
         Notice::Ready => eprintln!("syncom: {role} is ready"),
+        Notice::Gone => eprintln!("syncom: {role} has left in good order"),
         Notice::Info(text) => eprintln!("syncom: {text}"),
         Notice::Event(_) => {}
     })
 }
 
-/// Stops the host when the process is told to, or, under `up`, when its parent is gone.
-fn watch(signals: StopSignals, handle: HostHandle) {
+/// Stops the host when the process is told to, or, under `up`, when its parent is gone. What it
+/// returns is dropped when the host has ended.
+fn watch(signals: StopSignals, handle: HostHandle) -> Sender<()> {
     let by_signal = handle.clone();
+    let (running, ended) = channel();
     std::thread::spawn(move || {
         while !signals.wait(LOOK) {}
+        by_signal.leave();
+        // Whoever cannot leave in good time goes without saying so.
+        let _ = ended.recv_timeout(LEAVE);
         by_signal.stop();
     });
     if std::env::var_os(crate::up::PARENT).is_some() {
@@ -187,6 +197,7 @@ fn watch(signals: StopSignals, handle: HostHandle) {
             handle.stop();
         });
     }
+    running
 }
 
 /// `--check`: what the file means.
@@ -200,7 +211,11 @@ fn explain(kind: Kind, config: &Config) {
         cluster.replicas.len(),
         (cluster.replicas.len() - 1) / 2
     );
-    println!("profile {}; datagrams {}", cluster.profile, if cluster.seal { "sealed" } else { "NOT sealed" });
+    println!(
+        "profile {}; datagrams {}",
+        cluster.profile,
+        if cluster.seal { "sealed" } else { "NOT sealed" }
+    );
     for service in service {
         println!("keeps running {:?}: {}", service.name, service.command.join(" "));
     }

@@ -58,8 +58,7 @@ pub fn default_dir() -> PathBuf {
 pub fn lock(dir: &Path) -> Result<File, Failure> {
     std::fs::create_dir_all(dir).map_err(|error| file_failure("create", dir, &error))?;
     let path = dir.join("lock");
-    let file =
-        File::create(&path).map_err(|error| file_failure("write", &path, &error))?;
+    let file = File::create(&path).map_err(|error| file_failure("write", &path, &error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(Failure::failed(format!(

@@ -70,8 +70,18 @@ pub fn run(json: bool) -> Outcome {
 }
 
 fn examine() -> Vec<Finding> {
-    vec![kernel(), processor(), encryption(), isolation(), open_files(), receive_buffer(),
-         offload(), huge_pages(), privileges(), clock_source()]
+    vec![
+        kernel(),
+        processor(),
+        encryption(),
+        isolation(),
+        open_files(),
+        receive_buffer(),
+        offload(),
+        huge_pages(),
+        privileges(),
+        clock_source(),
+    ]
 }
 
 /// A file's text, trimmed; empty when it cannot be read.
@@ -88,8 +98,12 @@ fn kernel() -> Finding {
         (5, 0..=9) => Grade::Could,
         _ => Grade::Good,
     };
-    Finding::new("kernel", format!("Linux {release}"), grade,
-        "segmentation offload needs Linux 5.0, pidfd 5.3; use a newer kernel")
+    Finding::new(
+        "kernel",
+        format!("Linux {release}"),
+        grade,
+        "segmentation offload needs Linux 5.0, pidfd 5.3; use a newer kernel",
+    )
 }
 
 fn processor() -> Finding {
@@ -100,8 +114,12 @@ fn processor() -> Finding {
         .map_or("unknown model", |rest| rest.trim_start_matches([' ', '\t', ':']));
     let count = syncom_engine::pin::cores().map_or(0, |cores| cores.len());
     let grade = if count >= 2 { Grade::Good } else { Grade::Could };
-    Finding::new("processor", format!("{count} x {model}"), grade,
-        "a station and its disk writer want a core each")
+    Finding::new(
+        "processor",
+        format!("{count} x {model}"),
+        grade,
+        "a station and its disk writer want a core each",
+    )
 }
 
 fn encryption() -> Finding {
@@ -109,19 +127,31 @@ fn encryption() -> Finding {
     let flags = |flag: &str| info.split_whitespace().any(|word| word == flag);
     if flags("aes") || cfg!(target_arch = "aarch64") {
         let wide = if flags("vaes") { " (and wide: vaes)" } else { "" };
-        return Finding::new("sealing", format!("AEGIS-128L with AES instructions{wide}"),
-            Grade::Good, "");
+        return Finding::new(
+            "sealing",
+            format!("AEGIS-128L with AES instructions{wide}"),
+            Grade::Good,
+            "",
+        );
     }
-    Finding::new("sealing", "no AES instructions", Grade::Bad,
-        "AEGIS would be some 60 times slower; use a processor with AES-NI")
+    Finding::new(
+        "sealing",
+        "no AES instructions",
+        Grade::Bad,
+        "AEGIS would be some 60 times slower; use a processor with AES-NI",
+    )
 }
 
 fn isolation() -> Finding {
     let isolated = text("/sys/devices/system/cpu/isolated");
     let grade = if isolated.is_empty() { Grade::Could } else { Grade::Good };
     let found = if isolated.is_empty() { "no isolated cores".into() } else { isolated };
-    Finding::new("isolation", found, grade,
-        "for steady latency boot with isolcpus=2-3 nohz_full=2-3 rcu_nocbs=2-3 (your cores)")
+    Finding::new(
+        "isolation",
+        found,
+        grade,
+        "for steady latency boot with isolcpus=2-3 nohz_full=2-3 rcu_nocbs=2-3 (your cores)",
+    )
 }
 
 fn open_files() -> Finding {
@@ -134,8 +164,12 @@ fn open_files() -> Finding {
         .to_owned();
     let enough = hard == "unlimited" || hard.parse::<u64>().is_ok_and(|n| n >= 4_096);
     let grade = if enough { Grade::Good } else { Grade::Could };
-    Finding::new("open files", format!("up to {hard}"), grade,
-        "embedded clusters open a socket per node: ulimit -Hn 65536")
+    Finding::new(
+        "open files",
+        format!("up to {hard}"),
+        grade,
+        "embedded clusters open a socket per node: ulimit -Hn 65536",
+    )
 }
 
 fn receive_buffer() -> Finding {
@@ -146,8 +180,12 @@ fn receive_buffer() -> Finding {
     } else {
         format!("{most} bytes allowed")
     };
-    Finding::new("receive buffer", found, grade,
-        "a stopped process loses what its buffer cannot hold: sysctl -w net.core.rmem_max=8388608")
+    Finding::new(
+        "receive buffer",
+        found,
+        grade,
+        "a stopped process loses what its buffer cannot hold: sysctl -w net.core.rmem_max=8388608",
+    )
 }
 
 fn offload() -> Finding {
@@ -155,8 +193,12 @@ fn offload() -> Finding {
     if shortcomings.is_empty() {
         return Finding::new("link", "mmsg with segmentation offload both ways", Grade::Good, "");
     }
-    Finding::new("link", format!("mmsg: {}", shortcomings.join("; ")), Grade::Could,
-        "small datagrams cost a system call each; a newer kernel offloads segmentation")
+    Finding::new(
+        "link",
+        format!("mmsg: {}", shortcomings.join("; ")),
+        Grade::Could,
+        "small datagrams cost a system call each; a newer kernel offloads segmentation",
+    )
 }
 
 fn huge_pages() -> Finding {
@@ -167,8 +209,12 @@ fn huge_pages() -> Finding {
         .map_or("0", str::trim)
         .to_owned();
     let grade = if free == "0" { Grade::Could } else { Grade::Good };
-    Finding::new("huge pages", format!("{free} free; not used yet by this version"), grade,
-        "nothing to do now; links of a later version will want: sysctl -w vm.nr_hugepages=256")
+    Finding::new(
+        "huge pages",
+        format!("{free} free; not used yet by this version"),
+        grade,
+        "nothing to do now; links of a later version will want: sysctl -w vm.nr_hugepages=256",
+    )
 }
 
 fn privileges() -> Finding {
@@ -179,14 +225,22 @@ fn privileges() -> Finding {
         .find_map(|line| line.strip_prefix("CapEff:"))
         .map_or("unknown", str::trim)
         .to_owned();
-    Finding::new("privileges", format!("uid {uid}, capabilities {effective}; none are needed"),
-        Grade::Good, "")
+    Finding::new(
+        "privileges",
+        format!("uid {uid}, capabilities {effective}; none are needed"),
+        Grade::Good,
+        "",
+    )
 }
 
 fn clock_source() -> Finding {
     let source = text("/sys/devices/system/clocksource/clocksource0/current_clocksource");
     let slow = matches!(source.as_str(), "hpet" | "acpi_pm" | "");
     let grade = if slow { Grade::Could } else { Grade::Good };
-    Finding::new("clock", if source.is_empty() { "unknown".into() } else { source }, grade,
-        "reading this clock is slow; boot with clocksource=tsc where the processor allows it")
+    Finding::new(
+        "clock",
+        if source.is_empty() { "unknown".into() } else { source },
+        grade,
+        "reading this clock is slow; boot with clocksource=tsc where the processor allows it",
+    )
 }

@@ -61,7 +61,8 @@ pub fn to_json(event: &EventEntry<'_>) -> Value {
 #[must_use]
 pub fn line(event: &EventEntry<'_>) -> String {
     let head = &event.head;
-    let detail = if event.detail.is_empty() { String::new() } else { format!("  {}", event.detail) };
+    let detail =
+        if event.detail.is_empty() { String::new() } else { format!("  {}", event.detail) };
     format!(
         "{:>6}  {}  {:<10} {:<20} view {:<6} reporters {}{detail}",
         head.seq,

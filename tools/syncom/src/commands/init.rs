@@ -28,7 +28,9 @@ pub fn run(args: &args::Init) -> Outcome {
     let files = write_cluster(&args.dir, &layout)?;
     let dir = args.dir.display();
     println!("wrote {} files to {dir}", files.len());
-    println!("copy the directory to every machine and keep {dir}/secret.key secret; then, each where it belongs:");
+    println!(
+        "copy the directory to every machine and keep {dir}/secret.key secret; then, each where it belongs:"
+    );
     println!("  syncom station   --config {dir}/station1.toml");
     println!("  syncom satellite --config {dir}/sat1.toml");
     if let Some(node) = layout.nodes.first() {

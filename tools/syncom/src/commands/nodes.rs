@@ -95,11 +95,8 @@ impl Roll {
             .map_err(|error| Failure::usage(format!("node set {text:?}: {error}")))?;
         let known: BTreeMap<&str, &Node> =
             self.0.values().map(|node| (node.name.as_str(), node)).collect();
-        let unknown: Vec<&str> = names
-            .iter()
-            .map(String::as_str)
-            .filter(|name| !known.contains_key(name))
-            .collect();
+        let unknown: Vec<&str> =
+            names.iter().map(String::as_str).filter(|name| !known.contains_key(name)).collect();
         if !unknown.is_empty() {
             return Err(Failure::usage(format!(
                 "no such node: {}; `syncom nodes` lists those there are",
@@ -186,8 +183,10 @@ fn print(nodes: &[&Node], roll: &Roll) {
     if nodes.is_empty() {
         println!("no such nodes");
     } else if nodes.len() <= 64 {
-        println!("\n{:<16} {:>6} {:>4} {:<6} {:<12} {:>8} {:>9}  observers",
-            "name", "slot", "life", "state", "domain", "rtt", "interval");
+        println!(
+            "\n{:<16} {:>6} {:>4} {:<6} {:<12} {:>8} {:>9}  observers",
+            "name", "slot", "life", "state", "domain", "rtt", "interval"
+        );
         for node in nodes {
             println!(
                 "{:<16} {:>6} {:>4} {:<6} {:<12} {:>5} us {:>6} ms  {}",

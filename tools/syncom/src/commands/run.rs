@@ -28,7 +28,8 @@ type Group = (i32, Vec<u8>, bool, Vec<Slot>);
 /// # Errors
 /// Bad node sets; no quorum; and code 4 when some nodes failed, which are named.
 pub fn run(place: Place, args: &args::Run) -> Outcome {
-    let payload: Vec<u8> = args.command.iter().flat_map(|word| [word.as_bytes(), b"\0"].concat()).collect();
+    let payload: Vec<u8> =
+        args.command.iter().flat_map(|word| [word.as_bytes(), b"\0"].concat()).collect();
     if payload.len() > limits::PAYLOAD_MAX {
         return Err(Failure::usage(format!(
             "the command has {} bytes; at most {} fit an order: put it into a script",

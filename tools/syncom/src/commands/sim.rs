@@ -61,12 +61,7 @@ pub fn run(args: &args::Sim) -> Outcome {
     if bad.is_empty() { Ok(()) } else { Err(Failure::failed(format!("broken by seeds {bad:?}"))) }
 }
 
-fn one(
-    seed: u64,
-    options: &Options,
-    args: &args::Sim,
-    clock: &mut Clock,
-) -> Result<Run, Failure> {
+fn one(seed: u64, options: &Options, args: &args::Sim, clock: &mut Clock) -> Result<Run, Failure> {
     let began = clock.sample().at;
     let mut outcome = syncom_sim::run(seed, options).map_err(Failure::usage)?;
     if args.twice {

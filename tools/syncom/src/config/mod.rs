@@ -182,12 +182,8 @@ impl Config {
             return Err("[[service]] is for agents; remove it".into());
         }
         for (index, service) in self.service.iter().enumerate() {
-            if service.name.is_empty() || service.name.contains('/') || service.command.is_empty()
-            {
-                return Err(format!(
-                    "service {}: needs a name without / and a command",
-                    index + 1
-                ));
+            if service.name.is_empty() || service.name.contains('/') || service.command.is_empty() {
+                return Err(format!("service {}: needs a name without / and a command", index + 1));
             }
             if self.service[..index].iter().any(|other| other.name == service.name) {
                 return Err(format!("service {:?} is listed twice", service.name));

@@ -74,9 +74,12 @@ fn write(
 }
 
 fn render(layout: &Layout, name: &str, number: Option<usize>, listen: SocketAddr) -> String {
-    let replicas: Vec<String> = layout.replicas.iter().map(|a| format!("{:?}", a.to_string())).collect();
+    let replicas: Vec<String> =
+        layout.replicas.iter().map(|a| format!("{:?}", a.to_string())).collect();
     let number = number.map_or_else(String::new, |n| {
-        format!("# Its place among the replicas, or its number among the satellites.\nnumber = {n}\n")
+        format!(
+            "# Its place among the replicas, or its number among the satellites.\nnumber = {n}\n"
+        )
     });
     let service = if number.is_empty() {
         "\n# Commands that this node keeps running; the station restarts one that dies.\n\

@@ -57,8 +57,7 @@ pub(super) fn start(plan: &Plan<'_>) -> Result<(Vec<SocketAddr>, Embedded), Fail
         let name = format!("sat{number}");
         let link = assemble::open_link(LISTEN.into(), &Options::LARGE)?;
         publish(plan, &name, "satellite", link.local_addr())?;
-        let member =
-            assemble::satellite(&common, &name, "", number, link, &replicas, boot)?;
+        let member = assemble::satellite(&common, &name, "", number, link, &replicas, boot)?;
         cluster.spawn(&name, vec![(name.clone(), member)])?;
     }
     start_agents(plan, &common, boot, &replicas, &mut cluster)?;
@@ -128,12 +127,8 @@ fn node_uuid(base: Uuid, name: &str) -> Uuid {
 }
 
 fn publish(plan: &Plan<'_>, name: &str, role: &str, addr: Addr) -> Result<(), Failure> {
-    let local = Local {
-        name: name.into(),
-        role: role.into(),
-        pid: std::process::id(),
-        addr: addr.into(),
-    };
+    let local =
+        Local { name: name.into(), role: role.into(), pid: std::process::id(), addr: addr.into() };
     place::publish_member(&plan.dir, &local)
 }
 

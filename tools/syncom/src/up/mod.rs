@@ -53,8 +53,16 @@ pub fn run(args: &args::Up) -> Outcome {
             ));
         }
     }
-    syncom_engine::limits::raise_open_files()
-        .map_err(|error| Failure::failed(format!("cannot raise the limit of open files: {error}")))?;
+    let files = u64::from(args.nodes) + 512;
+    let allowed = syncom_engine::host_info::allow_open_files(files).map_err(|error| {
+        Failure::failed(format!("cannot raise the limit of open files: {error}"))
+    })?;
+    if !args.processes && allowed < files {
+        return Err(Failure::failed(format!(
+            "{} nodes open {files} files but only {allowed} are allowed; type: ulimit -Hn {files}",
+            args.nodes
+        )));
+    }
     let dir = match &args.dir {
         Some(dir) => dir.clone(),
         None => private(place::default_dir())?,
@@ -74,12 +82,8 @@ pub fn run(args: &args::Up) -> Outcome {
     };
     let cluster = plan.cluster(&replicas);
     place::publish(&plan.dir, &cluster)?;
-    let place = Place {
-        replicas,
-        secret: plan.secret.clone(),
-        seal: true,
-        dir: Some(plan.dir.clone()),
-    };
+    let place =
+        Place { replicas, secret: plan.secret.clone(), seal: true, dir: Some(plan.dir.clone()) };
     watch::watch(&plan, place, running.as_mut())
 }
 
@@ -130,8 +134,11 @@ fn empty(dir: &Path) -> Result<(), Failure> {
         if path.file_name().is_some_and(|name| name == "lock") {
             continue;
         }
-        let removed =
-            if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+        let removed = if path.is_dir() {
+            std::fs::remove_dir_all(&path)
+        } else {
+            std::fs::remove_file(&path)
+        };
         removed.map_err(failed)?;
     }
     Ok(())

@@ -55,9 +55,8 @@ pub(super) fn start(plan: &Plan<'_>) -> Result<(Vec<SocketAddr>, Processes), Fai
 /// Ports that are free now: each is taken and given back.
 fn free_ports(count: usize) -> Result<Vec<SocketAddr>, Failure> {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let links: Vec<_> = (0..count)
-        .map(|_| assemble::open_link(any, &Options::SMALL))
-        .collect::<Result<_, _>>()?;
+    let links: Vec<_> =
+        (0..count).map(|_| assemble::open_link(any, &Options::SMALL)).collect::<Result<_, _>>()?;
     Ok(links.iter().map(|link| SocketAddr::from(link.local_addr())).collect())
 }
 
@@ -97,8 +96,7 @@ impl Processes {
             .map_err(|error| Failure::failed(format!("cannot describe {name}: {error}")))?;
         std::fs::write(&path, text).map_err(|error| file_failure("write", &path, &error))?;
         let log = plan.dir.join(format!("{name}.log"));
-        let errors =
-            File::create(&log).map_err(|error| file_failure("write", &log, &error))?;
+        let errors = File::create(&log).map_err(|error| file_failure("write", &log, &error))?;
         let child = Command::new(program)
             .args([role, "--config"])
             .arg(&path)

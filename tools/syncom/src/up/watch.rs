@@ -32,9 +32,10 @@ pub(super) fn watch(plan: &Plan<'_>, place: Place, running: &mut dyn Running) ->
         plan.args.replicas,
         plan.dir.display()
     ));
-    let until = plan.args.for_.map(|span| {
-        plan.began.after(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX))
-    });
+    let until = plan
+        .args
+        .for_
+        .map(|span| plan.began.after(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)));
     while !signals.wait(LOOK) && until.is_none_or(|until| clock::now() < until) {
         for trouble in running.troubles() {
             show.say(&trouble);

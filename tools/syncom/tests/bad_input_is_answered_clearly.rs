@@ -1,0 +1,165 @@
+//! A new user's mistakes, and a bad machine's: each gets a clear error that says what to do.
+
+mod cluster;
+
+use cluster::{Cluster, TempDir, run, syncom};
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Output;
+
+fn refused(output: &Output, code: i32, words: &[&str]) {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    for word in words {
+        assert!(said.contains(word), "{word:?} is not in: {said}");
+    }
+}
+
+#[test]
+fn wrong_arguments_are_named() {
+    refused(&run(&["up", "--nodez", "3"]), 2, &["--nodez", "--nodes"]);
+    refused(&run(&["up", "--replicas", "2"]), 2, &["1, 3 or 5"]);
+    refused(&run(&["up", "--for", "soon"]), 2, &["20s"]);
+    refused(&run(&["up", "--link", "xdp"]), 2, &["mmsg"]);
+    refused(&run(&["sim", "many"]), 2, &["neither a seed"]);
+}
+
+#[test]
+fn a_missing_cluster_says_how_to_start_one() {
+    let temp = TempDir::new("none");
+    let dir = temp.0.to_str().unwrap();
+    refused(&run(&["--cluster", dir, "status"]), 3, &["syncom up", "--cluster"]);
+}
+
+#[test]
+fn contradictory_configurations_say_what_to_change() {
+    let temp = TempDir::new("config");
+    let dir = temp.0.join("c");
+    let dir = dir.to_str().unwrap();
+    let made = run(&[
+        "init",
+        "--dir",
+        dir,
+        "--replicas",
+        "127.0.0.1:7391",
+        "--satellites",
+        "127.0.0.1:7392",
+        "--nodes",
+        "node[1-2]",
+    ]);
+    assert!(made.status.success());
+    let path = format!("{dir}/station1.toml");
+    let good = std::fs::read_to_string(&path).unwrap();
+    let check = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        run(&["station", "--check", "--config", &path])
+    };
+    assert!(check(&good).status.success());
+    refused(&check(&good.replace("number = 1", "number = 3")), 2, &["number", "cluster.replicas"]);
+    refused(&check(&good.replace("seal", "saal")), 2, &["saal", "line"]);
+    refused(&check(&good.replace("[cluster]", "[cluster")), 2, &["line"]);
+    refused(&check(&good.replace("\"default\"", "\"slow\"")), 2, &["fast", "quiet"]);
+    std::fs::write(&path, &good).unwrap();
+    let secret = format!("{dir}/secret.key");
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o644)).unwrap();
+    refused(&run(&["station", "--check", "--config", &path]), 2, &["chmod 600"]);
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let temp = TempDir::new("port");
+    let dir = temp.0.join("c");
+    let dir = dir.to_str().unwrap();
+    let endpoint = syncom_engine::Endpoint::builder("x", &[0; 32])
+        .bind("127.0.0.1:0".parse().unwrap())
+        .open()
+        .unwrap();
+    let taken = endpoint.local_addr().to_string();
+    let made = run(&[
+        "init",
+        "--dir",
+        dir,
+        "--replicas",
+        &taken,
+        "--satellites",
+        "127.0.0.1:7392",
+        "--nodes",
+        "node1",
+    ]);
+    assert!(made.status.success());
+    let config = format!("{dir}/station1.toml");
+    refused(&run(&["station", "--config", &config]), 1, &[&taken, "in use"]);
+}
+
+#[test]
+fn a_second_cluster_in_the_same_directory_and_a_wrong_key_are_refused() {
+    let temp = TempDir::new("twice");
+    let cluster = Cluster::start(&temp.0, &["--satellites", "1", "--replicas", "1"], 2);
+    let dir = temp.0.to_str().unwrap();
+    refused(&run(&["up", "--dir", dir]), 1, &["already runs", "--dir"]);
+    refused(&cluster.run(&["run", "-w", "node[1-", "--", "true"]), 2, &["node set"]);
+    refused(&cluster.run(&["run", "-w", "node[1-9]", "--", "true"]), 2, &["node[3-9]"]);
+    refused(&cluster.run(&["explain", "99999"]), 1, &["nothing is known"]);
+    // The same place with another cluster's key: nobody answers.
+    let other = TempDir::new("foreign");
+    std::fs::copy(temp.0.join("cluster.toml"), other.0.join("cluster.toml")).unwrap();
+    let key = format!("syncom-secret-v1 up {}\n", "0".repeat(64));
+    std::fs::write(other.0.join("secret.key"), key).unwrap();
+    let secret = other.0.join("secret.key");
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let stranger = other.0.to_str().unwrap();
+    refused(&run(&["--cluster", stranger, "status"]), 3, &["secret"]);
+    cluster.stop();
+}
+
+#[test]
+fn a_corrupt_log_is_named_and_never_served() {
+    let temp = TempDir::new("corrupt");
+    let cluster = Cluster::start(&temp.0, &["--satellites", "1", "--replicas", "1"], 2);
+    for n in 0..20 {
+        cluster.json(&["report", "node1", &format!("note-{n}"), "--wait", "--json"]);
+    }
+    cluster.stop();
+    let log = newest_log(&temp.0.join("station1"));
+    let mut bytes = std::fs::read(&log).unwrap();
+    let needle = b"note-3";
+    let at = bytes.windows(needle.len()).position(|w| w == needle).expect("the record is there");
+    bytes[at] ^= 1;
+    std::fs::write(&log, bytes).unwrap();
+    let dir = temp.0.to_str().unwrap();
+    let output = syncom(&[
+        "up",
+        "--dir",
+        dir,
+        "--nodes",
+        "2",
+        "--satellites",
+        "1",
+        "--replicas",
+        "1",
+        "--for",
+        "20s",
+    ])
+    .output()
+    .unwrap();
+    refused(&output, 1, &["corrupt"]);
+}
+
+/// The largest file of the log.
+fn newest_log(dir: &std::path::Path) -> std::path::PathBuf {
+    let mut files = Vec::new();
+    let mut folders = vec![dir.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files.push(path);
+            }
+        }
+    }
+    let holds = |path: &std::path::PathBuf| {
+        std::fs::read(path).unwrap().windows(6).any(|window| window == b"note-3")
+    };
+    files.into_iter().find(holds).expect("a file holds the record")
+}

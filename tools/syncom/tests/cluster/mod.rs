@@ -1,0 +1,187 @@
+//! A cluster under test: started by the program, looked at through its commands only, and gone
+//! when the test is.
+
+#![allow(dead_code, reason = "each test uses its part")]
+
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+use syncom_engine::clock;
+
+/// How long anything may take before the test gives up. Generous: machines are shared.
+pub const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A directory of its own, removed at the end.
+#[derive(Debug)]
+pub struct TempDir(pub PathBuf);
+
+impl TempDir {
+    pub fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("syncom-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+}
+
+/// The program with some arguments.
+pub fn syncom(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_syncom"));
+    command.args(args).stdin(Stdio::null());
+    command
+}
+
+/// Runs a command to its end.
+pub fn run(args: &[&str]) -> Output {
+    syncom(args).output().unwrap()
+}
+
+/// The lines of an output as JSON.
+pub fn json_lines(output: &Output) -> Vec<Value> {
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{line:?}: {e}")))
+        .collect()
+}
+
+/// Tries until it gives something; fails the test when it never does.
+pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
+    let give_up = clock::now().after(u64::try_from(PATIENCE.as_nanos()).unwrap());
+    loop {
+        if let Some(found) = attempt() {
+            return found;
+        }
+        assert!(clock::now() < give_up, "never happened: {what}");
+    }
+}
+
+/// Looks again and again for a while; fails the test as soon as `holds` does not.
+pub fn throughout(what: &str, span: Duration, mut holds: impl FnMut() -> bool) {
+    let until = clock::now().after(u64::try_from(span.as_nanos()).unwrap());
+    while clock::now() < until {
+        assert!(holds(), "did not hold throughout: {what}");
+    }
+}
+
+/// Kills a process the hard way.
+pub fn kill_9(pid: u64) {
+    let status = Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
+    assert!(status.success(), "kill -9 {pid}");
+}
+
+/// A running `syncom up`.
+#[derive(Debug)]
+pub struct Cluster {
+    pub dir: PathBuf,
+    up: Child,
+}
+
+impl Cluster {
+    /// Starts a cluster and waits until all nodes are alive.
+    pub fn start(dir: &Path, args: &[&str], nodes: u64) -> Self {
+        let text = dir.to_str().unwrap();
+        let log = std::fs::File::create(dir.join("up.log")).unwrap();
+        let up = syncom(&["up", "--dir", text, "--nodes", &nodes.to_string()])
+            .args(args)
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut cluster = Self { dir: dir.to_path_buf(), up };
+        eventually("all nodes alive", || {
+            if let Some(status) = cluster.up.try_wait().unwrap() {
+                let log = std::fs::read_to_string(dir.join("up.log")).unwrap_or_default();
+                panic!("up ended: {status}\n{log}");
+            }
+            let status = cluster.try_status()?;
+            (status["nodes"]["alive"] == nodes).then_some(())
+        });
+        cluster
+    }
+
+    /// Runs a command against this cluster.
+    pub fn run(&self, args: &[&str]) -> Output {
+        let dir = self.dir.to_str().unwrap();
+        syncom(&["--cluster", dir]).args(args).output().unwrap()
+    }
+
+    /// The JSON lines of a command that must succeed.
+    pub fn json(&self, args: &[&str]) -> Vec<Value> {
+        let output = self.run(args);
+        let words = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{args:?}: {words}");
+        json_lines(&output)
+    }
+
+    pub fn try_status(&self) -> Option<Value> {
+        let output = self.run(&["status", "--json"]);
+        output.status.success().then(|| json_lines(&output).remove(0))
+    }
+
+    pub fn status(&self) -> Value {
+        eventually("status", || self.try_status())
+    }
+
+    /// Process of every node, by name.
+    pub fn node_pids(&self) -> BTreeMap<String, u64> {
+        let nodes = self.json(&["nodes", "--json"]);
+        nodes
+            .iter()
+            .map(|node| (node["name"].as_str().unwrap().to_owned(), node["pid"].as_u64().unwrap()))
+            .collect()
+    }
+
+    /// Events of one kind.
+    pub fn events(&self, kind: &str) -> Vec<Value> {
+        self.json(&["events", "--json", "--kind", kind])
+    }
+
+    /// Kills `up` and everything that it started.
+    pub fn kill_everything(mut self) {
+        let pids: Vec<u64> = members(&self.dir).into_values().collect();
+        self.up.kill().unwrap();
+        self.up.wait().unwrap();
+        for pid in pids {
+            // It may have noticed the end of its parent already.
+            let _ = Command::new("kill").args(["-9", &pid.to_string()]).output();
+        }
+    }
+
+    /// Asks `up` to stop and waits for its end.
+    pub fn stop(mut self) {
+        let pid = self.up.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+        let status = self.up.wait().unwrap();
+        assert!(status.success(), "up ended with {status}");
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // Members notice the end of their parent and stop by themselves.
+        let _ = self.up.kill();
+        let _ = self.up.wait();
+    }
+}
+
+/// Processes of members by name, from the cluster's directory.
+pub fn members(dir: &Path) -> BTreeMap<String, u64> {
+    let entries = std::fs::read_dir(dir.join("run")).unwrap();
+    entries
+        .map(|entry| {
+            let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+            let value: Value = serde_json::from_str(&text).unwrap();
+            (value["name"].as_str().unwrap().to_owned(), value["pid"].as_u64().unwrap())
+        })
+        .collect()
+}
