@@ -161,6 +161,22 @@ fn a_paused_agent_accuses_nobody_for_two_intervals_and_shifts_every_deadline() {
 }
 
 #[test]
+fn even_who_was_almost_late_before_a_pause_is_not_accused_within_two_intervals_after_it() {
+    let mut world = watching(&[20, 21, 22, 23]);
+    world.beats(&[21, 22, 23], 21, 3);
+    world.pause_ms(30_000);
+    for round in 171..173 {
+        for slot in [21, 22, 23] {
+            world.beat(slot, round);
+        }
+        world.run_ms(195);
+        assert!(said(&world).is_empty(), "mute");
+    }
+    world.beats(&[21, 22, 23], 173, 3);
+    assert_eq!(said(&world)[0].2.subject, Subject::node(Slot(20)));
+}
+
+#[test]
 fn a_drained_backlog_after_a_pause_accuses_nobody() {
     let mut world = watching(&[20, 21, 22, 23]);
     world.pause_ms(5_000);
