@@ -12,9 +12,16 @@
 #![forbid(unsafe_code)]
 
 mod config;
+mod control;
+mod dispatch;
+mod feeding;
 mod machine;
+mod manager;
+mod proposals;
 mod raft;
+mod satellites;
 mod station;
+mod transport;
 
 pub use config::{RaftTiming, StationConfig};
 pub use station::Station;

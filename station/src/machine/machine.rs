@@ -27,6 +27,8 @@ pub(crate) enum Effect {
     OrderClosed(OrderId),
     /// A recovery manager has begun.
     Claimed(Term),
+    /// A step of the recovery manager was taken.
+    Stepped(Term),
     /// A step of a recovery manager was refused because a newer one has begun.
     Stale(Term),
     /// The entry cannot be read: it was written by a newer program.
@@ -153,6 +155,7 @@ impl Machine {
         for order in step.orders {
             self.on_submit(place, step.term, order, effects);
         }
+        effects.push(Effect::Stepped(step.term));
     }
 
     fn on_submit(&mut self, place: Place, term: Term, order: NewOrder, effects: &mut Vec<Effect>) {

@@ -225,7 +225,7 @@ fn a_step_of_a_deposed_manager_has_no_effect() {
     assert_eq!(feeder.effects, [Effect::Stale(Term(4))]);
     assert_eq!(feeder.machine.orders.open().count(), 0);
     feeder.apply(&[step(Term(5))]);
-    assert_eq!(feeder.effects, [Effect::OrderOpened(OrderId(1))]);
+    assert_eq!(feeder.effects, [Effect::OrderOpened(OrderId(1)), Effect::Stepped(Term(5))]);
     assert_eq!(feeder.machine.decisions.since(0).count(), 1);
 }
 

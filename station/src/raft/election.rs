@@ -49,7 +49,10 @@ mod tests {
         let election = Election::new(7, RaftTiming::SHARED);
         let draws: BTreeSet<usize> = (0..400).map(|term| election.timeout_ticks(term)).collect();
         assert_eq!(draws, (20..40).collect());
-        assert_eq!(election.timeout_ticks(3), Election::new(7, RaftTiming::SHARED).timeout_ticks(3));
+        assert_eq!(
+            election.timeout_ticks(3),
+            Election::new(7, RaftTiming::SHARED).timeout_ticks(3)
+        );
     }
 
     #[test]

@@ -225,11 +225,10 @@ impl Node {
         if let Some(hard) = ready.hs() {
             self.raw.mut_store().hard = hard.clone();
         }
-        let installed = !raft::is_empty_snap(ready.snapshot());
+        let installed = !ready.snapshot().is_empty();
         let entries = ready.take_entries();
         let hard = &self.raw.store().hard;
-        let voted =
-            (hard.term, hard.vote) != (self.hard_on_disk.term, self.hard_on_disk.vote);
+        let voted = (hard.term, hard.vote) != (self.hard_on_disk.term, self.hard_on_disk.vote);
         let number = ready.number();
         if installed {
             let record = self.install_record(ready.snapshot().get_metadata().index);
@@ -332,10 +331,6 @@ impl Node {
 
     pub(crate) fn image(&self, index: u64, term: u64) -> Option<&Image> {
         self.raw.store().image(index, term)
-    }
-
-    pub(crate) fn newest_image(&self) -> Option<&Image> {
-        self.raw.store().newest()
     }
 
     pub(crate) fn is_leader(&self) -> bool {

@@ -75,14 +75,8 @@ fn check_numbers(head: &RaftHead) -> Result<(), Malformed> {
     if head.term == 0 || head.request_snapshot != 0 || head.reject > 1 {
         return Err(Malformed("term 0, or fields that nobody sets"));
     }
-    let numbers = [
-        head.term,
-        head.log_term,
-        head.index,
-        head.commit,
-        head.commit_term,
-        head.reject_hint,
-    ];
+    let numbers =
+        [head.term, head.log_term, head.index, head.commit, head.commit_term, head.reject_hint];
     if numbers.iter().any(|number| *number >= NUMBER_MAX) {
         return Err(Malformed("number that nobody gets to by counting"));
     }

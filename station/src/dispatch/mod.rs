@@ -1,0 +1,251 @@
+//! Carrying orders out: shards to satellites, outcomes back, the residual to others.
+//!
+//! A shard is a set of destinations given to one satellite. A satellite that shows no progress for
+//! [`SILENCE_NS`], whose stream broke or that died loses its shards; what they had left is given to
+//! the others under new numbers. Nodes know an order by its number, so nobody does it twice.
+
+mod job;
+
+use crate::machine::command::{Command, Finish};
+use crate::station::Station;
+use crate::transport::LANE_FABRIC;
+pub(crate) use job::Job;
+use std::collections::BTreeMap;
+use syncom_group::{Candidate, Rendezvous, SlotSet};
+use syncom_seam::{Counter, MS, Now, Outbox, SECOND, Time};
+use syncom_stream::Key;
+use syncom_wire::control::OrderState;
+use syncom_wire::idset::IdSet;
+use syncom_wire::order::{OrderHead, Receipt, Shard, ShardHead, ShardProgress};
+use syncom_wire::{Frames, OrderId, PeerId};
+
+/// How long a satellite may work without showing progress.
+const LEASE_MS: u32 = 50;
+/// Silence after which a shard is given to others: ten leases.
+const SILENCE_NS: u64 = 500 * MS;
+/// How long past its deadline an order waits for the last outcomes.
+const GRACE_NS: u64 = 200 * MS;
+/// An outcome that was proposed and not applied is proposed again after this long.
+const AGAIN_NS: u64 = SECOND;
+
+/// Orders that this leader carries out.
+#[derive(Debug, Default)]
+pub(crate) struct Dispatch {
+    jobs: BTreeMap<OrderId, Job>,
+}
+
+impl Dispatch {
+    pub(crate) fn clear(&mut self) {
+        self.jobs.clear();
+    }
+
+    pub(crate) fn job(&self, id: OrderId) -> Option<&Job> {
+        self.jobs.get(&id)
+    }
+}
+
+impl Station {
+    /// An order was committed.
+    pub(crate) fn on_order_opened<O: Outbox>(&mut self, now: Now, id: OrderId, out: &mut O) {
+        out.count(Counter::OrdersIssued, 1);
+        self.answer_submitted(now, id, out);
+        if self.is_settled() {
+            self.begin_order(now, id, out);
+        }
+    }
+
+    /// An order has ended: its satellites forget it.
+    pub(crate) fn on_order_closed<O: Outbox>(&mut self, now: Now, id: OrderId, out: &mut O) {
+        let Some(job) = self.dispatch.jobs.remove(&id) else { return };
+        for (number, shard) in &job.shards {
+            self.send_shard(now, id, *number, shard.satellite, &SlotSet::new(), true, out);
+        }
+    }
+
+    /// This leader's manager has begun: it starts all open orders again.
+    pub(crate) fn resume_orders<O: Outbox>(&mut self, now: Now, out: &mut O) {
+        let open: Vec<OrderId> = self.machine.orders.open().map(|entry| entry.order.id).collect();
+        for id in open {
+            self.begin_order(now, id, out);
+        }
+    }
+
+    fn begin_order<O: Outbox>(&mut self, now: Now, id: OrderId, out: &mut O) {
+        let Some(entry) = self.machine.orders.get(id) else { return };
+        if self.dispatch.jobs.contains_key(&id) || !entry.is_open() {
+            return;
+        }
+        let mut to = SlotSet::new();
+        if let Ok(image) = IdSet::parse(&entry.order.to) {
+            to.insert_all(image);
+        }
+        let mut job = Job::new(&entry.order, entry.state.since_ns, to, now);
+        self.bury(&mut job);
+        self.dispatch.jobs.insert(id, job);
+        self.assign(now, id, out);
+        self.finish_if_complete(now, id, out);
+    }
+
+    /// Members that are dead or gone will not answer.
+    fn bury(&self, job: &mut Job) {
+        let members = self.machine.membership.members();
+        let absent = |slot: &_| members.agent(*slot).is_none_or(|entry| !entry.is_present());
+        let mut gone = SlotSet::new();
+        for slot in job.missing().filter(absent) {
+            gone.insert(slot);
+        }
+        if !gone.is_empty() {
+            job.answer(Receipt::NODE_DEAD, 0, &gone, &[], Time(0));
+        }
+    }
+
+    /// Somebody died or left: open orders do not wait for him.
+    pub(crate) fn bury_in_orders<O: Outbox>(&mut self, now: Now, out: &mut O) {
+        let mut jobs = std::mem::take(&mut self.dispatch.jobs);
+        jobs.values_mut().for_each(|job| self.bury(job));
+        let ids: Vec<OrderId> = jobs.keys().copied().collect();
+        self.dispatch.jobs = jobs;
+        for id in ids {
+            self.finish_if_complete(now, id, out);
+        }
+    }
+
+    /// Gives every destination that no satellite works on to its best attached home.
+    fn assign<O: Outbox>(&mut self, now: Now, id: OrderId, out: &mut O) {
+        let mut homes = Rendezvous::new();
+        let serving = self.machine.membership.members().satellites_serving();
+        let candidate = |entry: &syncom_group::Entry| Candidate {
+            peer: entry.head.peer,
+            weight: entry.head.weight,
+            leaving: false,
+        };
+        let attached = serving.map(candidate).filter(|one| self.feeds.is_attached(one.peer));
+        homes.set(attached);
+        let Some(job) = self.dispatch.jobs.get_mut(&id) else { return };
+        let shards = job.split(now.at, |slot, avoid| {
+            let mut choices = homes.preference(slot);
+            let first = choices.next();
+            // Whoever just failed gets it only when there is nobody else.
+            if first.is_some() && first == avoid { choices.next().or(first) } else { first }
+        });
+        for (number, satellite, to) in shards {
+            self.send_shard(now, id, number, satellite, &to, false, out);
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the fields of one frame")]
+    fn send_shard<O: Outbox>(
+        &mut self,
+        now: Now,
+        id: OrderId,
+        number: u32,
+        satellite: PeerId,
+        to: &SlotSet,
+        cancel: bool,
+        out: &mut O,
+    ) {
+        let Some(entry) = self.machine.orders.get(id) else { return };
+        let order = &entry.order;
+        let left_ns = self.dispatch.jobs.get(&id).map_or(0, |job| job.deadline.since(now.at));
+        let head = OrderHead {
+            id,
+            term: self.node.term(),
+            deadline_ms: u32::try_from(left_ns / MS).unwrap_or(u32::MAX),
+            verb: order.verb,
+            policy: order.policy,
+            flags: 0,
+            need: order.need,
+            reserved: 0,
+        };
+        let shard_head = ShardHead {
+            shard: number,
+            lease_ms: LEASE_MS,
+            cancel: u8::from(cancel),
+            reserved: [0; 7],
+        };
+        let image = to.to_image();
+        let Ok(to) = IdSet::parse(&image) else { return };
+        let payload: &[u8] = if cancel { &[] } else { &order.payload };
+        let frame = Shard { order: head, head: shard_head, to, payload };
+        let key = Key { peer: satellite, lane: LANE_FABRIC };
+        // No room: no progress will come, and the residual goes to others.
+        let _ = self.streams.send(now.at, key, &frame, out);
+    }
+
+    /// A satellite tells how far its shard is.
+    pub(crate) fn on_shard_progress<O: Outbox>(
+        &mut self,
+        now: Now,
+        from: PeerId,
+        progress: &ShardProgress<'_>,
+        out: &mut O,
+    ) {
+        let id = progress.head.id;
+        let Some(job) = self.dispatch.jobs.get_mut(&id) else { return };
+        let number = progress.head.shard;
+        if !job.renew(number, from, now.at) {
+            return;
+        }
+        for frame in Frames::new(progress.outcomes) {
+            let Ok(syncom_wire::Frame::Outcome(outcome)) = frame else { continue };
+            if outcome.code == Receipt::NO_ANSWER {
+                continue;
+            }
+            let mut nodes = SlotSet::new();
+            nodes.insert_all(outcome.nodes);
+            job.answer(outcome.code, outcome.cut, &nodes, outcome.output, now.at);
+        }
+        if progress.head.last == 1 {
+            job.shards.remove(&number);
+            if now.at < job.deadline {
+                self.assign(now, id, out);
+            }
+        }
+        self.finish_if_complete(now, id, out);
+    }
+
+    /// A satellite cannot be counted on: its shards go to others.
+    pub(crate) fn give_up_shards<O: Outbox>(&mut self, now: Now, peer: PeerId, out: &mut O) {
+        let mut touched = Vec::new();
+        for (id, job) in &mut self.dispatch.jobs {
+            if job.give_up(|shard| shard.satellite == peer) {
+                touched.push(*id);
+            }
+        }
+        for id in touched {
+            self.assign(now, id, out);
+        }
+    }
+
+    pub(crate) fn tick_dispatch<O: Outbox>(&mut self, now: Now, out: &mut O) {
+        let ids: Vec<OrderId> = self.dispatch.jobs.keys().copied().collect();
+        for id in ids {
+            let Some(job) = self.dispatch.jobs.get_mut(&id) else { continue };
+            job.give_up(|shard| now.at.since(shard.heard) >= SILENCE_NS);
+            if now.at < job.deadline && job.has_unassigned() {
+                self.assign(now, id, out);
+            }
+            self.finish_if_complete(now, id, out);
+        }
+    }
+
+    /// Proposes an order's outcome once its policy is met or its time is up.
+    fn finish_if_complete<O: Outbox>(&mut self, now: Now, id: OrderId, out: &mut O) {
+        let Some(job) = self.dispatch.jobs.get_mut(&id) else { return };
+        let complete = job.is_complete();
+        let expired = now.at >= job.deadline.after(GRACE_NS);
+        if !(complete || expired) || job.proposed_until > now.at {
+            return;
+        }
+        job.proposed_until = now.at.after(AGAIN_NS);
+        let state = if complete { OrderState::COMPLETE } else { OrderState::EXPIRED };
+        let finish = Finish {
+            id,
+            state,
+            first_us: job.first_us,
+            last_us: job.last_us,
+            outcomes: job.outcome_frames(),
+        };
+        self.propose(now, &Command::Finish(finish), out);
+    }
+}
