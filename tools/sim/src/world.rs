@@ -311,7 +311,9 @@ impl World {
         }
         if index < replicas + satellites {
             let n = number(index - replicas);
-            let config = TransponderConfig::new(n, boot, &name, listen, stations, seed);
+            let mut config = TransponderConfig::new(n, boot, listen, stations);
+            config.name = name;
+            config.rng_seed = seed;
             return (
                 AnyRole::Satellite(Box::new(Transponder::new(config))),
                 PeerId::satellite(n),

@@ -142,11 +142,15 @@ pub fn satellite(
     boot: Boot,
 ) -> Result<Member<Transponder>, Failure> {
     let peers: Vec<(PeerId, Addr)> = (1..).map(PeerId::station).zip(addrs(replicas)).collect();
-    let seed = ids::mix(boot.0 ^ ids::hash(name.as_bytes()));
-    let mut config = TransponderConfig::new(number, boot, name, Addr::NONE, peers, seed);
+    let local = SocketAddr::from(link.local_addr());
+    // A socket that listens everywhere is reached where its datagrams come from.
+    let listen = if local.ip().is_unspecified() { Addr::NONE } else { local.into() };
+    let mut config = TransponderConfig::new(number, boot, listen, peers);
     config.pid = std::process::id();
+    config.name = name.into();
     config.domain = domain.into();
     config.profile = common.profile;
+    config.validate().map_err(|error| Failure::usage(error.to_string()))?;
     Ok(Member {
         role: Transponder::new(config),
         link,
