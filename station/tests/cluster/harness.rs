@@ -1,0 +1,342 @@
+//! Replicas and satellites in virtual time: bytes between them, a disk that forgets what was not
+//! flushed, loss and reordering by seed.
+
+use crate::satellite::Satellite;
+use std::collections::BTreeMap;
+use syncom_seam::{
+    Action, Done, Loaded, MS, Now, Origin, Record, Recorder, Rng, Role, SECOND, Time, Timer, US,
+    WallTime,
+};
+use syncom_station::{Station, StationConfig};
+use syncom_wire::{Addr, Boot, Frame, FrameHeader, PeerId};
+
+/// Time of a flush.
+const FLUSH_NS: u64 = 200 * US;
+
+/// What a replica stored: everything that was flushed survives its crash.
+#[derive(Debug, Default)]
+struct Disk {
+    loaded: Loaded,
+    pending: Vec<Record>,
+}
+
+impl Disk {
+    fn flush(&mut self, up_to: u64) {
+        let (due, later) =
+            std::mem::take(&mut self.pending).into_iter().partition(|r| r.ticket() <= up_to);
+        self.pending = later;
+        let due: Vec<Record> = due;
+        due.into_iter().for_each(|record| self.take(record));
+    }
+
+    fn take(&mut self, record: Record) {
+        let loaded = &mut self.loaded;
+        match record {
+            Record::Append { hard, entries, .. } => {
+                if let Some(first) = entries.first() {
+                    loaded.entries.retain(|entry| entry.index < first.index);
+                }
+                loaded.entries.extend(entries);
+                loaded.hard = hard.unwrap_or(loaded.hard);
+            }
+            Record::Snapshot { snapshot, hard, replace_log, .. } => {
+                let kept = |index| !replace_log && index > snapshot.index;
+                loaded.entries.retain(|entry| kept(entry.index));
+                loaded.snapshot = Some(snapshot);
+                loaded.hard = hard.unwrap_or(loaded.hard);
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Event {
+    Frame { to: Addr, from: Origin, bytes: Vec<u8> },
+    Timer { addr: Addr, life: u64, timer: Timer },
+    Durable { addr: Addr, life: u64, ticket: u64 },
+}
+
+#[derive(Debug)]
+enum Actor {
+    Station(Box<Station>),
+    Satellite(Box<Satellite>),
+}
+
+#[derive(Debug)]
+struct Seat {
+    peer: PeerId,
+    life: u64,
+    actor: Option<Actor>,
+    disk: Disk,
+    /// Nothing comes in or goes out.
+    cut: bool,
+    notices: Vec<String>,
+}
+
+pub(crate) struct Cluster {
+    pub(crate) now: Time,
+    events: BTreeMap<(Time, u64), Event>,
+    count: u64,
+    seats: BTreeMap<Addr, Seat>,
+    replicas: Vec<(PeerId, Addr)>,
+    rng: Rng,
+    /// Datagrams lost, of a thousand.
+    pub(crate) loss: u64,
+    pub(crate) snapshot_every: u64,
+}
+
+impl Cluster {
+    pub(crate) fn new(seed: u64, replicas: u16) -> Self {
+        let replicas: Vec<_> =
+            (1..=replicas).map(|n| (PeerId::station(n), Addr::v4([10, 0, 0, 1], n))).collect();
+        let mut cluster = Self {
+            now: Time(SECOND),
+            events: BTreeMap::new(),
+            count: 0,
+            seats: BTreeMap::new(),
+            replicas,
+            rng: Rng::new(seed),
+            loss: 0,
+            snapshot_every: 50_000,
+        };
+        for (peer, addr) in cluster.replicas.clone() {
+            cluster.seat(peer, addr);
+        }
+        cluster
+    }
+
+    fn seat(&mut self, peer: PeerId, addr: Addr) {
+        let notices = Vec::new();
+        let seat = Seat { peer, life: 0, actor: None, disk: Disk::default(), cut: false, notices };
+        self.seats.insert(addr, seat);
+    }
+
+    pub(crate) fn addr(&self, n: u16) -> Addr {
+        Addr::v4([10, 0, 0, 1], n)
+    }
+
+    fn satellite_addr(n: u16) -> Addr {
+        Addr::v4([10, 0, 0, 2], n)
+    }
+
+    pub(crate) fn start_all(&mut self) {
+        for n in 1..=u16::try_from(self.replicas.len()).unwrap() {
+            self.start(n);
+        }
+    }
+
+    /// Starts a replica from its disk.
+    pub(crate) fn start(&mut self, n: u16) {
+        let addr = self.addr(n);
+        let mut config = StationConfig::new(n, self.replicas.clone());
+        config.boot = Boot(self.now.0);
+        config.snapshot_every = self.snapshot_every;
+        let loaded = self.seats[&addr].disk.loaded.clone();
+        let station = Station::new(config, loaded).unwrap();
+        self.enter(addr, Actor::Station(Box::new(station)));
+    }
+
+    pub(crate) fn start_satellite(&mut self, n: u16) {
+        let addr = Self::satellite_addr(n);
+        self.seat(PeerId::satellite(n), addr);
+        let satellite = Satellite::new(n, self.now.0, self.replicas.clone());
+        self.enter(addr, Actor::Satellite(Box::new(satellite)));
+    }
+
+    fn enter(&mut self, addr: Addr, actor: Actor) {
+        let seat = self.seats.get_mut(&addr).unwrap();
+        seat.life = self.now.0;
+        seat.actor = Some(actor);
+        self.call(addr, |actor, now, out| match actor {
+            Actor::Station(role) => role.on_start(now, out),
+            Actor::Satellite(role) => role.on_start(now, out),
+        });
+    }
+
+    /// Ends a replica at once; what was not flushed is lost.
+    pub(crate) fn crash(&mut self, n: u16) {
+        let seat = self.seats.get_mut(&self.addr(n)).unwrap();
+        seat.actor = None;
+        seat.disk.pending.clear();
+    }
+
+    pub(crate) fn crash_satellite(&mut self, n: u16) {
+        self.seats.get_mut(&Self::satellite_addr(n)).unwrap().actor = None;
+    }
+
+    /// Cuts a replica off, or lets it back in.
+    pub(crate) fn cut(&mut self, n: u16, cut: bool) {
+        self.seats.get_mut(&self.addr(n)).unwrap().cut = cut;
+    }
+
+    pub(crate) fn station(&self, n: u16) -> Option<&Station> {
+        match &self.seats[&self.addr(n)].actor {
+            Some(Actor::Station(station)) => Some(station),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn stations(&self) -> impl Iterator<Item = &Station> {
+        (1..=u16::try_from(self.replicas.len()).unwrap()).filter_map(|n| self.station(n))
+    }
+
+    pub(crate) fn satellite(&mut self, n: u16) -> &mut Satellite {
+        match &mut self.seats.get_mut(&Self::satellite_addr(n)).unwrap().actor {
+            Some(Actor::Satellite(satellite)) => satellite,
+            _ => panic!("satellite {n} does not run"),
+        }
+    }
+
+    pub(crate) fn notices(&self, n: u16) -> &[String] {
+        &self.seats[&self.addr(n)].notices
+    }
+
+    /// The leading replica, if exactly one thinks so.
+    pub(crate) fn leader(&self) -> Option<u16> {
+        let count = u16::try_from(self.replicas.len()).unwrap();
+        let mut leaders = (1..=count).filter(|n| self.station(*n).is_some_and(Station::is_leader));
+        leaders.next().filter(|_| leaders.next().is_none())
+    }
+
+    pub(crate) fn run(&mut self, ms: u64) {
+        let until = self.now.after(ms * MS);
+        while let Some((key, event)) = self.events.pop_first() {
+            if key.0 > until {
+                self.events.insert(key, event);
+                break;
+            }
+            self.now = key.0;
+            self.happen(event);
+        }
+        self.now = until;
+    }
+
+    /// Runs until `condition` holds.
+    pub(crate) fn run_until(&mut self, what: &str, mut condition: impl FnMut(&mut Self) -> bool) {
+        for _ in 0..3_000 {
+            if condition(self) {
+                return;
+            }
+            self.run(10);
+        }
+        panic!("after 30 s still not: {what}");
+    }
+
+    pub(crate) fn settle(&mut self) -> u16 {
+        self.run_until("one leader", |cluster| cluster.leader().is_some());
+        self.leader().unwrap()
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Frame { to, from, bytes } => {
+                let now = self.now;
+                if self.seats.get(&to).is_none_or(|seat| seat.cut || seat.actor.is_none()) {
+                    return;
+                }
+                self.call(to, |actor, wall, out| {
+                    let (header, body) = FrameHeader::split(&bytes).unwrap();
+                    let frame = Frame::parse(header, body).unwrap();
+                    let from = Origin { heard: now, ..from };
+                    match actor {
+                        Actor::Station(role) => role.on_frame(wall, &from, &frame, out),
+                        Actor::Satellite(role) => role.on_frame(wall, &from, &frame, out),
+                    }
+                });
+            }
+            Event::Timer { addr, life, timer } if self.seats[&addr].life == life => {
+                self.call(addr, |actor, now, out| match actor {
+                    Actor::Station(role) => role.on_timer(now, timer, out),
+                    Actor::Satellite(role) => role.on_timer(now, timer, out),
+                });
+            }
+            Event::Durable { addr, life, ticket } if self.seats[&addr].life == life => {
+                let seat = self.seats.get_mut(&addr).unwrap();
+                if seat.actor.is_none() {
+                    return;
+                }
+                seat.disk.flush(ticket);
+                self.call(addr, |actor, now, out| {
+                    if let Actor::Station(role) = actor {
+                        role.on_done(now, Done::Durable { ticket }, out);
+                    }
+                });
+            }
+            Event::Timer { .. } | Event::Durable { .. } => {}
+        }
+    }
+
+    /// Calls a role, ends the burst, and carries out what it asked for.
+    fn call(&mut self, addr: Addr, handle: impl FnOnce(&mut Actor, Now, &mut Recorder)) {
+        let wall = WallTime(1_700_000_000 * SECOND + self.now.0);
+        let now = Now { at: self.now, wall };
+        let mut out = Recorder::default();
+        let seat = self.seats.get_mut(&addr).unwrap();
+        let Some(actor) = &mut seat.actor else { return };
+        handle(actor, now, &mut out);
+        match actor {
+            Actor::Station(role) => role.on_burst_end(now, &mut out),
+            Actor::Satellite(role) => role.on_burst_end(now, &mut out),
+        }
+        for action in out.take() {
+            self.act(addr, action);
+        }
+    }
+
+    fn act(&mut self, addr: Addr, action: Action) {
+        let (life, peer, cut) = {
+            let seat = &self.seats[&addr];
+            (seat.life, seat.peer, seat.cut)
+        };
+        match action {
+            Action::Send(to, bytes) => {
+                if cut || self.rng.chance(self.loss, 1_000) {
+                    return;
+                }
+                let delay = 50 * US + self.rng.below(if self.loss > 0 { 3 * MS } else { 20 * US });
+                let from = Origin { peer, boot: Boot(life), addr, heard: self.now };
+                self.push(delay, Event::Frame { to, from, bytes });
+            }
+            Action::Arm(timer, at) => {
+                self.push(at.since(self.now), Event::Timer { addr, life, timer });
+            }
+            Action::Persist(record) => {
+                let ticket = record.ticket();
+                self.seats.get_mut(&addr).unwrap().disk.pending.push(record);
+                self.push(FLUSH_NS, Event::Durable { addr, life, ticket });
+            }
+            Action::Notify(text) => self.seats.get_mut(&addr).unwrap().notices.push(text),
+            Action::Spawn(_) | Action::Kill(..) => panic!("a station starts no programs"),
+        }
+    }
+
+    fn push(&mut self, delay: u64, event: Event) {
+        self.count += 1;
+        self.events.insert((self.now.after(delay), self.count), event);
+    }
+
+    /// Sends a frame to a replica as if from a client, and returns what came back.
+    pub(crate) fn ask(&mut self, n: u16, frame: &impl syncom_wire::Emit) -> Vec<Vec<u8>> {
+        let mut bytes = vec![0; frame.size() + FrameHeader::SIZE];
+        syncom_wire::frame::emit(frame, &mut bytes).unwrap();
+        let client = Addr::v4([10, 0, 0, 3], 1);
+        let from = Origin { peer: PeerId::client(1), boot: Boot(1), addr: client, heard: self.now };
+        let to = self.addr(n);
+        self.push(0, Event::Frame { to, from, bytes });
+        let mut answers = Vec::new();
+        for _ in 0..300 {
+            let next = self.events.first_key_value().map(|(key, _)| *key);
+            let Some(key) = next else { break };
+            let event = self.events.remove(&key).unwrap();
+            self.now = key.0;
+            match event {
+                Event::Frame { to, bytes, .. } if to == client => {
+                    answers.push(bytes);
+                    break;
+                }
+                other => self.happen(other),
+            }
+        }
+        answers
+    }
+}

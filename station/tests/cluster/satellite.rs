@@ -1,0 +1,197 @@
+//! A satellite that only does what these tests need: shows itself, attaches, sends batches until
+//! they are answered, and keeps the views that it is fed.
+
+use std::collections::VecDeque;
+use syncom_group::Members;
+use syncom_seam::{Done, MS, Now, Origin, Outbox, Role, Timer};
+use syncom_stream::{Config, Delivery, Key, Streams};
+use syncom_wire::heartbeat::Heartbeat;
+use syncom_wire::member::{Attach, ViewDelta};
+use syncom_wire::uplink::{Batch, BatchAck, BatchHead, ItemResult};
+use syncom_wire::{Addr, Boot, Frame, Frames, PeerId, Slot, Term, View};
+
+const LANE: u8 = 1;
+const BEAT: u16 = 1;
+const BEAT_NS: u64 = 200 * MS;
+const UNANSWERED_MAX: usize = 4;
+
+#[derive(Debug)]
+struct Waiting {
+    seq: u64,
+    items: Vec<u8>,
+    count: u32,
+    sent: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Satellite {
+    pub(crate) peer: PeerId,
+    boot: Boot,
+    replicas: Vec<(PeerId, Addr)>,
+    streams: Streams,
+    leader: Option<(Term, PeerId)>,
+    beats: u64,
+    seq: u64,
+    waiting: VecDeque<Waiting>,
+    pub(crate) answers: Vec<(u64, Vec<ItemResult>)>,
+    pub(crate) view: View,
+    pub(crate) members: Members,
+}
+
+impl Satellite {
+    pub(crate) fn new(number: u16, boot: u64, replicas: Vec<(PeerId, Addr)>) -> Self {
+        Self {
+            peer: PeerId::satellite(number),
+            boot: Boot(boot),
+            replicas,
+            streams: Streams::new(Config::default()),
+            leader: None,
+            beats: 0,
+            seq: 0,
+            waiting: VecDeque::new(),
+            answers: Vec::new(),
+            view: View(0),
+            members: Members::new(),
+        }
+    }
+
+    /// Wants a batch committed; it goes out with the next chance.
+    pub(crate) fn submit(&mut self, items: Vec<u8>, count: u32) {
+        self.seq += 1;
+        self.waiting.push_back(Waiting { seq: self.seq, items, count, sent: false });
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    fn key(&self) -> Option<Key> {
+        self.leader.map(|(_, peer)| Key { peer, lane: LANE })
+    }
+
+    fn attach<O: Outbox>(&mut self, now: Now, out: &mut O) {
+        let Some(key) = self.key() else { return };
+        let attach = Attach { peer: self.peer, reserved: 0, boot: self.boot, have: self.view };
+        let _ = self.streams.send(now.at, key, &attach, out);
+        self.waiting.iter_mut().for_each(|batch| batch.sent = false);
+        self.send_batches(now, out);
+    }
+
+    fn send_batches<O: Outbox>(&mut self, now: Now, out: &mut O) {
+        let Some(key) = self.key() else { return };
+        for batch in self.waiting.iter_mut().take(UNANSWERED_MAX).filter(|batch| !batch.sent) {
+            let (peer, boot, seq) = (self.peer, self.boot, batch.seq);
+            let head = BatchHead { peer, items: batch.count, boot, seq };
+            let frame = Batch { head, items: &batch.items };
+            batch.sent = self.streams.send(now.at, key, &frame, out).is_ok();
+        }
+    }
+
+    fn drain<O: Outbox>(&mut self, now: Now, out: &mut O) {
+        let mut buffer = Vec::new();
+        while let Some(delivery) = self.streams.take(&mut buffer) {
+            match delivery {
+                Delivery::Message(_) => {
+                    for frame in Frames::new(&buffer) {
+                        match frame.unwrap() {
+                            Frame::ViewDelta(delta) => self.on_delta(now, &delta, out),
+                            Frame::BatchAck(ack) => self.on_ack(now, &ack, out),
+                            other => panic!("a station never sends {other:?}"),
+                        }
+                    }
+                }
+                Delivery::Reset(..) => self.attach(now, out),
+                Delivery::Writable(_) => self.send_batches(now, out),
+            }
+        }
+    }
+
+    fn on_delta<O: Outbox>(&mut self, now: Now, delta: &ViewDelta<'_>, out: &mut O) {
+        if delta.head.from != self.view {
+            if delta.head.from == View(0) {
+                self.members.clear();
+                self.view = View(0);
+            } else {
+                return self.attach(now, out);
+            }
+        }
+        for member in delta.iter() {
+            self.members.apply(&member);
+        }
+        if delta.head.more == 0 {
+            self.view = delta.head.to;
+            self.members.set_view(self.view);
+        }
+    }
+
+    fn on_ack<O: Outbox>(&mut self, now: Now, ack: &BatchAck<'_>, out: &mut O) {
+        if ack.head.boot != self.boot {
+            return;
+        }
+        if ack.head.status != BatchAck::COMMITTED {
+            // Asked again with the next heartbeat.
+            return self.waiting.iter_mut().for_each(|batch| batch.sent = false);
+        }
+        if let Some(at) = self.waiting.iter().position(|batch| batch.seq == ack.head.seq) {
+            self.waiting.remove(at);
+            self.answers.push((ack.head.seq, ack.results.iter().collect()));
+        }
+        self.send_batches(now, out);
+    }
+}
+
+impl Role for Satellite {
+    fn on_start<O: Outbox>(&mut self, now: Now, out: &mut O) {
+        for (peer, addr) in &self.replicas {
+            self.streams.connect(*peer, *addr, LANE).unwrap();
+        }
+        self.on_timer(now, Timer { kind: BEAT, generation: 0, key: 0 }, out);
+    }
+
+    fn on_frame<O: Outbox>(&mut self, now: Now, from: &Origin, frame: &Frame<'_>, out: &mut O) {
+        if self.streams.on_frame(now.at, from, frame, out) {
+            return self.drain(now, out);
+        }
+        let Frame::HomeAnswer(answer) = frame else { return };
+        let heard = (answer.term, from.peer);
+        if self.leader.is_none_or(|known| heard > known) {
+            self.leader = Some(heard);
+            self.attach(now, out);
+        }
+    }
+
+    fn on_timer<O: Outbox>(&mut self, now: Now, timer: Timer, out: &mut O) {
+        if self.streams.on_timer(now.at, timer, out) {
+            return self.drain(now, out);
+        }
+        self.beats += 1;
+        let beat = Heartbeat {
+            slot: Slot::NONE,
+            incarnation: syncom_wire::Incarnation(0),
+            seq: self.beats,
+            interval_us: 200_000,
+            progress: 0,
+            sent_ns: now.at.0,
+            neighbours: 0,
+            rtt_us: 0,
+            services_up: 0,
+            services_down: 0,
+            plane: Heartbeat::GROUP,
+            health: 0,
+            flags: 0,
+            load: 0,
+        };
+        for (_, addr) in &self.replicas {
+            out.send(*addr, &beat);
+        }
+        self.send_batches(now, out);
+        out.arm(timer, now.at.after(BEAT_NS));
+    }
+
+    fn on_done<O: Outbox>(&mut self, _: Now, _: Done, _: &mut O) {}
+
+    fn on_burst_end<O: Outbox>(&mut self, now: Now, out: &mut O) {
+        self.send_batches(now, out);
+        self.streams.on_burst_end(now.at, out);
+    }
+}

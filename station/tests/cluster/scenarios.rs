@@ -1,0 +1,271 @@
+//! What must hold whatever happens to the replicas.
+
+use crate::harness::Cluster;
+use syncom_station::Station;
+use syncom_wire::control::{Ask, AskHead, Reply, Verb};
+use syncom_wire::join::{Join, JoinHead};
+use syncom_wire::{Addr, Boot, Emit, Frame, FrameHeader, Slot, Uuid};
+
+fn bytes(frame: &impl Emit) -> Vec<u8> {
+    let mut out = vec![0; frame.size() + FrameHeader::SIZE];
+    syncom_wire::frame::emit(frame, &mut out).unwrap();
+    out
+}
+
+fn agent(n: u8) -> Vec<u8> {
+    join(n, Join::AGENT, 0, &format!("node{n}"))
+}
+
+fn join(n: u8, role: u8, number: u16, name: &str) -> Vec<u8> {
+    let head = JoinHead {
+        uuid: Uuid([n; 16]),
+        boot: Boot(1),
+        pid: 0,
+        role,
+        reserved: 0,
+        addr: Addr::v4([10, 1, 0, n], 4000),
+        weight: 1,
+        number,
+        spare: 0,
+    };
+    bytes(&Join { head, name, domain: "rack1" })
+}
+
+/// Three replicas, a leader, and satellite 1 with its own join committed.
+fn running(seed: u64) -> Cluster {
+    let mut cluster = Cluster::new(seed, 3);
+    cluster.start_all();
+    cluster.start_satellite(1);
+    cluster.satellite(1).submit(join(201, Join::SATELLITE, 1, "satellite-1"), 1);
+    cluster.settle();
+    cluster.run_until("the satellite joined", |c| c.satellite(1).is_idle());
+    cluster
+}
+
+fn converge(cluster: &mut Cluster) {
+    cluster.run_until("all replicas apply the same", |cluster| {
+        let applied: Vec<u64> = cluster.stations().map(Station::applied).collect();
+        applied.windows(2).all(|pair| pair[0] == pair[1]) && cluster.leader().is_some()
+    });
+    let hashes: Vec<u64> = cluster.stations().map(Station::state_hash).collect();
+    assert!(hashes.windows(2).all(|pair| pair[0] == pair[1]), "states differ: {hashes:?}");
+}
+
+fn alive(cluster: &Cluster, n: u16) -> usize {
+    cluster.station(n).unwrap().members().counts().alive
+}
+
+#[test]
+fn three_replicas_elect_a_leader_and_a_new_one_when_it_dies() {
+    for seed in 0..5 {
+        let mut cluster = Cluster::new(seed, 3);
+        cluster.start_all();
+        let first = cluster.settle();
+        let term = cluster.station(first).unwrap().term();
+        cluster.crash(first);
+        let second = cluster.settle();
+        assert_ne!(first, second);
+        assert!(cluster.station(second).unwrap().term() > term);
+        cluster.start(first);
+        cluster.run(3_000);
+        assert_eq!(cluster.leader(), Some(second), "who comes back disturbs nobody");
+        converge(&mut cluster);
+    }
+}
+
+#[test]
+fn one_replica_alone_serves() {
+    let mut cluster = Cluster::new(1, 1);
+    cluster.start_all();
+    cluster.start_satellite(1);
+    cluster.satellite(1).submit(agent(1), 1);
+    cluster.run_until("the join is answered", |c| c.satellite(1).is_idle());
+    assert_eq!(alive(&cluster, 1), 1);
+}
+
+#[test]
+fn every_batch_takes_effect_once_while_leaders_die() {
+    for seed in 0..4 {
+        let mut cluster = running(seed);
+        cluster.loss = 50;
+        for round in 0..4_u8 {
+            for n in 1..=10 {
+                cluster.satellite(1).submit(agent(round * 10 + n), 1);
+            }
+            cluster.run(60);
+            let leader = cluster.settle();
+            cluster.crash(leader);
+            cluster.run(2_500);
+            cluster.start(leader);
+        }
+        cluster.loss = 0;
+        cluster.run_until("all batches are answered", |c| c.satellite(1).is_idle());
+        converge(&mut cluster);
+        let leader = cluster.settle();
+        assert_eq!(alive(&cluster, leader), 40);
+        let members = cluster.station(leader).unwrap().members();
+        let lives: Vec<u32> = members.agents().map(|entry| entry.head.incarnation.0).collect();
+        assert_eq!(lives, [1; 40], "seed {seed}: each joined once");
+        let slots: Vec<Slot> = members.agents().map(syncom_group::Entry::slot).collect();
+        assert_eq!(slots, (0..40).map(Slot).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn satellites_converge_on_the_station_s_view() {
+    let mut cluster = running(3);
+    cluster.start_satellite(2);
+    cluster.satellite(2).submit(join(202, Join::SATELLITE, 2, "satellite-2"), 1);
+    for n in 1..=30 {
+        cluster.satellite(1 + u16::from(n % 2)).submit(agent(n), 1);
+    }
+    cluster.run_until("both satellites hold everybody", |c| {
+        (1..=2).all(|n| c.satellite(n).members.counts().alive == 30)
+    });
+    cluster.run(500);
+    let leader = cluster.settle();
+    let view = cluster.station(leader).unwrap().members().view();
+    for n in 1..=2 {
+        assert_eq!(cluster.satellite(n).view, view);
+        assert_eq!(cluster.satellite(n).members.satellite_counts().alive, 2);
+    }
+}
+
+#[test]
+fn joins_of_one_burst_make_few_views() {
+    let mut cluster = running(4);
+    let before = cluster.settle();
+    let applied = cluster.station(before).unwrap().applied();
+    for chunk in 0..4_u8 {
+        let items: Vec<u8> = (0..25).flat_map(|n| agent(1 + chunk * 25 + n)).collect();
+        cluster.satellite(1).submit(items, 25);
+    }
+    cluster.run_until("all joined", |c| c.satellite(1).members.counts().alive == 100);
+    let entries = cluster.station(before).unwrap().applied() - applied;
+    assert!(entries <= 3, "{entries} entries for one burst");
+}
+
+#[test]
+fn a_silent_satellite_is_dead_and_a_slow_start_kills_none() {
+    let mut cluster = running(5);
+    cluster.run(5_000);
+    let leader = cluster.settle();
+    assert_eq!(cluster.station(leader).unwrap().members().satellite_counts().alive, 1);
+    cluster.crash_satellite(1);
+    cluster.run_until("it is missed", |cluster| {
+        let leader = cluster.settle();
+        cluster.station(leader).unwrap().members().satellite_counts().dead == 1
+    });
+}
+
+#[test]
+fn a_laggard_gets_a_snapshot_and_ends_in_the_same_state() {
+    let mut cluster = Cluster::new(6, 3);
+    cluster.snapshot_every = 20;
+    cluster.start_all();
+    cluster.start_satellite(1);
+    let leader = cluster.settle();
+    let laggard = if leader == 1 { 2 } else { 1 };
+    cluster.crash(laggard);
+    for n in 1..=100 {
+        cluster.satellite(1).submit(agent(n), 1);
+        cluster.run(60);
+    }
+    cluster.run_until("all joined", |c| c.satellite(1).is_idle());
+    cluster.start(laggard);
+    converge(&mut cluster);
+    assert_eq!(alive(&cluster, laggard), 100);
+    cluster.crash(laggard);
+    cluster.start(laggard);
+    converge(&mut cluster);
+}
+
+#[test]
+fn everything_restarts_with_its_history() {
+    let mut cluster = running(7);
+    for n in 1..=20 {
+        cluster.satellite(1).submit(agent(n), 1);
+    }
+    cluster.run_until("all joined", |c| c.satellite(1).is_idle());
+    (1..=3).for_each(|n| cluster.crash(n));
+    cluster.run(1_000);
+    cluster.start_all();
+    let leader = cluster.settle();
+    cluster.run_until("the log is applied", |c| {
+        let events = |n| c.station(n).unwrap().events();
+        events(leader) >= 21
+    });
+    assert_eq!(alive(&cluster, leader), 20);
+}
+
+#[test]
+fn a_leader_that_is_cut_off_steps_down_and_acknowledges_nothing() {
+    let mut cluster = running(8);
+    let old = cluster.settle();
+    cluster.cut(old, true);
+    cluster.run_until("another leads", |cluster| {
+        (1..=3).any(|n| n != old && cluster.station(n).unwrap().is_leader())
+    });
+    cluster.satellite(1).submit(agent(1), 1);
+    cluster.run_until("the others serve", |c| c.satellite(1).is_idle());
+    cluster.run(2_000);
+    assert!(!cluster.station(old).unwrap().is_leader());
+    cluster.cut(old, false);
+    converge(&mut cluster);
+    assert_eq!(alive(&cluster, old), 1);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    let run = || {
+        let mut cluster = running(9);
+        cluster.loss = 100;
+        for n in 1..=20 {
+            cluster.satellite(1).submit(agent(n), 1);
+        }
+        let leader = cluster.settle();
+        cluster.crash(leader);
+        cluster.run(5_000);
+        let states = cluster.stations().map(|s| (s.term(), s.applied(), s.state_hash()));
+        states.collect::<Vec<_>>()
+    };
+    assert_eq!(run(), run());
+}
+
+#[test]
+fn questions_are_answered_by_whoever_may() {
+    let mut cluster = running(10);
+    for n in 1..=20 {
+        cluster.satellite(1).submit(agent(n), 1);
+    }
+    cluster.run_until("all joined", |c| c.satellite(1).is_idle());
+    let leader = cluster.settle();
+    let ask = |verb: Verb, leader_only, cursor| Ask {
+        head: AskHead { request: 1, verb: verb as u16, leader_only, reserved: [0; 5], cursor },
+        argument: &[],
+    };
+    let (mut cursor, mut nodes) = (0, 0);
+    loop {
+        let answer = cluster.ask(leader, &ask(Verb::Nodes, 1, cursor)).remove(0);
+        assert!(answer.len() < 1_400, "fits a datagram: {}", answer.len());
+        let (header, body) = FrameHeader::split(&answer).unwrap();
+        let Ok(Frame::Reply(reply)) = Frame::parse(header, body) else { panic!("no reply") };
+        assert_eq!(reply.head.status, Reply::DONE);
+        nodes += reply.iter().filter(|frame| matches!(frame, Ok(Frame::Member(_)))).count();
+        if reply.head.more == 0 {
+            break;
+        }
+        cursor = reply.head.next;
+    }
+    assert_eq!(nodes, 20);
+    let follower = leader % 3 + 1;
+    let answer = cluster.ask(follower, &ask(Verb::Status, 1, 0)).remove(0);
+    let (header, body) = FrameHeader::split(&answer).unwrap();
+    let Ok(Frame::Reply(reply)) = Frame::parse(header, body) else { panic!("no reply") };
+    assert_eq!(reply.head.status, Reply::NOT_LEADER);
+    assert_eq!(reply.head.leader_addr, cluster.addr(leader));
+    for notices in (1..=3).map(|n| cluster.notices(n)) {
+        let events = notices.iter().filter(|text| text.starts_with("Event")).count();
+        assert_eq!(events, 21, "every replica tells every event once");
+    }
+}
