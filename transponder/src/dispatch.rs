@@ -63,13 +63,7 @@ impl Transponder {
 
     /// Until a view is held nobody can be told apart from a stranger, and silence is the answer:
     /// nodes then go to their next home.
-    fn on_heartbeat<O: Outbox>(
-        &mut self,
-        now: Now,
-        from: &Origin,
-        beat: &Heartbeat,
-        out: &mut O,
-    ) {
+    fn on_heartbeat<O: Outbox>(&mut self, now: Now, from: &Origin, beat: &Heartbeat, out: &mut O) {
         if !self.world.is_whole() {
             return;
         }
@@ -103,13 +97,7 @@ impl Transponder {
         }
     }
 
-    fn on_report<O: Outbox>(
-        &mut self,
-        now: Now,
-        from: &Origin,
-        report: &Report<'_>,
-        out: &mut O,
-    ) {
+    fn on_report<O: Outbox>(&mut self, now: Now, from: &Origin, report: &Report<'_>, out: &mut O) {
         out.count(Counter::UplinkReports, 1);
         self.stats.on_report();
         match report.head.kind {
@@ -123,13 +111,7 @@ impl Transponder {
     }
 
     /// An observer misses a node, or hears it again.
-    fn on_silent<O: Outbox>(
-        &mut self,
-        now: Now,
-        from: &Origin,
-        report: &Report<'_>,
-        out: &mut O,
-    ) {
+    fn on_silent<O: Outbox>(&mut self, now: Now, from: &Origin, report: &Report<'_>, out: &mut O) {
         let head = &report.head;
         let Some(slot) = head.subject.slot() else {
             out.count(Counter::DropRole, 1);

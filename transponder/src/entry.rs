@@ -51,8 +51,7 @@ impl Gate {
             return;
         }
         let key = hash(&head.uuid.0);
-        let fresh =
-            Pending { uuid: head.uuid, boot: head.boot, addr: from.addr, since: now };
+        let fresh = Pending { uuid: head.uuid, boot: head.boot, addr: from.addr, since: now };
         if let Some(pending) = self.pending.get_mut(key) {
             let is_same = pending.boot == head.boot;
             *pending = Pending { since: if is_same { pending.since } else { now }, ..fresh };

@@ -83,13 +83,14 @@ impl Transponder {
         suspects.on_view(world, |case| {
             // Its reporters need not ask any more.
             for word in case.evidence.words() {
-                let id =
-                    ReportId { slot: word.slot, incarnation: word.incarnation, seq: word.seq };
+                let id = ReportId { slot: word.slot, incarnation: word.incarnation, seq: word.seq };
                 if let Some(addr) = homes.addr(world, word.slot) {
                     acknowledge(addr, id, ReportAck::COMMITTED, 0, out);
                 }
             }
         });
+        let live = u64::try_from(self.suspects.len()).unwrap_or(u64::MAX);
+        out.gauge(Counter::EvidenceLive, live);
         let known = u64::try_from(self.world.members().len()).unwrap_or(u64::MAX);
         out.gauge(Counter::MembersKnown, known);
         if !self.is_ready {

@@ -115,11 +115,8 @@ fn push<O: Outbox>(
     let mut subjects = [NOBODY; NEIGHBOURS_MAX];
     let observers = fill(&mut observers, world.observers_of(slot));
     let subjects = fill(&mut subjects, world.subjects_of(slot));
-    let head = NeighboursHead {
-        slot,
-        incarnation: entry.head.incarnation,
-        epoch: world.epoch(slot),
-    };
+    let head =
+        NeighboursHead { slot, incarnation: entry.head.incarnation, epoch: world.epoch(slot) };
     out.send(addr, &Neighbours { head, observers, subjects });
     homes.on_push(slot, now);
 }

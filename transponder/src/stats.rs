@@ -23,12 +23,7 @@ pub(crate) struct Stats {
 
 impl Stats {
     pub(crate) fn new(me: PeerId) -> Self {
-        Self {
-            me,
-            sent: Time(0),
-            reports: 0,
-            items: Vec::with_capacity(HomeStats::PER_FRAME),
-        }
+        Self { me, sent: Time(0), reports: 0, items: Vec::with_capacity(HomeStats::PER_FRAME) }
     }
 
     /// A report came.

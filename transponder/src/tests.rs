@@ -1,1 +1,9 @@
-//! Placeholder.
+//! The satellite as a whole, in virtual time, against replicas that speak real streams.
+
+mod fixture;
+mod hostile;
+mod joining;
+mod orders;
+mod reports;
+mod seen;
+mod silence;

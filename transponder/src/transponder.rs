@@ -17,7 +17,7 @@ use alloc::vec::Vec;
 use syncom_seam::{Done, MS, Now, Origin, Outbox, Rng, Role, SECOND, Time, Timer};
 use syncom_stream::{Config, Streams};
 use syncom_wire::join::{Join, JoinHead, Leave};
-use syncom_wire::{Frame, Slot};
+use syncom_wire::{Frame, Slot, View};
 
 /// Timer: something is under way; every few ms, only while that is so.
 const TICK: u16 = 1;
@@ -120,11 +120,18 @@ impl Transponder {
         self.flush(now, out);
     }
 
+    /// The view that this satellite holds.
+    #[must_use]
+    pub const fn view(&self) -> View {
+        self.world.view()
+    }
+
     /// Whether the view holds this life of this satellite.
     fn is_member(&self) -> bool {
-        self.world.members().satellite(self.config.number).is_some_and(|entry| {
-            entry.is_present() && entry.head.boot == self.config.boot
-        })
+        self.world
+            .members()
+            .satellite(self.config.number)
+            .is_some_and(|entry| entry.is_present() && entry.head.boot == self.config.boot)
     }
 
     /// Asks to be a member, while it is none.
@@ -177,8 +184,7 @@ impl Transponder {
     fn on_slow_tick<O: Outbox>(&mut self, now: Now, out: &mut O) {
         out.arm(Timer { kind: SLOW, generation: 0, key: 0 }, now.at.after(feed::INTERVAL_NS));
         let gap_ns = now.at.since(self.last_slow);
-        if self.last_slow > Time(0)
-            && gap_ns > feed::INTERVAL_NS + self.config.profile.interval_ns
+        if self.last_slow > Time(0) && gap_ns > feed::INTERVAL_NS + self.config.profile.interval_ns
         {
             self.on_pause(now.at, out);
         }
@@ -223,7 +229,9 @@ impl Transponder {
             let at = now.after(TICK_NS * (1 + more));
             out.arm(Timer { kind: TICK, generation: 0, key: 0 }, at);
         }
-        if !self.is_batch_armed && let Some(due) = self.batches.due() {
+        if !self.is_batch_armed
+            && let Some(due) = self.batches.due()
+        {
             self.is_batch_armed = true;
             out.arm(Timer { kind: BATCH, generation: 0, key: 0 }, due.max(now));
         }

@@ -59,9 +59,10 @@ impl Transponder {
     }
 
     fn is_missed(&self, now: Time, slot: Slot) -> bool {
-        self.world.members().agent(slot).is_some_and(|entry| {
-            self.homes.is_silent(slot, entry.head.incarnation, MISSES, now)
-        })
+        self.world
+            .members()
+            .agent(slot)
+            .is_some_and(|entry| self.homes.is_silent(slot, entry.head.incarnation, MISSES, now))
     }
 
     /// Announces that a gray node is well, when the home that called it gray no longer can.

@@ -97,11 +97,7 @@ impl Outcomes {
     }
 }
 
-fn pack_one(
-    group: &Group,
-    out: &mut [u8],
-    image: &mut [u8; IDSET_MAX],
-) -> Result<usize, Overflow> {
+fn pack_one(group: &Group, out: &mut [u8], image: &mut [u8; IDSET_MAX]) -> Result<usize, Overflow> {
     let len = group.nodes.encode(image)?;
     let nodes = IdSet::parse(image.get(..len).unwrap_or(&[])).map_err(|_| Overflow)?;
     let outcome = Outcome { code: group.code, cut: group.cut, nodes, output: &group.output };

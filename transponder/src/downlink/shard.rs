@@ -8,9 +8,9 @@ use alloc::vec::Vec;
 use syncom_seam::limits::DELIVERIES_MAX;
 use syncom_seam::{Counter, MS, Outbox, Rng, Time};
 use syncom_stream::{Key, Streams};
+use syncom_wire::OrderId;
 use syncom_wire::limits::IDSET_MAX;
 use syncom_wire::order::{Order, OrderHead, ProgressHead, Receipt, Shard, ShardProgress};
-use syncom_wire::OrderId;
 
 /// Least time between two reports of progress with news, in ns.
 const PROGRESS_NS: u64 = 10 * MS;

@@ -91,9 +91,10 @@ impl Batches {
         Self { peer, boot, seq: 0, open: Flight::new(), opened: None, flying, spare }
     }
 
-    /// When the open batch must be sealed, if there is one.
+    /// When the open batch must be sealed, if there is one and it can be.
     pub(crate) fn due(&self) -> Option<Time> {
-        self.opened.map(|opened| opened.after(AGE_MAX_NS))
+        let opened = self.opened.filter(|_| !self.spare.is_empty())?;
+        Some(opened.after(AGE_MAX_NS))
     }
 
     /// Whether anything waits to be sent or answered.
@@ -148,8 +149,7 @@ impl Batches {
             self.seal();
         }
         let Some(leader) = leader else { return };
-        let late =
-            |flight: &Flight| flight.sent.is_some_and(|sent| now.since(sent) >= PATIENCE_NS);
+        let late = |flight: &Flight| flight.sent.is_some_and(|sent| now.since(sent) >= PATIENCE_NS);
         if self.flying.front().is_some_and(late) {
             self.send_again();
         }

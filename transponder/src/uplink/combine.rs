@@ -69,13 +69,7 @@ impl Case {
 }
 
 /// Tells one reporter what became of its report.
-pub(crate) fn acknowledge<O: Outbox>(
-    to: Addr,
-    id: ReportId,
-    level: u8,
-    event: u64,
-    out: &mut O,
-) {
+pub(crate) fn acknowledge<O: Outbox>(to: Addr, id: ReportId, level: u8, event: u64, out: &mut O) {
     let item = [AckItem { seq: id.seq, event, level, reserved: [0; 7] }];
     out.send(to, &ReportAck { incarnation: id.incarnation, items: List::new(&item) });
 }

@@ -51,12 +51,7 @@ fn key(slot: Slot, incarnation: Incarnation) -> u64 {
 
 impl Suspects {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self {
-            index: BoundedMap::new(capacity),
-            list: Vec::new(),
-            hand: 0,
-            hold: Hold::default(),
-        }
+        Self { index: BoundedMap::new(capacity), list: Vec::new(), hand: 0, hold: Hold::default() }
     }
 
     pub(crate) const fn len(&self) -> usize {
@@ -241,7 +236,7 @@ impl Suspects {
             Stage::Open | Stage::Ripe => case.stage = Stage::Open,
         }
         let home = sight.homes.heard(case.slot, case.incarnation);
-        let margin_ns = sight.profile.interval_ns / 2;
+        let margin_ns = sight.profile.interval_ns;
         let is_fresher = case.inquiry.is_fresher(home, case.evidence.heard(), margin_ns);
         if case.is_probable && tally.distinct > 0 && is_fresher && case.inquiry.veto(now) {
             out.count(Counter::Vetoes, 1);

@@ -175,12 +175,7 @@ impl Suspicion {
     }
 
     /// The record that goes to the station.
-    pub(crate) fn record(
-        &self,
-        kind: EventKind,
-        tally: &Tally,
-        sight: &Sight<'_>,
-    ) -> RecordHead {
+    pub(crate) fn record(&self, kind: EventKind, tally: &Tally, sight: &Sight<'_>) -> RecordHead {
         let now = sight.now;
         let wall = |at: Time| now.wall.0.saturating_sub(now.at.since(at));
         let home = sight.homes.heard(self.slot, self.incarnation);

@@ -153,11 +153,11 @@ mod tests {
     }
 
     const PROPORTIONS: [(Verdict, u32); 6] = [
-        (Verdict::Wait, 0),
-        (Verdict::Probe, 0),
-        (Verdict::Dead, 0),
-        (Verdict::Gray, 0),
-        (Verdict::Cleared, 0),
-        (Verdict::Noise, 0),
+        (Verdict::Wait, 286),
+        (Verdict::Probe, 36),
+        (Verdict::Dead, 20),
+        (Verdict::Gray, 42),
+        (Verdict::Cleared, 320),
+        (Verdict::Noise, 320),
     ];
 }

@@ -70,8 +70,8 @@ impl Inquiry {
         if self.round == 0 || age_ns > STALE_NS {
             return Asked::No;
         }
-        let over = self.sent == PROBES
-            && age_ns >= self.spacing_ns * u64::from(PROBES) + self.rto_ns;
+        let over =
+            self.sent == PROBES && age_ns >= self.spacing_ns * u64::from(PROBES) + self.rto_ns;
         match (over, self.round) {
             (false, _) => Asked::UnderWay,
             (true, 1) => Asked::Once,
@@ -84,9 +84,11 @@ impl Inquiry {
         self.round > 0 && self.nonce == nonce
     }
 
-    /// A sign of life; whether it is news.
+    /// A sign of life; whether it is news. A veto counts from the first one.
     pub(crate) fn veto(&mut self, now: Time) -> bool {
-        self.vetoed.replace(now).is_none()
+        let is_news = self.vetoed.is_none();
+        self.vetoed.get_or_insert(now);
+        is_news
     }
 
     /// Whether a sign of life stands.

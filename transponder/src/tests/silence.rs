@@ -1,0 +1,290 @@
+//! From silence to death, and everything that stops it.
+
+use super::fixture::Rig;
+use std::vec::Vec;
+use syncom_seam::{Counter, MS, SECOND};
+use syncom_wire::member::MemberState;
+use syncom_wire::report::{EventKind, Report};
+use syncom_wire::uplink::ItemResult;
+use syncom_wire::{Frame, Incarnation, Slot};
+
+#[test]
+fn when_all_observers_miss_a_node_that_answers_nothing_it_is_dead_once() {
+    let mut rig = Rig::new(20, 4);
+    rig.kill(3);
+    rig.accuse_by_all(3, 900);
+    rig.run(90 * MS);
+    assert_eq!(rig.count(Counter::ProbesSent), 3);
+    assert!(rig.records(EventKind::DEAD).is_empty(), "the probes may still be answered");
+    rig.run(SECOND);
+    let dead = rig.records(EventKind::DEAD);
+    assert_eq!(dead.len(), 1);
+    let record = dead[0];
+    assert_eq!((record.subject.slot(), record.incarnation), (Some(Slot(3)), Incarnation(1)));
+    assert_eq!((record.reporters, record.observers_of), (8, 8));
+    assert_eq!((record.observers, record.probes), (0xFF, 3));
+    assert!(record.score_x16 >= record.needed_x16 && record.needed_x16 == 6 * 16);
+    rig.set(3, MemberState::Dead, 4);
+    rig.feed();
+    rig.run(5 * SECOND);
+    assert_eq!(rig.records(EventKind::DEAD).len(), 1);
+    assert_eq!(rig.count(Counter::EvidenceLive), 0);
+}
+
+#[test]
+fn two_satellites_that_hear_the_same_differently_say_the_same() {
+    let record = |satellite, orders: &[fn(&mut Vec<u32>)]| {
+        let mut rig = Rig::new_as(satellite, 20, 4);
+        rig.kill(5);
+        for order in orders {
+            let mut observers = rig.observers(5);
+            order(&mut observers);
+            for observer in observers {
+                rig.accuse(observer, 5, 900);
+            }
+        }
+        rig.run(SECOND);
+        let dead = rig.records(EventKind::DEAD);
+        assert_eq!(dead.len(), 1);
+        dead[0]
+    };
+    let plain = record(1, &[|_| ()]);
+    let shuffled = record(2, &[|all| all.reverse(), |all| all.rotate_left(3), |_| ()]);
+    assert_eq!(plain, shuffled);
+}
+
+#[test]
+fn an_answer_to_a_probe_is_a_veto() {
+    let mut rig = Rig::new(20, 4);
+    rig.accuse_by_all(3, 900);
+    rig.run(10 * SECOND);
+    assert!(rig.records(EventKind::DEAD).is_empty());
+    assert!(rig.count(Counter::Vetoes) >= 1);
+}
+
+#[test]
+fn a_heartbeat_newer_than_the_reports_is_a_veto_until_they_are_refreshed() {
+    let mut rig = Rig::new(20, 4);
+    rig.kill(3);
+    rig.beat(3, Incarnation(1), 0);
+    rig.accuse_by_all(3, 900);
+    rig.run(SECOND);
+    assert!(rig.records(EventKind::DEAD).is_empty(), "heard here after they heard it last");
+    assert_eq!(rig.count(Counter::Vetoes), 1);
+    rig.accuse_by_all(3, 1_900);
+    rig.run(SECOND);
+    assert_eq!(rig.records(EventKind::DEAD).len(), 1, "and nothing since");
+}
+
+#[test]
+fn one_noisy_observer_never_kills() {
+    let mut rig = Rig::new(20, 4);
+    rig.kill(3);
+    let observer = rig.observers(3)[0];
+    for _ in 0..20 {
+        rig.accuse(observer, 3, 900);
+        rig.run(100 * MS);
+    }
+    assert!(rig.records(EventKind::DEAD).is_empty());
+    assert_eq!(rig.count(Counter::ProbesSent), 0, "below L nobody is asked");
+}
+
+#[test]
+fn who_observes_nothing_has_no_vote() {
+    let mut rig = Rig::new(30, 4);
+    rig.kill(3);
+    let observers = rig.observers(3);
+    for slot in (0..30).filter(|slot| *slot != 3 && !observers.contains(slot)) {
+        rig.accuse(slot, 3, 900);
+    }
+    rig.run(SECOND);
+    assert!(rig.records(EventKind::DEAD).is_empty());
+    assert_eq!(rig.count(Counter::ProbesSent), 0);
+}
+
+#[test]
+fn sick_observers_only_delay_a_death_by_a_second_round() {
+    let mut rig = Rig::new(20, 4);
+    rig.kill(3);
+    for observer in rig.observers(3) {
+        rig.accuse_as(observer, 3, 900, 1, 0, 1);
+    }
+    rig.run(200 * MS);
+    assert!(rig.records(EventKind::DEAD).is_empty(), "half votes do not reach H");
+    rig.run(300 * MS);
+    let dead = rig.records(EventKind::DEAD);
+    assert_eq!(dead.len(), 1);
+    assert_eq!((dead[0].probes, dead[0].health_max), (6, 1));
+    assert!(dead[0].score_x16 < dead[0].needed_x16);
+}
+
+#[test]
+fn accusers_of_one_domain_do_not_kill_where_observers_span_two() {
+    let mut rig = Rig::new(12, 2);
+    rig.kill(0);
+    let domain = |slot: u32| slot % 2;
+    // Odd slots are one domain; all of them that observe node 0 accuse it.
+    let observers = rig.observers(0);
+    let (same, others): (Vec<u32>, Vec<u32>) =
+        observers.iter().partition(|slot| domain(**slot) == 1);
+    for observer in &same {
+        rig.accuse(*observer, 0, 900);
+    }
+    // Enough votes: the others are accused themselves.
+    for other in &others {
+        rig.alive.remove(other);
+    }
+    rig.run(SECOND);
+    assert!(rig.records(EventKind::DEAD).is_empty());
+    rig.accuse(others[0], 0, 900);
+    for observer in others.iter().skip(1) {
+        rig.accuse(*observer, 0, 900);
+    }
+    for observer in &same {
+        rig.accuse(*observer, 0, 1_900);
+    }
+    rig.run(SECOND);
+    assert!(rig.records(EventKind::DEAD).iter().any(|dead| dead.subject.0 == 0));
+}
+
+#[test]
+fn ten_deaths_within_a_fifth_of_a_second_are_one_batch() {
+    let mut rig = Rig::new(60, 6);
+    let victims: Vec<u32> = (0..60).step_by(6).collect();
+    for victim in &victims {
+        rig.kill(*victim);
+    }
+    for victim in &victims {
+        rig.accuse_by_all(*victim, 900);
+        rig.run(20 * MS);
+    }
+    rig.run(SECOND);
+    assert_eq!(rig.records(EventKind::DEAD).len(), 10);
+    let with_dead = rig.batches.iter().filter(|got| !got.records().is_empty()).count();
+    assert_eq!(with_dead, 1);
+}
+
+#[test]
+fn a_rack_that_dies_as_a_whole_is_found_dead_as_a_whole() {
+    let mut rig = Rig::new(40, 2);
+    let victims: Vec<u32> = (0..40).step_by(2).collect();
+    for victim in &victims {
+        rig.kill(*victim);
+    }
+    for victim in &victims {
+        rig.accuse_by_all(*victim, 900);
+    }
+    rig.run(2 * SECOND);
+    assert_eq!(rig.records(EventKind::DEAD).len(), 20);
+}
+
+#[test]
+fn a_lonely_node_is_found_dead_by_its_home() {
+    let mut rig = Rig::new(1, 1);
+    rig.alive.remove(&0);
+    rig.run(6 * SECOND);
+    assert_eq!(rig.records(EventKind::DEAD).len(), 1);
+}
+
+#[test]
+fn a_home_that_hears_nobody_suspects_itself() {
+    let mut rig = Rig::new(20, 4);
+    rig.alive.clear();
+    rig.run(20 * SECOND);
+    assert!(rig.records(EventKind::DEAD).is_empty());
+}
+
+#[test]
+fn a_node_that_answers_and_stays_accused_is_gray_and_then_cleared() {
+    let mut rig = Rig::new(20, 4);
+    let observers = rig.observers(3);
+    for round in 0..5 {
+        for observer in observers.iter().take(3) {
+            rig.accuse(*observer, 3, 900 + 1000 * round);
+        }
+        rig.run(SECOND);
+    }
+    assert_eq!(rig.records(EventKind::GRAY).len(), 1);
+    assert!(rig.records(EventKind::CLEARED).is_empty());
+    for observer in observers.iter().take(3) {
+        rig.accuse_as(*observer, 3, 0, 1, Report::RETRACT, 0);
+    }
+    rig.run(SECOND);
+    assert_eq!(rig.records(EventKind::CLEARED).len(), 1);
+    assert!(rig.records(EventKind::DEAD).is_empty());
+}
+
+#[test]
+fn a_death_that_met_a_full_station_is_announced_again() {
+    let mut rig = Rig::new(20, 4);
+    rig.acks = false;
+    rig.kill(3);
+    rig.accuse_by_all(3, 900);
+    rig.run(300 * MS);
+    let first = rig.batches.last().unwrap().clone();
+    rig.acknowledge(first.seq, ItemResult::BUSY, 1);
+    rig.run(SECOND);
+    assert_eq!(rig.records(EventKind::DEAD).len(), 2);
+    let second = rig.batches.last().unwrap().clone();
+    assert!(second.seq > first.seq);
+    rig.acknowledge(second.seq, ItemResult::DONE, 1);
+    rig.run(SECOND);
+    assert_eq!(rig.records(EventKind::DEAD).len(), 2);
+}
+
+#[test]
+fn reports_about_the_dead_are_settled_at_once() {
+    let mut rig = Rig::new(20, 4);
+    let observer = rig.observers(3)[0];
+    rig.set(3, MemberState::Dead, 1);
+    rig.feed();
+    rig.forget();
+    rig.accuse(observer, 3, 900);
+    assert_eq!(rig.acks_to(observer), [(1, 1, 0)]);
+    assert_eq!(rig.count(Counter::EvidenceLive), 0);
+}
+
+#[test]
+fn accusers_are_told_when_the_view_has_the_death() {
+    let mut rig = Rig::new(20, 4);
+    rig.kill(3);
+    let observer = rig.observers(3)[0];
+    rig.accuse_by_all(3, 900);
+    assert_eq!(rig.acks_to(observer), [(1, 0, 0)]);
+    rig.run(SECOND);
+    rig.set(3, MemberState::Dead, 4);
+    rig.feed();
+    assert_eq!(rig.acks_to(observer).last(), Some(&(1, 1, 0)));
+}
+
+#[test]
+fn a_full_table_drops_noise_and_keeps_what_is_probable() {
+    let mut config = Rig::started(1).satellite.config.clone();
+    config.evidence_max = 4;
+    let mut rig = Rig::with(config);
+    for slot in 0..40 {
+        rig.set(slot, MemberState::Alive, u16::try_from(slot % 4).unwrap() + 1);
+    }
+    rig.alive = (0..40).collect();
+    rig.feed();
+    rig.run(5 * SECOND);
+    rig.forget();
+    rig.kill(3);
+    rig.accuse_by_all(3, 900);
+    rig.run(10 * MS);
+    for subject in (10..40).filter(|slot| *slot != 3) {
+        let observer = rig.observers(subject)[0];
+        rig.accuse(observer, subject, 900);
+    }
+    rig.run(SECOND);
+    let dead = rig.records(EventKind::DEAD);
+    assert_eq!(dead.iter().map(|dead| dead.subject.0).collect::<Vec<_>>(), [3]);
+}
+
+#[test]
+fn a_second_of_quiet_probes_nobody() {
+    let mut rig = Rig::new(20, 4);
+    rig.run(3 * SECOND);
+    assert!(rig.batches.is_empty());
+    assert!(rig.sent_where(|frame| matches!(frame, Frame::Probe(_))).is_empty());
+}
