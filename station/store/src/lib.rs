@@ -9,8 +9,16 @@
 //! on request; the simulator runs on it.
 #![forbid(unsafe_code)]
 
+mod entry;
 mod extent;
+mod fault;
+mod files;
+mod home;
+mod load;
+mod manifest;
 pub mod memory;
+mod seal;
+mod snapshot;
 mod store;
 
 pub use store::{Store, open};
