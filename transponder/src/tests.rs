@@ -3,6 +3,7 @@
 mod fixture;
 mod hostile;
 mod joining;
+mod nodes;
 mod orders;
 mod reports;
 mod seen;

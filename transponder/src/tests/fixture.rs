@@ -1,23 +1,20 @@
 //! A satellite under a recorder, three replicas at the other end of its streams, and nodes that do
 //! what a test says.
 
-use super::seen::{Got, report_head};
+use super::seen::Got;
 use crate::{Transponder, TransponderConfig};
 use std::collections::{BTreeMap, BTreeSet};
 use std::vec;
 use std::vec::Vec;
-use syncom_seam::{
-    Action, MS, Now, Origin, Recorder, Role as _, SECOND, Time, Timer, US, WallTime,
-};
+use syncom_seam::{Action, MS, Now, Origin, Recorder, Role as _, SECOND, Time, Timer, WallTime};
 use syncom_stream::{Config, Delivery, Key, Streams};
 use syncom_wire::heartbeat::{Heartbeat, HomeAnswer};
 use syncom_wire::member::{Member, MemberHead, MemberState, ViewDelta, ViewDeltaHead};
 use syncom_wire::probe::ProbeAnswer;
-use syncom_wire::report::{EventKind, Report};
 use syncom_wire::uplink::{Batch, BatchAck, BatchAckHead, ItemResult};
 use syncom_wire::{
-    Addr, Boot, Emit, Frame, FrameHeader, Frames, Incarnation, List, PeerId, Role, Slot, Subject,
-    Term, Uuid, View, frame,
+    Addr, Boot, Emit, Frame, FrameHeader, Frames, Incarnation, List, PeerId, Role, Slot, Term,
+    Uuid, View, frame,
 };
 
 const SATELLITE: Addr = Addr::v4([10, 0, 1, 1], 4000);
@@ -66,7 +63,7 @@ pub(crate) struct Rig {
     pub(crate) messages: Vec<Vec<u8>>,
     /// Frames to nodes.
     pub(crate) sent: Vec<(Addr, Vec<u8>)>,
-    beats: u64,
+    pub(super) beats: u64,
 }
 
 impl Rig {
@@ -232,63 +229,6 @@ impl Rig {
     /// Hands the satellite a frame of the node in `slot`.
     pub(crate) fn hear_node<E: Emit>(&mut self, slot: u32, item: &E) {
         self.hear(PeerId::agent(Slot(slot)), node_addr(slot), item);
-    }
-
-    /// The node in `slot` sends its home a heartbeat under a neighbour epoch.
-    pub(crate) fn beat(&mut self, slot: u32, incarnation: Incarnation, neighbours: u64) {
-        self.beats += 1;
-        let beat = Heartbeat {
-            slot: Slot(slot),
-            incarnation,
-            seq: self.beats,
-            interval_us: 1_000_000,
-            progress: 0,
-            sent_ns: 77,
-            neighbours,
-            rtt_us: 500,
-            services_up: 0,
-            services_down: 0,
-            plane: Heartbeat::HOME,
-            health: 0,
-            flags: 0,
-            load: 0,
-        };
-        self.hear_node(slot, &beat);
-    }
-
-    /// The node in `reporter` misses `subject`, last heard `ago_ms` ago.
-    pub(crate) fn accuse(&mut self, reporter: u32, subject: u32, ago_ms: u64) {
-        self.accuse_as(reporter, subject, ago_ms, 1, 0, 0);
-    }
-
-    pub(crate) fn accuse_as(
-        &mut self,
-        reporter: u32,
-        subject: u32,
-        ago_ms: u64,
-        seq: u64,
-        flags: u16,
-        health: u8,
-    ) {
-        let mut head = report_head(reporter, seq, EventKind::SILENT, Subject::node(Slot(subject)));
-        head.incarnation = LIFE;
-        head.heard_ago_us = u32::try_from(ago_ms * MS / US).unwrap();
-        (head.flags, head.health) = (flags, health);
-        self.hear_node(reporter, &Report { head, subject: "", kind: "", detail: "" });
-    }
-
-    /// The observers of a node, as everybody computes them.
-    pub(crate) fn observers(&self, slot: u32) -> Vec<u32> {
-        self.satellite.world.observers(Slot(slot)).iter().map(|slot| slot.0).collect()
-    }
-
-    /// All observers of a node but the dead accuse it.
-    pub(crate) fn accuse_by_all(&mut self, subject: u32, ago_ms: u64) {
-        for observer in self.observers(subject) {
-            if self.alive.contains(&observer) {
-                self.accuse(observer, subject, ago_ms);
-            }
-        }
     }
 
     /// Lets time pass: timers fire, living nodes beat once a second.

@@ -1,0 +1,68 @@
+//! What nodes say to the satellite.
+
+use super::fixture::{LIFE, Rig};
+use super::seen::report_head;
+use std::vec::Vec;
+use syncom_seam::{MS, US};
+use syncom_wire::heartbeat::Heartbeat;
+use syncom_wire::report::{EventKind, Report};
+use syncom_wire::{Incarnation, Slot, Subject};
+
+impl Rig {
+    /// The node in `slot` sends its home a heartbeat under a neighbour epoch.
+    pub(crate) fn beat(&mut self, slot: u32, incarnation: Incarnation, neighbours: u64) {
+        self.beats += 1;
+        let beat = Heartbeat {
+            slot: Slot(slot),
+            incarnation,
+            seq: self.beats,
+            interval_us: 1_000_000,
+            progress: 0,
+            sent_ns: 77,
+            neighbours,
+            rtt_us: 500,
+            services_up: 0,
+            services_down: 0,
+            plane: Heartbeat::HOME,
+            health: 0,
+            flags: 0,
+            load: 0,
+        };
+        self.hear_node(slot, &beat);
+    }
+
+    /// The node in `reporter` misses `subject`, last heard `ago_ms` ago.
+    pub(crate) fn accuse(&mut self, reporter: u32, subject: u32, ago_ms: u64) {
+        self.accuse_as(reporter, subject, ago_ms, 1, 0, 0);
+    }
+
+    pub(crate) fn accuse_as(
+        &mut self,
+        reporter: u32,
+        subject: u32,
+        ago_ms: u64,
+        seq: u64,
+        flags: u16,
+        health: u8,
+    ) {
+        let mut head = report_head(reporter, seq, EventKind::SILENT, Subject::node(Slot(subject)));
+        head.incarnation = LIFE;
+        head.heard_ago_us = u32::try_from(ago_ms * MS / US).unwrap();
+        (head.flags, head.health) = (flags, health);
+        self.hear_node(reporter, &Report { head, subject: "", kind: "", detail: "" });
+    }
+
+    /// The observers of a node, as everybody computes them.
+    pub(crate) fn observers(&self, slot: u32) -> Vec<u32> {
+        self.satellite.world.observers(Slot(slot)).iter().map(|slot| slot.0).collect()
+    }
+
+    /// All observers of a node but the dead accuse it.
+    pub(crate) fn accuse_by_all(&mut self, subject: u32, ago_ms: u64) {
+        for observer in self.observers(subject) {
+            if self.alive.contains(&observer) {
+                self.accuse(observer, subject, ago_ms);
+            }
+        }
+    }
+}
