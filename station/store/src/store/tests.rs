@@ -256,3 +256,11 @@ fn a_failed_flush_is_an_error_and_never_taken_back() {
     store.ledger().room.lock().unwrap().1 = None;
     assert!(matches!(store.sync(), Err(DiskFault::Io(_))), "the flush is not tried again");
 }
+
+#[test]
+fn a_new_replica_reserves_tens_of_megabytes_not_hundreds() {
+    let scratch = Scratch::new();
+    drop(open(&scratch.0, ME).unwrap());
+    let size: u64 = scratch.files().iter().map(|path| fs::metadata(path).unwrap().len()).sum();
+    assert!((20 << 20..40 << 20).contains(&size), "{size} bytes");
+}

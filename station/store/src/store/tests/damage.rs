@@ -60,7 +60,7 @@ fn trials(
     trials: u32,
     seed: u64,
     witness: Option<&[u8]>,
-    damage: impl Fn(&mut Rng, &mut Vec<u8>) -> String,
+    damage: impl Fn(&mut Rng, Vec<u8>) -> (Vec<u8>, String),
 ) -> Counts {
     let scratch = Scratch::new();
     let history = populate(&scratch);
@@ -80,8 +80,7 @@ fn trials(
         let mut files = copy.files();
         files.retain(|path| fs::metadata(path).unwrap().len() > 0);
         let path = &files[usize::try_from(rng.below(files.len() as u64)).unwrap()];
-        let mut bytes = fs::read(path).unwrap();
-        let what = damage(&mut rng, &mut bytes);
+        let (bytes, what) = damage(&mut rng, fs::read(path).unwrap());
         fs::write(path, bytes).unwrap();
         let outcome = judge(&copy, allowed, &format!("{what} of {}", path.display()));
         *counts.entry(outcome).or_default() += 1;
@@ -89,16 +88,16 @@ fn trials(
     counts
 }
 
-fn flip(rng: &mut Rng, bytes: &mut Vec<u8>) -> String {
+fn flip(rng: &mut Rng, mut bytes: Vec<u8>) -> (Vec<u8>, String) {
     let place = usize::try_from(rng.below(bytes.len() as u64)).unwrap();
     bytes[place] ^= rng.below(255).to_le_bytes()[0] + 1;
-    format!("byte {place}")
+    (bytes, format!("byte {place}"))
 }
 
-fn cut(rng: &mut Rng, bytes: &mut Vec<u8>) -> String {
+fn cut(rng: &mut Rng, mut bytes: Vec<u8>) -> (Vec<u8>, String) {
     let length = usize::try_from(rng.below(bytes.len() as u64)).unwrap();
     bytes.truncate(length);
-    format!("all from byte {length}")
+    (bytes, format!("all from byte {length}"))
 }
 
 /// The witness as it was before the first batch: staler than a power cut can leave it.
@@ -110,22 +109,22 @@ fn stale_witness() -> Vec<u8> {
 
 #[test]
 fn a_changed_byte_anywhere_is_named_or_harmless() {
-    let counts = trials(300, 1, None, flip);
+    let counts = trials(220, 1, None, flip);
     assert!(seen(&counts, "refused") > 50 && seen(&counts, "intact") > 10, "{counts:?}");
 }
 
 #[test]
 fn a_shortened_file_is_named_or_harmless() {
-    let counts = trials(150, 2, None, cut);
+    let counts = trials(80, 2, None, cut);
     assert!(seen(&counts, "refused") > 30, "{counts:?}");
 }
 
 #[test]
 fn damage_after_a_power_cut_leaves_at_worst_an_earlier_state() {
     let witness = stale_witness();
-    let counts = trials(150, 3, Some(&witness), flip);
+    let counts = trials(80, 3, Some(&witness), flip);
     assert!(seen(&counts, "refused") > 20, "{counts:?}");
-    let counts = trials(150, 4, Some(&witness), cut);
+    let counts = trials(80, 4, Some(&witness), cut);
     assert!(seen(&counts, "an earlier state") > 3, "{counts:?}");
 }
 
