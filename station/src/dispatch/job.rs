@@ -257,7 +257,7 @@ mod tests {
     #[test]
     fn outputs_beyond_the_bound_are_cut_and_still_counted() {
         let mut job = job(100);
-        for slot in 0..100 {
+        for slot in 0..100_u32 {
             let output = vec![slot.to_le_bytes()[0]; 16 * 1024];
             job.answer(0, 0, &only(slot), &output, Time(5_000));
         }

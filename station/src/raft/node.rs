@@ -431,3 +431,6 @@ fn generation(config: &StationConfig) -> u64 {
     let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
     mix(hash(&bytes) ^ u64::from(config.cluster))
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,8 +7,9 @@ use syncom_seam::{Done, MS, Now, Origin, Outbox, Role, Timer};
 use syncom_stream::{Config, Delivery, Key, Streams};
 use syncom_wire::heartbeat::Heartbeat;
 use syncom_wire::member::{Attach, ViewDelta};
+use syncom_wire::order::{Outcome, ProgressHead, Shard, ShardProgress};
 use syncom_wire::uplink::{Batch, BatchAck, BatchHead, ItemResult};
-use syncom_wire::{Addr, Boot, Frame, Frames, PeerId, Slot, Term, View};
+use syncom_wire::{Addr, Boot, Frame, Frames, OrderId, PeerId, Slot, Term, View};
 
 const LANE: u8 = 1;
 const BEAT: u16 = 1;
@@ -36,6 +37,11 @@ pub(crate) struct Satellite {
     pub(crate) answers: Vec<(u64, Vec<ItemResult>)>,
     pub(crate) view: View,
     pub(crate) members: Members,
+    /// Orders are heard and not answered.
+    pub(crate) deaf: bool,
+    /// Every shard that came, by its order.
+    pub(crate) orders: Vec<OrderId>,
+    pub(crate) cancelled: u32,
 }
 
 impl Satellite {
@@ -52,6 +58,9 @@ impl Satellite {
             answers: Vec::new(),
             view: View(0),
             members: Members::new(),
+            deaf: false,
+            orders: Vec::new(),
+            cancelled: 0,
         }
     }
 
@@ -96,6 +105,7 @@ impl Satellite {
                         match frame.unwrap() {
                             Frame::ViewDelta(delta) => self.on_delta(now, &delta, out),
                             Frame::BatchAck(ack) => self.on_ack(now, &ack, out),
+                            Frame::Shard(shard) => self.on_shard(now, &shard, out),
                             other => panic!("a station never sends {other:?}"),
                         }
                     }
@@ -122,6 +132,29 @@ impl Satellite {
             self.view = delta.head.to;
             self.members.set_view(self.view);
         }
+    }
+
+    /// Answers for all destinations at once, as if they had done it.
+    fn on_shard<O: Outbox>(&mut self, now: Now, shard: &Shard<'_>, out: &mut O) {
+        if shard.head.cancel == 1 {
+            self.cancelled += 1;
+            return;
+        }
+        self.orders.push(shard.order.id);
+        let Some(key) = self.key().filter(|_| !self.deaf) else { return };
+        let outcome = Outcome { code: 0, cut: 0, nodes: shard.to, output: b"done" };
+        let mut outcomes = vec![0; 1_024];
+        let len = syncom_wire::frame::emit(&outcome, &mut outcomes).unwrap();
+        let head = ProgressHead {
+            id: shard.order.id,
+            shard: shard.head.shard,
+            answered: u32::try_from(shard.to.len()).unwrap(),
+            // The station cancels what it has not seen end.
+            last: 0,
+            reserved: [0; 7],
+        };
+        let progress = ShardProgress { head, outcomes: &outcomes[..len] };
+        self.streams.send(now.at, key, &progress, out).unwrap();
     }
 
     fn on_ack<O: Outbox>(&mut self, now: Now, ack: &BatchAck<'_>, out: &mut O) {

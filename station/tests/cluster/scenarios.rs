@@ -2,9 +2,12 @@
 
 use crate::harness::Cluster;
 use syncom_station::Station;
+use syncom_wire::bytes::List;
 use syncom_wire::control::{Ask, AskHead, Reply, Verb};
 use syncom_wire::join::{Join, JoinHead};
-use syncom_wire::{Addr, Boot, Emit, Frame, FrameHeader, Slot, Uuid};
+use syncom_wire::report::EventKind;
+use syncom_wire::uplink::{Record, RecordHead};
+use syncom_wire::{Addr, Boot, Emit, Frame, FrameHeader, Incarnation, Subject, Uuid};
 
 fn bytes(frame: &impl Emit) -> Vec<u8> {
     let mut out = vec![0; frame.size() + FrameHeader::SIZE];
@@ -29,6 +32,37 @@ fn join(n: u8, role: u8, number: u16, name: &str) -> Vec<u8> {
         spare: 0,
     };
     bytes(&Join { head, name, domain: "rack1" })
+}
+
+/// A record that no report stands behind: each application of it counts.
+fn report(subject: &str, kind: EventKind, kind_name: &str) -> Vec<u8> {
+    let head = RecordHead {
+        subject: Subject::named(subject),
+        incarnation: Incarnation(0),
+        kind,
+        observers: 0,
+        domains: 1,
+        first_ns: 1,
+        last_ns: 1,
+        heard_ago_us: 0,
+        reporters: 1,
+        count: 1,
+        score_x16: 0,
+        needed_x16: 0,
+        observers_of: 0,
+        probes: 0,
+        homes_silent: 0,
+        health_max: 0,
+        severity: 1,
+        reserved: [0; 3],
+    };
+    let contributors = List::new(&[]);
+    bytes(&Record { head, contributors, subject, kind: kind_name, detail: "" })
+}
+
+const fn ask(verb: Verb, leader_only: u8, cursor: u64) -> Ask<'static> {
+    let head = AskHead { request: 1, verb: verb as u16, leader_only, reserved: [0; 5], cursor };
+    Ask { head, argument: &[] }
 }
 
 /// Three replicas, a leader, and satellite 1 with its own join committed.
@@ -83,6 +117,25 @@ fn one_replica_alone_serves() {
     assert_eq!(alive(&cluster, 1), 1);
 }
 
+/// Every event, page by page, as (kind, subject, count).
+fn all_events(cluster: &mut Cluster, n: u16) -> Vec<(String, String, u32)> {
+    let (mut cursor, mut events) = (0, Vec::new());
+    loop {
+        let answer = cluster.ask(n, &ask(Verb::Events, 0, cursor)).remove(0);
+        let (header, body) = FrameHeader::split(&answer).unwrap();
+        let Ok(Frame::Reply(reply)) = Frame::parse(header, body) else { panic!("no reply") };
+        for frame in reply.iter() {
+            let Ok(Frame::Event(event)) = frame else { panic!("no event") };
+            events.push((event.kind.to_owned(), event.subject.to_owned(), event.head.count));
+        }
+        if reply.head.more == 0 {
+            return events;
+        }
+        cursor = reply.head.next;
+    }
+}
+
+/// Joins would hide a batch that is applied twice; a count that grows does not.
 #[test]
 fn every_batch_takes_effect_once_while_leaders_die() {
     for seed in 0..4 {
@@ -90,7 +143,9 @@ fn every_batch_takes_effect_once_while_leaders_die() {
         cluster.loss = 50;
         for round in 0..4_u8 {
             for n in 1..=10 {
-                cluster.satellite(1).submit(agent(round * 10 + n), 1);
+                let items =
+                    [agent(round * 10 + n), report("load", EventKind::named("beat"), "beat")];
+                cluster.satellite(1).submit(items.concat(), 2);
             }
             cluster.run(60);
             let leader = cluster.settle();
@@ -103,12 +158,39 @@ fn every_batch_takes_effect_once_while_leaders_die() {
         converge(&mut cluster);
         let leader = cluster.settle();
         assert_eq!(alive(&cluster, leader), 40);
-        let members = cluster.station(leader).unwrap().members();
-        let lives: Vec<u32> = members.agents().map(|entry| entry.head.incarnation.0).collect();
-        assert_eq!(lives, [1; 40], "seed {seed}: each joined once");
-        let slots: Vec<Slot> = members.agents().map(syncom_group::Entry::slot).collect();
-        assert_eq!(slots, (0..40).map(Slot).collect::<Vec<_>>());
+        let answered: Vec<u64> = cluster.satellite(1).answers.iter().map(|(seq, _)| *seq).collect();
+        assert_eq!(answered, (1..=41).collect::<Vec<_>>(), "in order, each once");
+        let beats = all_events(&mut cluster, leader).into_iter().filter(|event| event.0 == "beat");
+        assert_eq!(beats.map(|event| event.2).sum::<u32>(), 40, "seed {seed}: each counted once");
     }
+}
+
+/// A dead service is restarted by an order, which the satellite of these tests answers.
+#[test]
+fn a_dead_service_is_restarted_once_even_if_the_leader_dies_meanwhile() {
+    let mut cluster = running(11);
+    cluster.satellite(1).submit(agent(1), 1);
+    cluster.run_until("the node joined", |c| c.satellite(1).members.counts().alive == 1);
+    cluster.satellite(1).deaf = true;
+    cluster.satellite(1).submit(report("node1/web", EventKind::SERVICE, ""), 1);
+    cluster.run_until("the order arrives", |c| !c.satellite(1).orders.is_empty());
+    let leader = cluster.settle();
+    cluster.crash(leader);
+    cluster.run(2_000);
+    cluster.satellite(1).deaf = false;
+    cluster.run_until("the order is done", |c| c.satellite(1).cancelled > 0);
+    let orders = cluster.satellite(1).orders.clone();
+    assert!(orders.len() >= 2, "the next leader issues it again");
+    assert!(orders.iter().all(|order| *order == orders[0]), "under the same number: {orders:?}");
+    cluster.start(leader);
+    converge(&mut cluster);
+    let leader = cluster.settle();
+    let answer = cluster.ask(leader, &ask(Verb::Decisions, 0, 0)).remove(0);
+    let (header, body) = FrameHeader::split(&answer).unwrap();
+    let Ok(Frame::Reply(reply)) = Frame::parse(header, body) else { panic!("no reply") };
+    let decisions: Vec<_> = reply.iter().flatten().collect();
+    let [Frame::Decision(decision)] = decisions[..] else { panic!("one: {decisions:?}") };
+    assert_eq!((decision.rule, decision.action), ("restart-service", "restart web on node1"));
 }
 
 #[test]
@@ -240,10 +322,6 @@ fn questions_are_answered_by_whoever_may() {
     }
     cluster.run_until("all joined", |c| c.satellite(1).is_idle());
     let leader = cluster.settle();
-    let ask = |verb: Verb, leader_only, cursor| Ask {
-        head: AskHead { request: 1, verb: verb as u16, leader_only, reserved: [0; 5], cursor },
-        argument: &[],
-    };
     let (mut cursor, mut nodes) = (0, 0);
     loop {
         let answer = cluster.ask(leader, &ask(Verb::Nodes, 1, cursor)).remove(0);

@@ -1,0 +1,178 @@
+//! Damaged messages into a healthy group: refused or harmless, never a panic.
+
+use super::*;
+use crate::raft::codec::Encoded;
+use syncom_seam::Rng;
+use syncom_wire::raft::{EntryHead, RaftHead};
+use syncom_wire::{Addr, Emit, Fixed, FrameHeader, Parse, Reader};
+
+struct Group {
+    nodes: Vec<Node>,
+    wire: Vec<(u64, u64, Vec<u8>)>,
+    /// Indexes that a leader has committed.
+    proposed: u64,
+}
+
+impl Group {
+    fn new(seed: u64) -> Self {
+        let addr = |n| (PeerId::station(n), Addr::v4([10, 0, 0, 1], n));
+        let replicas: Vec<_> = (1..=3).map(addr).collect();
+        let nodes = (1..=3)
+            .map(|n| {
+                let mut config = StationConfig::new(n, replicas.clone());
+                config.seed = seed;
+                Node::new(&config, Loaded::default()).unwrap()
+            })
+            .collect();
+        let mut group = Self { nodes, wire: Vec::new(), proposed: 0 };
+        group.run(6);
+        assert!(group.nodes[0].is_leader(), "the first replica stands at once");
+        group
+    }
+
+    fn work(&mut self, at: usize) {
+        let node = &mut self.nodes[at];
+        let mut work = node.work();
+        while !work.is_empty() {
+            let durable = node.on_durable(u64::MAX);
+            work.messages.extend(durable.messages);
+            work.committed.extend(durable.committed);
+            if let Some(entry) = work.committed.last() {
+                node.on_applied(entry.index);
+            } else if let Some(image) = durable.installed {
+                node.on_applied(image.manifest.index);
+            }
+            for message in work.messages {
+                let Some(encoded) = Encoded::new(&message, node.generation) else { continue };
+                let mut bytes = vec![0; encoded.frame().size() + FrameHeader::SIZE];
+                syncom_wire::frame::emit(&encoded.frame(), &mut bytes).unwrap();
+                let body = bytes.split_off(FrameHeader::SIZE);
+                self.wire.push((message.from, message.to, body));
+            }
+            work = node.work();
+        }
+    }
+
+    /// Delivers one message; whether it was accepted.
+    fn deliver(&mut self, from: u64, to: u64, body: &[u8]) -> bool {
+        let mut reader = Reader::new(body);
+        let Ok(message) = RaftMessage::parse(&mut reader) else { return false };
+        let from = PeerId::station(u16::try_from(from).unwrap());
+        let at = usize::try_from(to).unwrap() - 1;
+        let accepted = self.nodes[at].on_message(from, &message, Time(0)).is_ok();
+        self.work(at);
+        accepted
+    }
+
+    fn run(&mut self, ticks: usize) {
+        for _ in 0..ticks {
+            for at in 0..3 {
+                self.nodes[at].on_tick();
+                self.work(at);
+            }
+            if self.nodes[0].is_leader() {
+                self.proposed += 1;
+                let _ = self.nodes[0].propose(self.proposed.to_le_bytes().to_vec());
+                self.work(0);
+            }
+            for _ in 0..6 {
+                for (from, to, body) in std::mem::take(&mut self.wire) {
+                    assert!(self.deliver(from, to, &body), "a sound message was refused");
+                }
+            }
+        }
+    }
+}
+
+/// A number that hurts: an edge, or near what was there.
+fn number(rng: &mut Rng, old: u64) -> u64 {
+    match rng.below(8) {
+        0 => 0,
+        1 => 1,
+        2 => u64::MAX,
+        3 => (1 << 48) - 1,
+        4 => old.wrapping_add(1),
+        5 => old.wrapping_sub(1),
+        6 => rng.below(64),
+        _ => old.wrapping_add(rng.below(1_000)),
+    }
+}
+
+/// Changes one or two fields of a message as its authentic sender might.
+fn damage(rng: &mut Rng, body: &mut Vec<u8>) {
+    const U64_FIELDS: u64 = 10;
+    for _ in 0..=rng.below(2) {
+        match rng.below(14) {
+            0 => body[0] = u8::try_from(rng.below(20)).unwrap(),
+            1 => body[1] = 1 - body[1].min(1),
+            2 => {
+                let at = usize::try_from(rng.below(body.len() as u64)).unwrap();
+                body[at] ^= 1 << rng.below(8);
+            }
+            3 if body.len() > RaftHead::SIZE + 1 + EntryHead::SIZE => {
+                let at = RaftHead::SIZE + 1 + 8 * usize::try_from(rng.below(2)).unwrap();
+                let old = u64::from_le_bytes(body[at..at + 8].try_into().unwrap());
+                body[at..at + 8].copy_from_slice(&number(rng, old).to_le_bytes());
+            }
+            _ => {
+                // `to` and `from` are bound to the seal and stay; the other eight-byte fields may lie.
+                let at = 8 + 8 * usize::try_from(2 + rng.below(U64_FIELDS - 2)).unwrap();
+                let old = u64::from_le_bytes(body[at..at + 8].try_into().unwrap());
+                body[at..at + 8].copy_from_slice(&number(rng, old).to_le_bytes());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_damaged_message_never_panics_a_replica() {
+    let mut rng = Rng::new(2);
+    let (mut refused, mut accepted) = (0, 0);
+    for seed in 0..3_000 {
+        let mut group = Group::new(seed % 7);
+        // Let it stop with messages under way: appends, answers, heartbeats.
+        group.nodes[0].on_tick();
+        group.nodes[0].on_tick();
+        group.nodes[0].on_tick();
+        let _ = group.nodes[0].propose(vec![1; 20]);
+        group.work(0);
+        if rng.chance(1, 2) {
+            for (from, to, body) in std::mem::take(&mut group.wire) {
+                group.deliver(from, to, &body);
+            }
+        }
+        let wire = std::mem::take(&mut group.wire);
+        let pick = usize::try_from(rng.below(wire.len() as u64)).unwrap();
+        let (from, to, mut body) = wire[pick].clone();
+        damage(&mut rng, &mut body);
+        if group.deliver(from, to, &body) { accepted += 1 } else { refused += 1 }
+    }
+    assert!(refused > 1_000 && accepted > 300, "refused {refused}, accepted {accepted}");
+}
+
+#[test]
+fn what_no_peer_may_send_is_refused() {
+    let mut group = Group::new(1);
+    group.nodes[0].on_tick();
+    group.nodes[0].on_tick();
+    group.nodes[0].on_tick();
+    group.work(0);
+    let (from, to, sound) = group.wire[0].clone();
+    assert!(group.deliver(from, to, &sound));
+    // Hup, beat, propose, unreachable, snapshot status, check quorum, transfer, timeout now, reads.
+    for kind in [0, 1, 2, 10, 11, 12, 13, 14, 15, 16, 19, 255] {
+        let mut body = sound.clone();
+        body[0] = kind;
+        assert!(!group.deliver(from, to, &body), "type {kind}");
+    }
+    assert!(!group.deliver(3, to, &sound), "sealed by another replica");
+}
+
+#[test]
+fn a_log_without_its_promised_tail_is_refused() {
+    let replicas = vec![(PeerId::station(1), Addr::v4([10, 0, 0, 1], 1))];
+    let hard = DiskHardState { term: 2, vote: 1, commit: 9 };
+    let loaded = Loaded { hard, ..Loaded::default() };
+    let why = Node::new(&StationConfig::new(1, replicas), loaded).unwrap_err();
+    assert!(why.contains("tail is lost"), "{why}");
+}
