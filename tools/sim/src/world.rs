@@ -19,6 +19,8 @@ use syncom_wire::{Addr, Boot, PeerId, Uuid, ids};
 
 /// Wall clock at the beginning of virtual time: 2026-01-01, in ns.
 const WALL_NS: u64 = 1_767_225_600_000_000_000;
+/// More than can honestly happen at one moment: some role arms timers for "now" for ever.
+const CROWD_MAX: u64 = 200_000;
 /// The client's place in the network.
 const CLIENT: usize = 0xFF_FFFF;
 
@@ -39,6 +41,8 @@ pub(crate) struct World {
     seed: u64,
     effects: Effects,
     healed: bool,
+    /// Things that happened at this very moment.
+    crowd: u64,
 }
 
 impl World {
@@ -58,6 +62,7 @@ impl World {
             seed,
             effects: Effects::new(options.log),
             healed: false,
+            crowd: 0,
             scenario,
         };
         for index in 0..total {
@@ -81,6 +86,8 @@ impl World {
     pub(crate) fn run_until(&mut self, until: Time) {
         while self.schedule.next_at().is_some_and(|at| at <= until) {
             let Some((at, what)) = self.schedule.next() else { break };
+            self.crowd = if at > self.now { 0 } else { self.crowd + 1 };
+            assert!(self.crowd < CROWD_MAX, "time stands still at {at}: {what:?}");
             self.now = at.max(self.now);
             self.happen(what);
         }
