@@ -8,6 +8,7 @@
 use crate::machine::command::{Command, NewDecision, NewOrder, Step};
 use crate::machine::events::Event;
 use crate::machine::machine::Machine;
+use crate::machine::orders::order_number;
 use crate::station::Station;
 use syncom_group::SlotSet;
 use syncom_seam::{MS, Now, Outbox, SECOND, Time};
@@ -152,7 +153,7 @@ fn restart(machine: &Machine, event: &Event, now_ns: u64) -> Option<Verdict> {
     to.insert(slot);
     let cause = [event.head.seq.to_le_bytes(), u64::from(event.head.count).to_le_bytes()];
     let order = NewOrder {
-        id: OrderId(mix(hash(cause.as_flattened()) ^ hash(RESTART_RULE.as_bytes()))),
+        id: order_number(mix(hash(cause.as_flattened()) ^ hash(RESTART_RULE.as_bytes()))),
         verb: Verb::ServiceRestart as u8,
         policy: OrderHead::ALL,
         need: 0,

@@ -7,6 +7,7 @@ mod pages;
 mod reads;
 
 use crate::machine::command::{Command, NewOrder};
+use crate::machine::orders::order_number;
 use crate::station::Station;
 use pages::Page;
 use std::collections::BTreeMap;
@@ -67,7 +68,7 @@ impl Station {
             Verb::Nodes => self.nodes_page(ask.head.cursor),
             Verb::Events => self.events_page(ask.head.cursor),
             Verb::Explain => self.explain_page(ask),
-            Verb::OrderState => self.order_page(OrderId(ask.head.cursor), ask.argument),
+            Verb::OrderState => self.order_page(ask.head.cursor),
             Verb::Decisions => self.decisions_page(ask.head.cursor),
             Verb::Graph => self.graph_page(ask.head.cursor),
             Verb::Submit => return self.on_submit(now, from, ask, out),
@@ -88,7 +89,7 @@ impl Station {
         }
         let id = order_id(from, ask.head.request);
         if self.machine.orders.get(id).is_some() {
-            let page = self.order_page(id, &[]);
+            let page = self.order_page(id.0);
             return self.reply(from.addr, ask.head.request, page, out);
         }
         let pending =
@@ -107,7 +108,7 @@ impl Station {
     /// An order was committed: whoever waits for it hears so.
     pub(crate) fn answer_submitted<O: Outbox>(&mut self, _now: Now, id: OrderId, out: &mut O) {
         if let Some(pending) = self.desk.pending.remove(&id) {
-            let page = self.order_page(id, &[]);
+            let page = self.order_page(id.0);
             self.reply(pending.addr, pending.request, page, out);
         }
     }
@@ -148,7 +149,7 @@ impl Station {
 /// Numbers an operator's order by who asked, in which life, and the question's number.
 fn order_id(from: &Origin, request: u64) -> OrderId {
     let cause = [u64::from(from.peer.0), from.boot.0, request].map(u64::to_le_bytes);
-    OrderId(mix(hash(cause.as_flattened())))
+    order_number(mix(hash(cause.as_flattened())))
 }
 
 fn new_order(id: OrderId, submit: &Submit<'_>) -> NewOrder {

@@ -3,6 +3,7 @@
 use super::RETRY_MS;
 use super::pages::{Page, item};
 use crate::machine::events::Event;
+use crate::machine::orders::split_cursor;
 use crate::station::Station;
 use std::collections::BTreeMap;
 use syncom_group::{Candidate, Entry, Rendezvous};
@@ -173,13 +174,12 @@ impl Station {
         Page::fill(lines.map(|(at, text)| (at, item(|out| out.frame(&Line { text: &text })))))
     }
 
-    /// The state of an order and, once it has ended, its outcomes from the number in `argument` on
-    /// (eight bytes, little-endian; none means 0).
-    pub(super) fn order_page(&self, id: OrderId, argument: &[u8]) -> Page {
+    /// The state of an order and, once it has ended, its outcomes; see [`split_cursor`].
+    pub(super) fn order_page(&self, cursor: u64) -> Page {
+        let (id, first) = split_cursor(cursor);
         let Some(entry) = self.machine.orders.get(id) else {
             return Page::status(Reply::NOT_FOUND, 0);
         };
-        let first = argument.try_into().map_or(0, u64::from_le_bytes);
         let mut page = Page::done();
         page.push(&self.order_state(id, entry.state));
         if entry.is_open() {
@@ -190,7 +190,7 @@ impl Station {
         let mut number = 0;
         while let Ok((_, body)) = FrameHeader::split(rest) {
             let (frame, behind) = rest.split_at(FrameHeader::SIZE + body.len());
-            if number >= first && !page.offer(number, frame, Reply::BODY_MAX) {
+            if number >= first && !page.offer(id.0 | number, frame, Reply::BODY_MAX) {
                 break;
             }
             number += 1;

@@ -13,6 +13,20 @@ use syncom_wire::limits::MESSAGE_MAX;
 use syncom_wire::order::Receipt;
 use syncom_wire::{Frame, Frames, Malformed, OrderId, Reader, Term};
 
+/// The bits of an order's number that are zero: a cursor uses them to count its outcomes, so that
+/// one number says which order and from which outcome on.
+const PAGE_BITS: u64 = 0xFFFF;
+
+/// The number of an order, from a hash of what caused it.
+pub(crate) const fn order_number(hash: u64) -> OrderId {
+    OrderId(hash & !PAGE_BITS)
+}
+
+/// Which order a cursor means, and from which outcome on.
+pub(crate) const fn split_cursor(cursor: u64) -> (OrderId, u64) {
+    (OrderId(cursor & !PAGE_BITS), cursor & PAGE_BITS)
+}
+
 /// An order and its state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OrderEntry {

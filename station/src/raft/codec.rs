@@ -156,8 +156,7 @@ pub(crate) fn decode_snapshot(head: &RaftHead, manifest: &Manifest) -> Message {
 
 /// The library's form of a snapshot: its data is only the manifest.
 pub(crate) fn snapshot(manifest: &Manifest) -> Snapshot {
-    let mut out = Snapshot::default();
-    out.data = manifest.encode().into();
+    let mut out = Snapshot { data: manifest.encode().into(), ..Snapshot::default() };
     let meta = out.mut_metadata();
     meta.index = manifest.index;
     meta.term = manifest.term;
@@ -181,11 +180,7 @@ pub(crate) fn manifest(message: &RaftMessage<'_>) -> Result<Manifest, Malformed>
 
 /// A normal entry.
 pub(crate) fn new_entry(index: u64, term: u64, data: &[u8]) -> Entry {
-    let mut entry = Entry::default();
-    entry.index = index;
-    entry.term = term;
-    entry.data = data.to_vec().into();
-    entry
+    Entry { index, term, data: data.to_vec().into(), ..Entry::default() }
 }
 
 /// An entry as the disk gets it.

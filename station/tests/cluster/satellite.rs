@@ -2,14 +2,17 @@
 //! they are answered, and keeps the views that it is fed.
 
 use std::collections::VecDeque;
-use syncom_group::Members;
+use syncom_group::{Members, SlotSet};
 use syncom_seam::{Done, MS, Now, Origin, Outbox, Role, Timer};
 use syncom_stream::{Config, Delivery, Key, Streams};
 use syncom_wire::heartbeat::Heartbeat;
+use syncom_wire::idset::IdSet;
 use syncom_wire::member::{Attach, ViewDelta};
 use syncom_wire::order::{Outcome, ProgressHead, Shard, ShardProgress};
 use syncom_wire::uplink::{Batch, BatchAck, BatchHead, ItemResult};
-use syncom_wire::{Addr, Boot, Frame, Frames, OrderId, PeerId, Slot, Term, View};
+use syncom_wire::{
+    Addr, Boot, Emit, Frame, FrameHeader, Frames, OrderId, PeerId, Slot, Term, View,
+};
 
 const LANE: u8 = 1;
 const BEAT: u16 = 1;
@@ -42,6 +45,8 @@ pub(crate) struct Satellite {
     /// Every shard that came, by its order.
     pub(crate) orders: Vec<OrderId>,
     pub(crate) cancelled: u32,
+    /// Answer for each node by itself, with an output of its own of so many bytes.
+    pub(crate) chatty: usize,
 }
 
 impl Satellite {
@@ -61,6 +66,7 @@ impl Satellite {
             deaf: false,
             orders: Vec::new(),
             cancelled: 0,
+            chatty: 0,
         }
     }
 
@@ -142,9 +148,23 @@ impl Satellite {
         }
         self.orders.push(shard.order.id);
         let Some(key) = self.key().filter(|_| !self.deaf) else { return };
-        let outcome = Outcome { code: 0, cut: 0, nodes: shard.to, output: b"done" };
-        let mut outcomes = vec![0; 1_024];
-        let len = syncom_wire::frame::emit(&outcome, &mut outcomes).unwrap();
+        let mut outcomes = Vec::new();
+        let mut add = |nodes: IdSet<'_>, output: &[u8]| {
+            let outcome = Outcome { code: 0, cut: 0, nodes, output };
+            let at = outcomes.len();
+            outcomes.resize(at + outcome.size() + FrameHeader::SIZE, 0);
+            syncom_wire::frame::emit(&outcome, &mut outcomes[at..]).unwrap();
+        };
+        if self.chatty == 0 {
+            add(shard.to, b"done");
+        } else {
+            for slot in shard.to.iter() {
+                let mut only = SlotSet::new();
+                only.insert(slot);
+                let output = vec![slot.0.to_le_bytes()[0]; self.chatty];
+                add(IdSet::parse(&only.to_image()).unwrap(), &output);
+            }
+        }
         let head = ProgressHead {
             id: shard.order.id,
             shard: shard.head.shard,
@@ -153,7 +173,7 @@ impl Satellite {
             last: 0,
             reserved: [0; 7],
         };
-        let progress = ShardProgress { head, outcomes: &outcomes[..len] };
+        let progress = ShardProgress { head, outcomes: &outcomes };
         self.streams.send(now.at, key, &progress, out).unwrap();
     }
 

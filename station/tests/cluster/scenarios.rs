@@ -1,13 +1,18 @@
 //! What must hold whatever happens to the replicas.
 
 use crate::harness::Cluster;
+use syncom_group::SlotSet;
 use syncom_station::Station;
 use syncom_wire::bytes::List;
-use syncom_wire::control::{Ask, AskHead, Reply, Verb};
+use syncom_wire::control::{Ask, AskHead, OrderState, Reply, Verb};
+use syncom_wire::idset::IdSet;
 use syncom_wire::join::{Join, JoinHead};
+use syncom_wire::order::{OrderHead, Receipt, Submit, Verb as OrderVerb};
 use syncom_wire::report::EventKind;
 use syncom_wire::uplink::{Record, RecordHead};
-use syncom_wire::{Addr, Boot, Emit, Frame, FrameHeader, Incarnation, Subject, Uuid};
+use syncom_wire::{
+    Addr, Boot, Emit, Frame, FrameHeader, Incarnation, OrderId, Slot, Subject, Term, Uuid,
+};
 
 fn bytes(frame: &impl Emit) -> Vec<u8> {
     let mut out = vec![0; frame.size() + FrameHeader::SIZE];
@@ -191,6 +196,76 @@ fn a_dead_service_is_restarted_once_even_if_the_leader_dies_meanwhile() {
     let decisions: Vec<_> = reply.iter().flatten().collect();
     let [Frame::Decision(decision)] = decisions[..] else { panic!("one: {decisions:?}") };
     assert_eq!((decision.rule, decision.action), ("restart-service", "restart web on node1"));
+}
+
+/// What a client reads page by page, following `next`, is every node's own output.
+#[test]
+fn an_operators_order_gathers_every_output_however_many_pages() {
+    let mut cluster = running(12);
+    for n in 1..=20 {
+        cluster.satellite(1).submit(agent(n), 1);
+    }
+    cluster.run_until("all joined", |c| c.satellite(1).members.counts().alive == 20);
+    cluster.satellite(1).chatty = 6_000;
+    let mut to = SlotSet::new();
+    (0..21).for_each(|slot| assert!(to.insert(Slot(slot)), "and one that nobody has"));
+    let image = to.to_image();
+    let head = OrderHead {
+        id: OrderId(0),
+        term: Term(0),
+        deadline_ms: 5_000,
+        verb: OrderVerb::Run as u8,
+        policy: OrderHead::ALL,
+        flags: 0,
+        need: 0,
+        reserved: 0,
+    };
+    let submit = Submit { head, to: IdSet::parse(&image).unwrap(), payload: b"hostname\0" };
+    let argument = bytes(&submit);
+    let leader = cluster.settle();
+    let question = Ask { argument: &argument, ..ask(Verb::Submit, 1, 0) };
+    let first = order_states(&cluster.ask(leader, &question)[0]);
+    let again = order_states(&cluster.ask(leader, &question)[0]);
+    assert_eq!(first[0].id, again[0].id, "the same question makes the same order");
+    cluster.run(1_000);
+    let (mut cursor, mut outputs, mut dead, mut pages) = (first[0].id.0, 0, 0, 0);
+    loop {
+        let answer = cluster.ask(leader, &ask(Verb::OrderState, 0, cursor)).remove(0);
+        let (header, body) = FrameHeader::split(&answer).unwrap();
+        let Ok(Frame::Reply(reply)) = Frame::parse(header, body) else { panic!("no reply") };
+        pages += 1;
+        for frame in reply.iter() {
+            match frame.unwrap() {
+                Frame::OrderState(state) => {
+                    assert_eq!((state.done, state.failed, state.missing), (20, 1, 0));
+                    assert_eq!(state.state, OrderState::COMPLETE);
+                }
+                Frame::Outcome(outcome) if outcome.code == Receipt::NODE_DEAD => dead += 1,
+                Frame::Outcome(outcome) => {
+                    let slot = outcome.nodes.iter().next().unwrap();
+                    assert!(outcome.output.iter().all(|b| u32::from(*b) == slot.0));
+                    outputs += 1;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        if reply.head.more == 0 {
+            break;
+        }
+        cursor = reply.head.next;
+    }
+    assert_eq!((outputs, dead), (20, 1));
+    assert!(pages > 1, "120 KB do not fit one answer");
+}
+
+fn order_states(answer: &[u8]) -> Vec<OrderState> {
+    let (header, body) = FrameHeader::split(answer).unwrap();
+    let Ok(Frame::Reply(reply)) = Frame::parse(header, body) else { panic!("no reply") };
+    let state = |frame| match frame {
+        Ok(Frame::OrderState(state)) => Some(state),
+        _ => None,
+    };
+    reply.iter().filter_map(state).collect()
 }
 
 #[test]

@@ -99,7 +99,7 @@ fn number(rng: &mut Rng, old: u64) -> u64 {
 }
 
 /// Changes one or two fields of a message as its authentic sender might.
-fn damage(rng: &mut Rng, body: &mut Vec<u8>) {
+fn damage(rng: &mut Rng, body: &mut [u8]) {
     const U64_FIELDS: u64 = 10;
     for _ in 0..=rng.below(2) {
         match rng.below(14) {
