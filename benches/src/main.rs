@@ -1,1 +1,61 @@
-fn main() {}
+//! What things cost: one operation at a time, and the floors under them.
+//!
+//! A bench runs a fixed number of operations in several rounds and shows the median of the rounds
+//! and how far they spread; nothing is asserted about time. It also folds everything it computed
+//! into a hash, which proves that the work was done and that two runs did the same.
+
+mod floors;
+mod group;
+mod measure;
+mod seal;
+mod table;
+mod wire;
+
+use measure::{Bench, Scale};
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: syncom-benches COMMAND [--json]
+
+  smoke     every bench of `micro`, small: shows that they work
+  micro     frames, sealing, tables, rings, arrivals: ns per operation
+  floors    what the kernel takes: round trips and datagrams through the loopback";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let (command, json) = match args.as_slice() {
+        [command] => (*command, false),
+        [command, "--json"] | ["--json", command] => (*command, true),
+        _ => return usage(),
+    };
+    let benches = match command {
+        "smoke" => Ok(micro(Scale::SMOKE)),
+        "micro" => Ok(micro(Scale::FULL)),
+        "floors" => floors::run(Scale::FULL),
+        _ => return usage(),
+    };
+    match benches {
+        Ok(benches) if json => println!("{}", measure::json(command, &benches)),
+        Ok(benches) => measure::print(&benches),
+        Err(error) => {
+            eprintln!("syncom-benches: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn micro(scale: Scale) -> Vec<Bench> {
+    let mut benches = Vec::new();
+    wire::run(scale, &mut benches);
+    seal::run(scale, &mut benches);
+    table::run(scale, &mut benches);
+    group::run(scale, &mut benches);
+    benches
+}
+
+fn usage() -> ExitCode {
+    eprintln!("{USAGE}");
+    ExitCode::from(2)
+}
