@@ -23,6 +23,9 @@ const PURE: &[&str] = &[
 /// A target that has no standard library: what builds for it needs none.
 const BARE_TARGET: &str = "x86_64-unknown-none";
 
+/// The fuzz targets: a workspace of its own, which builds here without instrumentation.
+const FUZZ: &str = "fuzz/Cargo.toml";
+
 /// Everything that must hold before a change is taken. Writes nothing outside `target`.
 pub(crate) fn check(steps: &mut Steps, seeds: &str) {
     steps.run("format", "cargo", &["fmt", "--all", "--check"]);
@@ -32,6 +35,7 @@ pub(crate) fn check(steps: &mut Steps, seeds: &str) {
     steps.run("clippy", "cargo", &clippy);
     pure_builds(steps);
     readme_tests(steps);
+    fuzz_replay(steps);
     steps.run(
         "release build",
         "cargo",
@@ -48,6 +52,8 @@ pub(crate) fn check(steps: &mut Steps, seeds: &str) {
 /// The only command that writes sources.
 pub(crate) fn fix(steps: &mut Steps) {
     steps.run("format", "cargo", &["fmt", "--all"]);
+    steps.run("format of fuzz", "cargo", &["fmt", "--manifest-path", FUZZ]);
+    steps.run("lock file of fuzz", "cargo", &["update", "--workspace", "--manifest-path", FUZZ]);
     golden::write(steps);
 }
 
@@ -82,6 +88,15 @@ fn pure_builds(steps: &mut Steps) {
         }
         steps.run(&format!("{name} alone"), "cargo", &args);
     }
+}
+
+/// Replays everything that fuzzing ever found, and a few mutations of it.
+fn fuzz_replay(steps: &mut Steps) {
+    steps.run("format of fuzz", "cargo", &["fmt", "--manifest-path", FUZZ, "--check"]);
+    let shared = ["--locked", "--manifest-path", FUZZ, "--target-dir", "target"];
+    let clippy = [&["clippy", "--all-targets"], &shared[..], &["--", "-D", "warnings"]].concat();
+    steps.run("clippy of fuzz", "cargo", &clippy);
+    steps.run("fuzz corpora", "cargo", &[&["test", "--quiet"], &shared[..]].concat());
 }
 
 /// Runs the test command that the README tells people, as it stands there.

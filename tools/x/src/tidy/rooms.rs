@@ -37,10 +37,13 @@ const STATION: &str = "syncom-station";
 const STORE: &str = "syncom-store";
 const CONSOLE: &str = "syncom-console";
 const SIM: &str = "syncom-sim";
+const PROGRAM: &str = "syncom";
 
 const ROLE: &[&str] = &[GROUP, STREAM, SEAM, WIRE];
 const EVERYTHING: &[&str] =
     &[WIRE, SEAM, GROUP, STREAM, ENGINE, AGENT, TRANSPONDER, STATION, STORE, CONSOLE, SIM];
+/// What has a parser.
+const FUZZED: &[&str] = &[WIRE, SEAM, STREAM, ENGINE, AGENT, TRANSPONDER, STATION, PROGRAM];
 
 const fn room(
     folder: &'static str,
@@ -84,7 +87,7 @@ pub(crate) const ROOMS: &[Room] = &[
     room("benches", "syncom-benches", EVERYTHING, &[], Purity::Free),
     room(
         "tools/syncom",
-        "syncom",
+        PROGRAM,
         EVERYTHING,
         &["clap", "clap_complete", "serde", "serde_json", "toml"],
         Purity::Free,
@@ -98,7 +101,7 @@ pub(crate) const ROOMS: &[Room] = &[
         Purity::Free,
     ),
     room("tools/x", "syncom-x", &[], &[], Purity::Free),
-    room("fuzz", "syncom-fuzz", EVERYTHING, &["libfuzzer-sys"], Purity::Free),
+    room("fuzz", "syncom-fuzz", FUZZED, &["libfuzzer-sys"], Purity::Free),
 ];
 
 /// Crates that only tests use: they have no home.
