@@ -12,21 +12,41 @@
 mod corpus;
 mod goldens;
 mod open;
+mod roles;
 mod script;
+mod stage;
+mod station;
 mod stream;
+mod texts;
 mod wire;
 
 pub use corpus::{expand, read, write};
 pub use open::open;
+pub use roles::{agent, station, transponder};
+pub use station::{command, raft_message, snapshot};
 pub use stream::stream;
+pub use texts::{config, nodeset};
 pub use wire::{frames, header, idset};
 
 /// A function that must return, whatever bytes it is given.
 pub type Target = fn(&[u8]);
 
 /// All targets by name: that of their corpus and of their wrapper.
-pub const TARGETS: &[(&str, Target)] =
-    &[("frames", frames), ("header", header), ("idset", idset), ("open", open), ("stream", stream)];
+pub const TARGETS: &[(&str, Target)] = &[
+    ("agent", agent),
+    ("command", command),
+    ("config", config),
+    ("frames", frames),
+    ("header", header),
+    ("idset", idset),
+    ("nodeset", nodeset),
+    ("open", open),
+    ("raft_message", raft_message),
+    ("snapshot", snapshot),
+    ("station", station),
+    ("stream", stream),
+    ("transponder", transponder),
+];
 
 /// The target of that name.
 #[must_use]
