@@ -4,8 +4,8 @@
 use crate::satellite::Satellite;
 use std::collections::BTreeMap;
 use syncom_seam::{
-    Action, Done, Loaded, MS, Now, Origin, Record, Recorder, Rng, Role, SECOND, Time, Timer, US,
-    WallTime,
+    Action, DiskFault, Done, Loaded, MS, Now, Origin, Record, Recorder, Rng, Role, SECOND, Time,
+    Timer, US, WallTime,
 };
 use syncom_station::{Station, StationConfig};
 use syncom_wire::{Addr, Boot, Frame, FrameHeader, PeerId};
@@ -158,6 +158,17 @@ impl Cluster {
         let seat = self.seats.get_mut(&self.addr(n)).unwrap();
         seat.actor = None;
         seat.disk.pending.clear();
+    }
+
+    /// The disk of a replica fails.
+    pub(crate) fn fail_disk(&mut self, n: u16) {
+        let addr = self.addr(n);
+        self.call(addr, |actor, now, out| {
+            if let Actor::Station(role) = actor {
+                let fault = DiskFault::Full("log/1.raftlog".into());
+                role.on_done(now, Done::DiskFailed(fault), out);
+            }
+        });
     }
 
     pub(crate) fn crash_satellite(&mut self, n: u16) {

@@ -20,7 +20,7 @@ fn bytes(frame: &impl Emit) -> Vec<u8> {
     out
 }
 
-fn agent(n: u8) -> Vec<u8> {
+pub(crate) fn agent(n: u8) -> Vec<u8> {
     join(n, Join::AGENT, 0, &format!("node{n}"))
 }
 
@@ -40,7 +40,7 @@ fn join(n: u8, role: u8, number: u16, name: &str) -> Vec<u8> {
 }
 
 /// A record that no report stands behind: each application of it counts.
-fn report(subject: &str, kind: EventKind, kind_name: &str) -> Vec<u8> {
+pub(crate) fn report(subject: &str, kind: EventKind, kind_name: &str) -> Vec<u8> {
     let head = RecordHead {
         subject: Subject::named(subject),
         incarnation: Incarnation(0),
@@ -65,13 +65,13 @@ fn report(subject: &str, kind: EventKind, kind_name: &str) -> Vec<u8> {
     bytes(&Record { head, contributors, subject, kind: kind_name, detail: "" })
 }
 
-const fn ask(verb: Verb, leader_only: u8, cursor: u64) -> Ask<'static> {
+pub(crate) const fn ask(verb: Verb, leader_only: u8, cursor: u64) -> Ask<'static> {
     let head = AskHead { request: 1, verb: verb as u16, leader_only, reserved: [0; 5], cursor };
     Ask { head, argument: &[] }
 }
 
 /// Three replicas, a leader, and satellite 1 with its own join committed.
-fn running(seed: u64) -> Cluster {
+pub(crate) fn running(seed: u64) -> Cluster {
     let mut cluster = Cluster::new(seed, 3);
     cluster.start_all();
     cluster.start_satellite(1);
@@ -81,7 +81,7 @@ fn running(seed: u64) -> Cluster {
     cluster
 }
 
-fn converge(cluster: &mut Cluster) {
+pub(crate) fn converge(cluster: &mut Cluster) {
     cluster.run_until("all replicas apply the same", |cluster| {
         let applied: Vec<u64> = cluster.stations().map(Station::applied).collect();
         applied.windows(2).all(|pair| pair[0] == pair[1]) && cluster.leader().is_some()

@@ -1,0 +1,64 @@
+//! What the recovery manager does, and what a replica does when its disk fails.
+
+use crate::harness::Cluster;
+use crate::scenarios::{agent, ask, converge, report, running};
+use syncom_wire::control::Verb;
+use syncom_wire::report::EventKind;
+use syncom_wire::{Frame, FrameHeader};
+
+/// The rules of all decisions, in order.
+fn rules(cluster: &mut Cluster) -> Vec<String> {
+    let leader = cluster.settle();
+    let answer = cluster.ask(leader, &ask(Verb::Decisions, 0, 0)).remove(0);
+    let (header, body) = FrameHeader::split(&answer).unwrap();
+    let Ok(Frame::Reply(reply)) = Frame::parse(header, body) else { panic!("no reply") };
+    let rule = |frame| match frame {
+        Ok(Frame::Decision(decision)) => decision.rule.to_owned(),
+        other => panic!("{other:?}"),
+    };
+    reply.iter().map(rule).collect()
+}
+
+#[test]
+fn a_service_that_keeps_dying_is_given_up_after_five_restarts() {
+    let mut cluster = running(21);
+    cluster.satellite(1).submit(agent(1), 1);
+    cluster.run_until("the node joined", |c| c.satellite(1).members.counts().alive == 1);
+    for death in 1..=6 {
+        cluster.satellite(1).submit(report("node1/web", EventKind::SERVICE, ""), 1);
+        cluster.run_until("it is decided", |c| rules(c).len() == death);
+    }
+    let decided = rules(&mut cluster);
+    assert_eq!(decided[..5], ["restart-service"; 5]);
+    assert_eq!(decided[5], "restart-limit");
+    let orders = &cluster.satellite(1).orders;
+    assert_eq!(orders.len(), 5);
+    let distinct: std::collections::BTreeSet<_> = orders.iter().collect();
+    assert_eq!(distinct.len(), 5, "each restart is an order of its own");
+}
+
+#[test]
+fn services_of_absent_nodes_and_strange_events_are_decided_too() {
+    let mut cluster = running(22);
+    cluster.satellite(1).submit(report("ghost/web", EventKind::SERVICE, ""), 1);
+    cluster.satellite(1).submit(report("array7", EventKind::named("disk"), "disk"), 1);
+    cluster.run_until("both are decided", |c| rules(c).len() == 2);
+    assert_eq!(rules(&mut cluster), ["service-of-absent-node", "note"]);
+}
+
+#[test]
+fn a_replica_whose_disk_fails_says_so_and_stops_while_the_others_serve() {
+    let mut cluster = running(23);
+    let leader = cluster.settle();
+    cluster.fail_disk(leader);
+    let fatal = cluster.notices(leader).iter().find(|text| text.starts_with("Fatal")).cloned();
+    let fatal = fatal.unwrap();
+    assert!(fatal.contains("disk full") && fatal.contains("start it again"), "{fatal}");
+    let applied = cluster.station(leader).unwrap().applied();
+    cluster.satellite(1).submit(agent(1), 1);
+    cluster.run_until("the others serve", |c| c.satellite(1).is_idle());
+    assert_eq!(cluster.station(leader).unwrap().applied(), applied, "it does nothing any more");
+    cluster.crash(leader);
+    cluster.start(leader);
+    converge(&mut cluster);
+}
