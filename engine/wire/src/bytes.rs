@@ -4,6 +4,8 @@ use crate::layout::{Field, Fixed, Malformed, Overflow};
 use core::marker::PhantomData;
 use zerocopy::{FromBytes as _, IntoBytes as _};
 
+const RESERVED: Malformed = Malformed("reserved bits set");
+
 /// Reads a frame body from front to back. No method panics.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
@@ -36,11 +38,12 @@ impl<'a> Reader<'a> {
     /// The next fixed struct.
     ///
     /// # Errors
-    /// [`Malformed`] when too few bytes are left.
+    /// [`Malformed`] when too few bytes are left, or one that is kept for later is not zero.
     #[inline]
     pub fn fixed<T: Fixed>(&mut self) -> Result<T, Malformed> {
         let bytes = self.take(T::SIZE)?;
-        T::read(bytes).ok_or(Malformed("truncated"))
+        let fixed = T::read(bytes).ok_or(Malformed("truncated"))?;
+        if fixed.reserved_is_zero() { Ok(fixed) } else { Err(RESERVED) }
     }
 
     /// The next single field.
@@ -91,13 +94,18 @@ impl<'a> Reader<'a> {
     /// A list of fixed structs behind a two-byte count.
     ///
     /// # Errors
-    /// [`Malformed`] when it is cut short or has more than `max` items.
+    /// [`Malformed`] when it is cut short, has more than `max` items, or a byte of an item that is
+    /// kept for later is not zero.
     pub fn list<T: Fixed>(&mut self, max: usize) -> Result<List<'a, T>, Malformed> {
         let count = usize::from(self.field::<u16>()?);
         if count > max {
             return Err(Malformed("list too long"));
         }
-        Ok(List(Items::Image(self.take(count * T::SIZE)?, PhantomData)))
+        let list = List(Items::Image(self.take(count * T::SIZE)?, PhantomData));
+        if T::HAS_RESERVED && !list.iter().all(|item: T| item.reserved_is_zero()) {
+            return Err(RESERVED);
+        }
+        Ok(list)
     }
 
     /// All that is left.

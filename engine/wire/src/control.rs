@@ -333,7 +333,7 @@ impl OrderState {
         Ok(())
     }
 }
-fixed_frame!(OrderState, OrderState);
+fixed_frame!(OrderState, OrderState, OrderState::check);
 
 layout! {
     /// The fixed part of a node's soft facts.

@@ -34,4 +34,4 @@ impl CpVersion {
         Ok(())
     }
 }
-fixed_frame!(CpVersion, CpVersion);
+fixed_frame!(CpVersion, CpVersion, CpVersion::check);

@@ -55,7 +55,7 @@ impl Header {
         if header.version != Self::VERSION {
             return Err(Malformed("unknown version"));
         }
-        if header.flags & !Self::TO_ANY != 0 || header.reserved != 0 {
+        if header.flags & !Self::TO_ANY != 0 || !header.reserved_is_zero() {
             return Err(Malformed("reserved bits set"));
         }
         Ok(header)

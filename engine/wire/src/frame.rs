@@ -234,9 +234,10 @@ frames! {
     CpVersion(cp::CpVersion) = 60,
 }
 
-/// Implements [`Parse`] and [`Emit`] for a frame that is one fixed struct.
+/// Implements [`Parse`] and [`Emit`] for a frame that is one fixed struct, with the check that its
+/// fields must pass, if there is one.
 macro_rules! fixed_frame {
-    ($name:ty, $kind:ident) => {
+    ($name:ty, $kind:ident $(, $check:path)?) => {
         impl $crate::frame::Emit for $name {
             const KIND: $crate::frame::Kind = $crate::frame::Kind::$kind;
             fn size(&self) -> usize {
@@ -254,7 +255,7 @@ macro_rules! fixed_frame {
                 reader: &mut $crate::bytes::Reader<'a>,
             ) -> Result<Self, $crate::layout::Malformed> {
                 let frame: Self = reader.fixed()?;
-                frame.check()?;
+                $( $check(&frame)?; )?
                 Ok(frame)
             }
         }

@@ -62,7 +62,7 @@ impl Heartbeat {
         Ok(())
     }
 }
-fixed_frame!(Heartbeat, Heartbeat);
+fixed_frame!(Heartbeat, Heartbeat, Heartbeat::check);
 
 layout! {
     /// A home's answer: what the node should know, and the echo for its round-trip time.
@@ -94,9 +94,5 @@ impl HomeAnswer {
     pub const UNKNOWN: u16 = 1;
     /// Flag: this satellite leaves; use the next one.
     pub const LEAVING: u16 = 2;
-
-    const fn check(&self) -> Result<(), Malformed> {
-        if self.reserved != 0 { Err(Malformed("reserved bits set")) } else { Ok(()) }
-    }
 }
 fixed_frame!(HomeAnswer, HomeAnswer);

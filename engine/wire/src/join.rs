@@ -96,11 +96,6 @@ layout! {
     }
 }
 
-impl Welcome {
-    const fn check(&self) -> Result<(), Malformed> {
-        if self.reserved != 0 { Err(Malformed("reserved bits set")) } else { Ok(()) }
-    }
-}
 fixed_frame!(Welcome, Welcome);
 
 /// The station refused the join, and why.
@@ -150,10 +145,4 @@ layout! {
     }
 }
 
-impl Leave {
-    #[expect(clippy::unnecessary_wraps, reason = "every fixed frame has a check")]
-    const fn check(&self) -> Result<(), Malformed> {
-        Ok(())
-    }
-}
 fixed_frame!(Leave, Leave);

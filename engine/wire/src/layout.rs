@@ -90,6 +90,11 @@ impl<const N: usize> Field for [u8; N] {
 pub trait Fixed: Copy {
     /// Bytes on the wire.
     const SIZE: usize;
+    /// Whether some of them are kept for later: fields named `reserved` or `spare`.
+    const HAS_RESERVED: bool;
+    /// Whether all that is kept for later is zero. [`crate::Reader`] refuses anything else, so that
+    /// a later version can give those bytes a meaning.
+    fn reserved_is_zero(&self) -> bool;
     /// Reads the struct from the front of `bytes`; `None` when there are too few.
     fn read(bytes: &[u8]) -> Option<Self>;
     /// Writes the struct to the front of `out`.
@@ -142,6 +147,11 @@ macro_rules! layout {
 
             impl Fixed for $name {
                 const SIZE: usize = $size;
+                const HAS_RESERVED: bool = false $( || layout!(@is_reserved $field) )*;
+                #[inline]
+                fn reserved_is_zero(&self) -> bool {
+                    true $( && layout!(@is_zero self $field $ty) )*
+                }
                 #[inline]
                 fn read(bytes: &[u8]) -> Option<Self> {
                     let (image, _) = <Image as zerocopy::FromBytes>::ref_from_prefix(bytes).ok()?;
@@ -154,5 +164,11 @@ macro_rules! layout {
             }
         };
     };
+    (@is_reserved reserved) => { true };
+    (@is_reserved spare) => { true };
+    (@is_reserved $field:ident) => { false };
+    (@is_zero $image:ident reserved $ty:ty) => { $image.reserved == <$ty>::default() };
+    (@is_zero $image:ident spare $ty:ty) => { $image.spare == <$ty>::default() };
+    (@is_zero $image:ident $field:ident $ty:ty) => { true };
 }
 pub(crate) use layout;

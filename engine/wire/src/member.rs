@@ -197,9 +197,4 @@ layout! {
     }
 }
 
-impl Attach {
-    const fn check(&self) -> Result<(), Malformed> {
-        if self.reserved != 0 { Err(Malformed("reserved bits set")) } else { Ok(()) }
-    }
-}
 fixed_frame!(Attach, Attach);

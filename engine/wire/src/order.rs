@@ -75,6 +75,9 @@ impl OrderHead {
         if self.policy > Self::FIRST {
             return Err(Malformed("unknown policy"));
         }
+        if self.flags != 0 {
+            return Err(Malformed("reserved bits set"));
+        }
         Ok(())
     }
 }
@@ -195,12 +198,6 @@ layout! {
     }
 }
 
-impl ReceiptAck {
-    #[expect(clippy::unnecessary_wraps, reason = "every fixed frame has a check")]
-    const fn check(&self) -> Result<(), Malformed> {
-        Ok(())
-    }
-}
 fixed_frame!(ReceiptAck, ReceiptAck);
 
 /// An operator's order on its way to the station; the station numbers it.

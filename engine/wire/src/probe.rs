@@ -20,11 +20,6 @@ layout! {
     }
 }
 
-impl Probe {
-    const fn check(&self) -> Result<(), Malformed> {
-        if self.reserved != 0 { Err(Malformed("reserved bits set")) } else { Ok(()) }
-    }
-}
 fixed_frame!(Probe, Probe);
 
 layout! {
@@ -50,4 +45,4 @@ impl ProbeAnswer {
         if self.health > 7 { Err(Malformed("health above 7")) } else { Ok(()) }
     }
 }
-fixed_frame!(ProbeAnswer, ProbeAnswer);
+fixed_frame!(ProbeAnswer, ProbeAnswer, ProbeAnswer::check);

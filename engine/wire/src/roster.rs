@@ -17,11 +17,6 @@ layout! {
     }
 }
 
-impl RosterAsk {
-    const fn check(&self) -> Result<(), Malformed> {
-        if self.reserved != 0 { Err(Malformed("reserved bits set")) } else { Ok(()) }
-    }
-}
 fixed_frame!(RosterAsk, RosterAsk);
 
 layout! {

@@ -19,11 +19,6 @@ layout! {
     }
 }
 
-impl SnapshotAsk {
-    const fn check(&self) -> Result<(), Malformed> {
-        if self.reserved != 0 { Err(Malformed("reserved bits set")) } else { Ok(()) }
-    }
-}
 fixed_frame!(SnapshotAsk, SnapshotAsk);
 
 layout! {

@@ -62,9 +62,6 @@ impl Emit for StreamData<'_> {
 impl<'a> Parse<'a> for StreamData<'a> {
     fn parse(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
         let head: StreamDataHead = reader.fixed()?;
-        if head.reserved != [0; 3] {
-            return Err(Malformed("reserved bits set"));
-        }
         if head.oldest > head.position {
             return Err(Malformed("oldest position is newer than this one"));
         }
@@ -121,11 +118,7 @@ impl Emit for StreamNak<'_> {
 
 impl<'a> Parse<'a> for StreamNak<'a> {
     fn parse(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
-        let head: StreamNakHead = reader.fixed()?;
-        if head.reserved != [0; 3] {
-            return Err(Malformed("reserved bits set"));
-        }
-        Ok(Self { head, gaps: reader.list(Self::GAPS_MAX)? })
+        Ok(Self { head: reader.fixed()?, gaps: reader.list(Self::GAPS_MAX)? })
     }
 }
 
@@ -147,15 +140,6 @@ layout! {
     }
 }
 
-impl StreamStatus {
-    const fn check(&self) -> Result<(), Malformed> {
-        if !matches!(self.reserved, [0, 0, 0]) {
-            Err(Malformed("reserved bits set"))
-        } else {
-            Ok(())
-        }
-    }
-}
 fixed_frame!(StreamStatus, StreamStatus);
 
 layout! {
@@ -176,13 +160,10 @@ layout! {
 
 impl StreamReset {
     const fn check(&self) -> Result<(), Malformed> {
-        if self.reserved != 0 {
-            return Err(Malformed("reserved bits set"));
-        }
         if self.from_sender > 1 { Err(Malformed("unknown direction")) } else { Ok(()) }
     }
 }
-fixed_frame!(StreamReset, StreamReset);
+fixed_frame!(StreamReset, StreamReset, StreamReset::check);
 
 #[cfg(test)]
 mod tests {

@@ -7,7 +7,7 @@ mod samples;
 use proptest::prelude::*;
 use samples::{Source, every_kind};
 use syncom_wire::frame::emit;
-use syncom_wire::{Frame, FrameHeader, Frames, Header, Kind, Overflow};
+use syncom_wire::{Frame, FrameHeader, Frames, Header, Kind, Malformed, Overflow};
 
 /// Emits a parsed frame again. `None` for kinds that this version does not know.
 fn emitted_again(frame: &Frame<'_>, out: &mut [u8]) -> Option<Result<usize, Overflow>> {
@@ -134,6 +134,60 @@ fn a_body_cut_with_its_header_adjusted_never_panics_and_never_equals_the_whole()
             if let Ok(shorter) = Frame::parse(header(kind, 1, cut), cut) {
                 walk(&shorter);
                 assert_ne!(shorter, frame, "{} cut to {len}", kind.name());
+            }
+        }
+    });
+}
+
+#[test]
+fn what_is_kept_for_later_must_be_zero_in_every_kind_that_keeps_some() {
+    // Kinds whose layouts or items have such a field, and the bytes of it in the sample.
+    let kept = [
+        (Kind::HomeAnswer, 2),
+        (Kind::Probe, 4),
+        (Kind::ProbeAnswer, 7),
+        (Kind::Report, 2),
+        (Kind::Join, 5),
+        (Kind::Welcome, 2),
+        (Kind::RosterAsk, 8),
+        (Kind::Order, 6),
+        (Kind::Receipt, 2),
+        (Kind::StreamData, 3),
+        (Kind::StreamNak, 3),
+        (Kind::StreamStatus, 3),
+        (Kind::StreamReset, 2),
+        (Kind::SnapshotAsk, 8),
+        (Kind::Record, 3),
+        (Kind::ViewDelta, 3),
+        (Kind::Member, 1),
+        (Kind::Shard, 13),
+        (Kind::ShardProgress, 7),
+        (Kind::Attach, 4),
+        (Kind::Ask, 5),
+        (Kind::Reply, 4),
+        (Kind::OrderState, 7),
+        (Kind::Event, 6),
+        (Kind::Evidence, 5),
+        (Kind::Submit, 6),
+        (Kind::CpVersion, 3),
+    ];
+    every_kind(&mut Source::counting(), &mut |kind, bytes, _| {
+        let body = &bytes[FrameHeader::SIZE..];
+        let refused = (0..body.len()).filter(|at| {
+            let mut set = body.to_vec();
+            set[*at] ^= 1;
+            Frame::parse(header(kind, 1, &set), &set) == Err(Malformed("reserved bits set"))
+        });
+        let refused = refused.count();
+        match kept.iter().find(|(other, _)| *other == kind) {
+            Some((_, bytes)) => assert_eq!(refused, *bytes, "{}", kind.name()),
+            // Items of lists keep some as well; how many there are is up to the sample.
+            None => {
+                let in_items = matches!(
+                    kind,
+                    Kind::ReportAck | Kind::Roster | Kind::Raft | Kind::BatchAck | Kind::Status
+                );
+                assert_eq!(refused > 0, in_items, "{}", kind.name());
             }
         }
     });

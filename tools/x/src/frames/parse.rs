@@ -60,7 +60,8 @@ fn frame(tree: &Tree, line: &str, meaning: String, wire: &Wire) -> Result<Frame,
         .ok_or_else(|| format!("{kind}: there is no {module}.rs"))?;
     let frame =
         |doc, parts| Frame { kind: kind.into(), number, meaning, name: name.clone(), doc, parts };
-    if text.contains(&format!("\nfixed_frame!({name}, {kind});")) {
+    let fixed = format!("\nfixed_frame!({name}, {kind}");
+    if text.contains(&format!("{fixed});")) || text.contains(&format!("{fixed}, ")) {
         let layout = wire.layouts.get(&name).ok_or_else(|| format!("{kind}: no layout {name}"))?;
         return Ok(frame(layout.doc.clone(), vec![Part::Fixed(name.clone())]));
     }
