@@ -6,6 +6,7 @@ use syncom_agent::{Agent, AgentConfig, ServiceConfig};
 use syncom_seam::{Loaded, MS, SECOND};
 use syncom_station::{RaftTiming, Station, StationConfig};
 use syncom_transponder::{Transponder, TransponderConfig};
+use syncom_wire::heartbeat::HomeAnswer;
 use syncom_wire::join::Welcome;
 use syncom_wire::member::{Member, MemberHead, MemberState, ViewDelta, ViewDeltaHead};
 use syncom_wire::neighbours::{Neighbour, Neighbours, NeighboursHead};
@@ -112,11 +113,27 @@ pub fn transponder(data: &[u8]) {
     (config.evidence_max, config.combine_max, config.joins_max) = (4, 4, 4);
     let mut stage = Stage::new(Transponder::new(config), CAST[SATELLITE], &others(SATELLITE));
     if script.byte() & 1 == 1 {
+        stage.hear(STATION, &leader());
         stage.tell(STATION, LANE_FABRIC, &view());
         stage.run(5 * SECOND);
         assert_eq!(stage.role.view(), View(1), "the view was not understood");
     }
     stage.play(&mut script);
+}
+
+/// By its answer to a heartbeat, a replica says that it leads.
+fn leader() -> Vec<u8> {
+    bytes_of(&HomeAnswer {
+        echo_ns: 0,
+        hold_us: 0,
+        flags: 0,
+        reserved: 0,
+        roster: 1,
+        view: View(1),
+        neighbours: 0,
+        term: Term(1),
+        wall_ns: 0,
+    })
 }
 
 /// All agents and satellites of the cast, as one view.

@@ -20,6 +20,15 @@ fn every_committed_input_is_survived() {
     }
 }
 
+/// Both ways of beginning of every role, whatever is in the corpora.
+#[test]
+fn every_target_can_begin() {
+    for (_, target) in TARGETS {
+        target(&[0, 0]);
+        target(&[1, 0]);
+    }
+}
+
 #[test]
 fn mutations_of_committed_inputs_are_survived() {
     let mut rng = Rng::new(1);
