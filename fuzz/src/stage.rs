@@ -49,6 +49,8 @@ pub(crate) struct Stage<R> {
     children: VecDeque<u64>,
     /// The last record that is not durable yet.
     ticket: Option<u64>,
+    /// Whether it has ever wanted one: to others, nobody would say that a disk failed.
+    has_disk: bool,
     /// Frames that the role has sent in this step, and messages on its streams.
     pub(crate) heard: Vec<Vec<u8>>,
 }
@@ -72,6 +74,7 @@ impl<R: Role> Stage<R> {
             timers: BTreeSet::new(),
             children: VecDeque::new(),
             ticket: None,
+            has_disk: false,
             heard: Vec::new(),
         };
         stage.role.on_start(stage.now, &mut stage.out);
@@ -102,7 +105,7 @@ impl<R: Role> Stage<R> {
                 actor.boot.0 += 1;
                 actor.streams = streams();
             }
-            6 if script.byte() == 0 => {
+            6 if self.has_disk && script.byte() == 0 => {
                 self.finish(Done::DiskFailed(DiskFault::Io("fuzzed".into())));
             }
             7 => self.now.wall = WallTime(script.number()),
@@ -223,7 +226,7 @@ impl<R: Role> Stage<R> {
     fn on_record(&mut self, record: &Record) {
         let ticket = record.ticket();
         assert!(self.ticket.is_none_or(|last| last < ticket), "tickets do not increase");
-        self.ticket = Some(ticket);
+        (self.ticket, self.has_disk) = (Some(ticket), true);
     }
 
     fn on_sent(&mut self, to: Addr, bytes: &[u8]) {
