@@ -227,6 +227,8 @@ impl Station {
         for effect in effects {
             match *effect {
                 Effect::Event(_) | Effect::Stale(_) => {}
+                Effect::Repeated => out.count(Counter::EventsDuplicate, 1),
+                Effect::NoRoom => out.count(Counter::QueueFull, 1),
                 Effect::View => self.on_view(now, out),
                 Effect::Batch { peer, boot, seq, status } => {
                     self.answer_batch(now, peer, boot, seq, status, out);

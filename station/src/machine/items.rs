@@ -1,6 +1,6 @@
 //! What each item of a batch does: joins, leaves, and records of evidence.
 
-use crate::machine::events::{Event, Grounds};
+use crate::machine::events::{Event, Grounds, Key};
 use crate::machine::graph::{Relation, Type};
 use crate::machine::machine::{Effect, Machine, Place};
 use crate::machine::membership::Joined;
@@ -100,6 +100,7 @@ impl Machine {
     ) -> ItemResult {
         let head = &record.head;
         if !self.events.has_room(head.kind) {
+            effects.push(Effect::NoRoom);
             return result(ItemResult::BUSY, 0);
         }
         match (head.kind, head.subject.slot()) {
@@ -139,8 +140,7 @@ impl Machine {
             self.membership.mark(slot, head.incarnation, state, place.view(), place.now_ns);
         record.contributors.iter().for_each(|id| self.producers.note(&id));
         if !changed {
-            let known = self.events.newest_of(&(head.subject, head.incarnation, head.kind));
-            return result(ItemResult::KNOWN, known.map_or(0, |event| event.head.seq));
+            return self.known(&(head.subject, head.incarnation, head.kind), effects);
         }
         let severity = if state == MemberState::Dead { 3 } else { 1 };
         let detail = record.detail.to_owned();
@@ -162,8 +162,7 @@ impl Machine {
         let key = (head.subject, head.incarnation, head.kind);
         let named = !record.contributors.is_empty();
         if named && record.contributors.iter().all(|id| self.producers.knows(&id)) {
-            let known = self.events.newest_of(&key);
-            return result(ItemResult::KNOWN, known.map_or(0, |event| event.head.seq));
+            return self.known(&key, effects);
         }
         record.contributors.iter().for_each(|id| self.producers.note(&id));
         if head.kind == EventKind::SERVICE {
@@ -172,6 +171,7 @@ impl Machine {
         if let Some(seq) = self.events.open_for(&key, place.now_ns) {
             let again = head.kind == EventKind::SERVICE;
             self.events.join(seq, head.reporters, head.count.max(1), head.domains, again);
+            effects.push(Effect::Repeated);
             return result(ItemResult::DONE, seq);
         }
         let event = Event {
@@ -184,6 +184,15 @@ impl Machine {
         let seq = self.events.push(event, true);
         effects.push(Effect::Event(seq));
         result(ItemResult::DONE, seq)
+    }
+
+    /// The answer to a record that changes nothing: the event that it repeats, if there is one.
+    fn known(&self, key: &Key, effects: &mut Vec<Effect>) -> ItemResult {
+        let seq = self.events.newest_of(key).map_or(0, |event| event.head.seq);
+        if seq != 0 {
+            effects.push(Effect::Repeated);
+        }
+        result(ItemResult::KNOWN, seq)
     }
 
     fn subject_name(&self, record: &Record<'_>) -> Option<String> {

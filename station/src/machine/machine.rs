@@ -17,6 +17,10 @@ use syncom_wire::{Boot, Malformed, OrderId, PeerId, Term, View};
 pub(crate) enum Effect {
     /// A new event was committed.
     Event(u64),
+    /// A record repeated a known event, or belongs to one.
+    Repeated,
+    /// A record found no room in the queue.
+    NoRoom,
     /// The member list has changed.
     View,
     /// A satellite's batch was dealt with: see [`BatchAck`] for the status.
