@@ -3,6 +3,7 @@
 use super::command::{Command, NewDecision, NewOrder, Step, begin};
 use super::{Effect, Machine};
 use syncom_seam::SECOND;
+use syncom_seam::limits::{QUEUE_MAX, QUEUE_RESERVED};
 use syncom_wire::bytes::List;
 use syncom_wire::join::{Join, JoinHead, Leave};
 use syncom_wire::member::MemberState;
@@ -124,6 +125,20 @@ fn a_uuid_keeps_its_slot_and_gets_a_new_life() {
     assert_eq!(feeder.item(&thief).code, ItemResult::REFUSED);
 }
 
+/// Invariant 7: a slot stays with its uuid while that is dead or gone, and across snapshots.
+#[test]
+fn a_slot_is_never_given_to_another_uuid() {
+    let mut feeder = Feeder::new();
+    assert_eq!([0, 1].map(|node| feeder.item(&join(node, 1)).event), [0, 1]);
+    feeder.item(&record(Subject::node(Slot(0)), 1, EventKind::DEAD, &[]));
+    let (slot, incarnation) = (Slot(1), Incarnation(1));
+    feeder.item(&Leave { uuid: Uuid([1; 16]), boot: Boot(1), slot, incarnation });
+    assert_eq!([0, 1].map(|slot| feeder.state(slot)), [MemberState::Dead, MemberState::Left]);
+    assert_eq!(feeder.item(&join(2, 1)).event, 2, "the slots of the dead and gone are not free");
+    feeder.machine = Machine::decode(&feeder.machine.encode()).unwrap();
+    assert_eq!([3, 1, 0].map(|node| feeder.item(&join(node, 2)).event), [3, 1, 0]);
+}
+
 #[test]
 fn a_death_counts_once_per_life_and_can_be_taken_back() {
     let mut feeder = Feeder::new();
@@ -166,10 +181,12 @@ fn repetitions_join_one_event_and_known_reports_change_nothing() {
     assert_eq!(made.code, ItemResult::DONE);
     let known = feeder.item(&one);
     assert_eq!((known.code, known.event), (ItemResult::KNOWN, made.event));
+    assert!(feeder.effects.contains(&Effect::Repeated));
     let second = [report(0, 2)];
     let two = Record { contributors: List::new(&second), ..one };
     let joined = feeder.item(&two);
     assert_eq!((joined.code, joined.event), (ItemResult::DONE, made.event));
+    assert!(feeder.effects.contains(&Effect::Repeated));
     assert_eq!(feeder.events().last(), Some(&("disk".to_owned(), 2)));
     feeder.apply(&[Command::Claim { term: Term(1), node: PeerId::station(1) }]);
     let step = Step { term: Term(1), settle: vec![(made.event, 2)], ..Step::default() };
@@ -178,6 +195,24 @@ fn repetitions_join_one_event_and_known_reports_change_nothing() {
     let third = [report(0, 3)];
     let late = feeder.item(&Record { contributors: List::new(&third), ..one });
     assert_eq!(late.event, made.event + 1, "settled and old: the next one is news");
+}
+
+#[test]
+fn a_full_queue_still_takes_deaths() {
+    let mut feeder = Feeder::new();
+    feeder.item(&join(1, 10));
+    fn about(name: &str) -> Record<'_> {
+        let plain = record(Subject::named(name), 0, EventKind::named("disk"), &[]);
+        Record { subject: name, kind: "disk", ..plain }
+    }
+    for number in 0..QUEUE_MAX - QUEUE_RESERVED {
+        let name = format!("array{number}");
+        assert_eq!(feeder.item(&about(&name)).code, ItemResult::DONE);
+    }
+    assert_eq!(feeder.item(&about("one more")).code, ItemResult::BUSY);
+    assert!(feeder.effects.contains(&Effect::NoRoom));
+    let dead = record(Subject::node(Slot(0)), 1, EventKind::DEAD, &[]);
+    assert_eq!(feeder.item(&dead).code, ItemResult::DONE);
 }
 
 #[test]

@@ -140,6 +140,7 @@ fn all_events(cluster: &mut Cluster, n: u16) -> Vec<(String, String, u32)> {
     }
 }
 
+/// Invariant 8: events have one order, the same at every replica, whoever led when they came.
 /// Joins would hide a batch that is applied twice; a count that grows does not.
 #[test]
 fn every_batch_takes_effect_once_while_leaders_die() {
@@ -165,7 +166,9 @@ fn every_batch_takes_effect_once_while_leaders_die() {
         assert_eq!(alive(&cluster, leader), 40);
         let answered: Vec<u64> = cluster.satellite(1).answers.iter().map(|(seq, _)| *seq).collect();
         assert_eq!(answered, (1..=41).collect::<Vec<_>>(), "in order, each once");
-        let beats = all_events(&mut cluster, leader).into_iter().filter(|event| event.0 == "beat");
+        let [events, second, third] = [1, 2, 3].map(|n| all_events(&mut cluster, n));
+        assert!(events == second && events == third, "seed {seed}: orders differ");
+        let beats = events.into_iter().filter(|event| event.0 == "beat");
         assert_eq!(beats.map(|event| event.2).sum::<u32>(), 40, "seed {seed}: each counted once");
     }
 }

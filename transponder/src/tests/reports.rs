@@ -18,6 +18,7 @@ fn report(rig: &mut Rig, reporter: u32, seq: u64) {
     rig.hear_node(reporter, &Report { head, subject: "rack7", kind: "hot", detail: "81 C" });
 }
 
+/// Invariant 2: acknowledged as committed is only what the station says that it has applied.
 #[test]
 fn a_report_is_received_at_once_and_committed_only_by_the_station() {
     let mut rig = Rig::new(4, 1);

@@ -15,6 +15,13 @@ struct Group {
 
 impl Group {
     fn new(seed: u64) -> Self {
+        let mut group = Self::idle(seed);
+        group.run(6);
+        assert!(group.nodes[0].is_leader(), "the first replica stands at once");
+        group
+    }
+
+    fn idle(seed: u64) -> Self {
         let addr = |n| (PeerId::station(n), Addr::v4([10, 0, 0, 1], n));
         let replicas: Vec<_> = (1..=3).map(addr).collect();
         let nodes = (1..=3)
@@ -24,10 +31,7 @@ impl Group {
                 Node::new(&config, Loaded::default()).unwrap()
             })
             .collect();
-        let mut group = Self { nodes, wire: Vec::new(), proposed: 0 };
-        group.run(6);
-        assert!(group.nodes[0].is_leader(), "the first replica stands at once");
-        group
+        Self { nodes, wire: Vec::new(), proposed: 0 }
     }
 
     fn work(&mut self, at: usize) {
@@ -64,6 +68,25 @@ impl Group {
         accepted
     }
 
+    /// Delivers everything that is under way.
+    fn deliver_all(&mut self) {
+        for (from, to, body) in std::mem::take(&mut self.wire) {
+            assert!(self.deliver(from, to, &body), "a sound message was refused");
+        }
+    }
+
+    /// Delivers what is under way to the second replica, whose disk is slow.
+    fn deliver_to_a_slow_disk(&mut self) -> Work {
+        for (from, to, body) in std::mem::take(&mut self.wire) {
+            if to == 2 {
+                let message = RaftMessage::parse(&mut Reader::new(&body)).unwrap();
+                let from = PeerId::station(u16::try_from(from).unwrap());
+                self.nodes[1].on_message(from, &message, Time(0)).unwrap();
+            }
+        }
+        self.nodes[1].work()
+    }
+
     fn run(&mut self, ticks: usize) {
         for _ in 0..ticks {
             for at in 0..3 {
@@ -76,12 +99,42 @@ impl Group {
                 self.work(0);
             }
             for _ in 0..6 {
-                for (from, to, body) in std::mem::take(&mut self.wire) {
-                    assert!(self.deliver(from, to, &body), "a sound message was refused");
-                }
+                self.deliver_all();
             }
         }
     }
+}
+
+/// What waits for a record: the kinds of messages that leave once it is durable.
+fn after_the_disk(node: &mut Node, work: &Work) -> Vec<MessageType> {
+    let Some(Record::Append { ticket, .. }) = work.records.last() else { panic!("no record") };
+    assert!(work.messages.is_empty(), "left too soon: {:?}", work.messages);
+    assert!(node.on_durable(ticket - 1).messages.is_empty(), "an earlier record is not enough");
+    let messages = node.on_durable(*ticket).messages;
+    assert!(messages.iter().all(|message| !message.reject));
+    messages.iter().map(Message::get_msg_type).collect()
+}
+
+/// Invariant 3: a vote is cast and an entry acknowledged after its record is durable, no sooner.
+#[test]
+fn votes_and_acknowledgements_wait_for_the_disk() {
+    let mut group = Group::idle(3);
+    group.nodes[0].on_tick();
+    group.work(0);
+    // Questions before the vote, and their answers: they bind nobody.
+    group.deliver_all();
+    group.deliver_all();
+    let work = group.deliver_to_a_slow_disk();
+    let kinds = after_the_disk(&mut group.nodes[1], &work);
+    assert_eq!(kinds, [MessageType::MsgRequestVoteResponse]);
+
+    let mut group = Group::new(3);
+    group.wire.clear();
+    group.nodes[0].propose(vec![7; 20]).unwrap();
+    group.work(0);
+    let work = group.deliver_to_a_slow_disk();
+    let kinds = after_the_disk(&mut group.nodes[1], &work);
+    assert_eq!(kinds, [MessageType::MsgAppendResponse]);
 }
 
 /// A number that hurts: an edge, or near what was there.

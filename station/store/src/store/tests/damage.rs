@@ -107,6 +107,7 @@ fn stale_witness() -> Vec<u8> {
     fs::read(scratch.0.join("durable")).unwrap()
 }
 
+/// Invariant 10: damage is named and refused; what is served is what was written.
 #[test]
 fn a_changed_byte_anywhere_is_named_or_harmless() {
     let counts = trials(220, 1, None, flip);
