@@ -81,6 +81,24 @@ fn handle(signal: i32) -> io::Result<()> {
     Ok(())
 }
 
+/// Lets a closed pipe end the process quietly, as it ends other programs of a pipeline. Rust programs
+/// start with the signal ignored, and printing then panics.
+///
+/// For commands that only print; whoever owns state handles the error of each write instead.
+///
+/// # Errors
+/// What the kernel says; writes to closed pipes then fail as before.
+pub fn end_at_closed_pipe() -> io::Result<()> {
+    // SAFETY: all-zero bytes are a valid `sigaction`: no flags, an empty mask.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = libc::SIG_DFL;
+    // SAFETY: the struct is initialised and names no handler.
+    if unsafe { libc::sigaction(libc::SIGPIPE, &raw const action, std::ptr::null_mut()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 extern "C" fn on_signal(_signal: i32) {
     REQUESTED.store(true, Ordering::SeqCst);
     let fd = WAKE_FD.load(Ordering::SeqCst);

@@ -34,13 +34,38 @@ pub fn main() -> ExitCode {
     match dispatch(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("syncom: {failure}");
+            show::tell(&failure.message);
             failure.code.into()
         }
     }
 }
 
+/// Whether the command runs members, which a closed pipe must not end.
+const fn owns_state(command: &Command) -> bool {
+    match command {
+        Command::Up(_) => true,
+        Command::Station(args) | Command::Satellite(args) | Command::Agent(args) => !args.check,
+        Command::Init(_)
+        | Command::Status(_)
+        | Command::Nodes(_)
+        | Command::Events(_)
+        | Command::Explain(_)
+        | Command::Report(_)
+        | Command::Run(_)
+        | Command::Decisions(_)
+        | Command::Graph(_)
+        | Command::Counters(_)
+        | Command::Doctor(_)
+        | Command::Sim(_)
+        | Command::Completions { .. } => false,
+    }
+}
+
 fn dispatch(cli: Cli) -> Outcome {
+    if !owns_state(&cli.command) {
+        // Without it, printing into a closed pipe panics; nothing worse.
+        let _ = syncom_engine::signal::end_at_closed_pipe();
+    }
     let find = || place::find(cli.cluster.as_deref());
     match cli.command {
         Command::Up(args) => up::run(&args),

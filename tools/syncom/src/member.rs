@@ -6,7 +6,8 @@ use crate::config::{Config, Kind};
 use crate::exit::{Failure, Outcome, file_failure};
 use crate::place::{self, Local};
 use crate::secret::Secret;
-use std::io::{Read as _, Write as _};
+use crate::show;
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
@@ -55,7 +56,7 @@ pub fn run(kind: Kind, args: &args::Member) -> Outcome {
         counters: Some(cluster_dir.join("counters")),
     };
     if !common.seal {
-        eprintln!("syncom: datagrams are NOT sealed: anyone on the network may forge them");
+        show::tell("datagrams are NOT sealed: anyone on the network may forge them");
     }
     let options = if kind == Kind::Agent { Options::SMALL } else { Options::LARGE };
     let link = assemble::open_link(config.member.listen, &options)?;
@@ -170,9 +171,9 @@ fn sink(role: &str, fatal: Arc<Mutex<Option<String>>>) -> Sink {
                 *slot = Some(text.into());
             }
         }
-        Notice::Ready => eprintln!("syncom: {role} is ready"),
-        Notice::Gone => eprintln!("syncom: {role} has left in good order"),
-        Notice::Info(text) => eprintln!("syncom: {text}"),
+        Notice::Ready => show::tell(&format!("{role} is ready")),
+        Notice::Gone => show::tell(&format!("{role} has left in good order")),
+        Notice::Info(text) => show::tell(text),
         Notice::Event(_) => {}
     })
 }
@@ -193,7 +194,6 @@ fn watch(signals: StopSignals, handle: HostHandle) -> Sender<()> {
         std::thread::spawn(move || {
             // The parent holds the other end and never writes.
             let _ = std::io::stdin().read(&mut [0]);
-            let _ = std::io::stderr().flush();
             handle.stop();
         });
     }

@@ -1,5 +1,13 @@
 //! Small pieces of output that several commands share.
 
+use std::io::Write as _;
+
+/// Tells a person something on stderr. One that takes nothing (closed, on a full disk) is no reason
+/// to stop.
+pub fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr(), "syncom: {line}");
+}
+
 /// The numbers of the bits that are set.
 #[must_use]
 pub fn bits(mask: u64) -> Vec<u32> {

@@ -9,10 +9,10 @@ mod cluster;
 use cluster::{Cluster, TempDir, eventually};
 use serde_json::Value;
 use std::net::SocketAddr;
+use syncom_engine::clock;
 use syncom_engine::counters::CountersReader;
 use syncom_engine::link::{self, Kind, Link, Options};
 use syncom_engine::seal::{ClusterKeys, Sealer};
-use syncom_engine::clock;
 use syncom_seam::{Counter, Rng};
 use syncom_wire::{Addr, Boot, Header, PeerId};
 
@@ -22,7 +22,8 @@ const WINDOW: u64 = 2_000;
 
 #[test]
 fn ten_million_bad_datagrams_change_counters_only() {
-    let total = std::env::var("SYNCOM_GARBAGE").ok().and_then(|n| n.parse().ok()).unwrap_or(200_000);
+    let total =
+        std::env::var("SYNCOM_GARBAGE").ok().and_then(|n| n.parse().ok()).unwrap_or(200_000);
     let temp = TempDir::new("garbage");
     let cluster = Cluster::start(&temp.0, &["--satellites", "2", "--replicas", "3"], 20);
     eventually("the first events are settled", || {
@@ -79,8 +80,7 @@ fn sum(cluster: &Cluster, of: impl Fn(Counter) -> bool) -> u64 {
 fn shoot(cluster: &Cluster, total: u64) -> u64 {
     let targets = targets(cluster);
     let counted = targets.len() as u64;
-    let mut link =
-        link::open(&Kind::Mmsg, Addr::v4([127, 0, 0, 1], 0), &Options::LARGE).unwrap();
+    let mut link = link::open(&Kind::Mmsg, Addr::v4([127, 0, 0, 1], 0), &Options::LARGE).unwrap();
     let mut forge = Forge::new(cluster);
     let base = seen(cluster);
     let mut sent = 0;

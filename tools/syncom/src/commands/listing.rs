@@ -49,27 +49,62 @@ pub fn graph(place: Place, args: &args::Graph) -> Outcome {
             lines.push(line.text.to_owned());
         }
     })?;
-    let relations = lines.iter().filter_map(|line| {
-        let mut words = line.splitn(3, ' ');
-        Some((words.next()?, words.next()?, words.next()?))
-    });
+    let parts = lines.iter().filter_map(|line| Part::parse(line));
     match args.format.as_str() {
         "json" => {
-            let relations: Vec<_> = relations
-                .map(|(from, relation, to)| json!({"from": from, "relation": relation, "to": to}))
-                .collect();
-            println!("{}", json!({"relations": relations}));
+            let (mut things, mut relations) = (Vec::new(), Vec::new());
+            for part in parts {
+                match part {
+                    Part::Thing { kind, name, state } => {
+                        things.push(json!({"type": kind, "name": name, "state": state}));
+                    }
+                    Part::Relation { from, relation, to } => relations.push(json!({
+                        "from": from.join(" "), "relation": relation, "to": to.join(" ")
+                    })),
+                }
+            }
+            println!("{}", json!({"things": things, "relations": relations}));
         }
         "dot" => {
             println!("digraph cluster {{");
-            for (from, relation, to) in relations {
-                println!("  {from:?} -> {to:?} [label={relation:?}];");
+            for part in parts {
+                match part {
+                    Part::Thing { kind, name, state } => {
+                        let thing = [kind, name].join(" ");
+                        println!("  {thing:?} [label=\"{kind} {name}\\n{state}\"];");
+                    }
+                    Part::Relation { from, relation, to } => {
+                        let (from, to) = (from.join(" "), to.join(" "));
+                        println!("  {from:?} -> {to:?} [label={relation:?}];");
+                    }
+                }
             }
             println!("}}");
         }
         _ => lines.iter().for_each(|line| println!("{line}")),
     }
     Ok(())
+}
+
+/// What a line of the graph says: `TYPE NAME state=STATE` or `TYPE NAME RELATION TYPE NAME`.
+enum Part<'a> {
+    Thing { kind: &'a str, name: &'a str, state: &'a str },
+    Relation { from: [&'a str; 2], relation: &'a str, to: [&'a str; 2] },
+}
+
+impl<'a> Part<'a> {
+    fn parse(line: &'a str) -> Option<Self> {
+        let words: Vec<&str> = line.split(' ').collect();
+        match words[..] {
+            [kind, name, state] => {
+                Some(Self::Thing { kind, name, state: state.strip_prefix("state=")? })
+            }
+            [kind, name, relation, to, target] => {
+                Some(Self::Relation { from: [kind, name], relation, to: [to, target] })
+            }
+            _ => None,
+        }
+    }
 }
 
 /// `syncom counters`: read from the files, so it works while a process hangs or after it died.

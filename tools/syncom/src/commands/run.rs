@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
-use syncom_wire::control::{OrderState, Reply, Verb};
+use syncom_wire::control::{OrderState, Verb};
 use syncom_wire::idset::{self, IdSet};
 use syncom_wire::order::{OrderHead, Receipt, Submit, Verb as OrderVerb};
 use syncom_wire::{Frame, OrderId, Slot, Term, limits};

@@ -24,7 +24,9 @@ const AGENTS_PUBLISHED: u32 = 8;
 /// The threads and what they had to say.
 #[derive(Debug)]
 pub(super) struct Embedded {
+    /// The replicas' come first.
     threads: Vec<(HostHandle, JoinHandle<()>)>,
+    replicas: usize,
     troubles: Arc<Mutex<Vec<String>>>,
 }
 
@@ -33,7 +35,11 @@ pub(super) struct Embedded {
 /// # Errors
 /// The first member that cannot start.
 pub(super) fn start(plan: &Plan<'_>) -> Result<(Vec<SocketAddr>, Embedded), Failure> {
-    let mut cluster = Embedded { threads: Vec::new(), troubles: Arc::default() };
+    let mut cluster = Embedded {
+        threads: Vec::new(),
+        replicas: usize::from(plan.args.replicas),
+        troubles: Arc::default(),
+    };
     let common = Common {
         secret: plan.secret.clone(),
         seal: true,
@@ -179,6 +185,11 @@ fn note(troubles: &Mutex<Vec<String>>, line: String) {
 impl Running for Embedded {
     fn troubles(&mut self) -> Vec<String> {
         self.troubles.lock().map(|mut lines| std::mem::take(&mut *lines)).unwrap_or_default()
+    }
+
+    fn replicas(&mut self) -> usize {
+        let replicas = self.threads.iter().take(self.replicas);
+        replicas.filter(|(_, thread)| !thread.is_finished()).count()
     }
 
     fn pids(&self) -> Vec<u32> {

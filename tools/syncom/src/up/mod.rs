@@ -35,6 +35,8 @@ struct Plan<'a> {
 trait Running {
     /// What went wrong since the last call, as lines for a person.
     fn troubles(&mut self) -> Vec<String>;
+    /// Replicas that still run.
+    fn replicas(&mut self) -> usize;
     /// Processes of the members, this one aside.
     fn pids(&self) -> Vec<u32>;
 }

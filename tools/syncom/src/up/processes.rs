@@ -5,17 +5,35 @@ use super::{PARENT, Plan, Running};
 use crate::assemble;
 use crate::config::{Config, Member, Service};
 use crate::exit::{Failure, file_failure};
+use crate::show;
 use std::fs::File;
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use syncom_engine::clock;
 use syncom_engine::link::Options;
+use syncom_seam::SECOND;
+
+/// How often members that stop are looked at.
+const LOOK: Duration = Duration::from_millis(5);
+/// How long members may take to stop.
+const STOP_NS: u64 = 5 * SECOND;
 
 /// The processes. They stop when this is dropped, or when this process dies: their standard input
 /// closes.
 #[derive(Debug)]
 pub(super) struct Processes {
-    children: Vec<(String, Child, PathBuf)>,
+    children: Vec<Process>,
+}
+
+#[derive(Debug)]
+struct Process {
+    name: String,
+    role: &'static str,
+    child: Child,
+    log: PathBuf,
 }
 
 /// Starts all members; returns where the replicas listen.
@@ -87,7 +105,7 @@ impl Processes {
         &mut self,
         program: &Path,
         plan: &Plan<'_>,
-        role: &str,
+        role: &'static str,
         config: &Config,
     ) -> Result<(), Failure> {
         let name = &config.member.name;
@@ -104,9 +122,11 @@ impl Processes {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(errors)
+            // Ctrl-C is for this process, which then stops them in good order.
+            .process_group(0)
             .spawn()
             .map_err(|error| Failure::failed(format!("cannot start {name}: {error}")))?;
-        self.children.push((name.clone(), child, log));
+        self.children.push(Process { name: name.clone(), role, child, log });
         Ok(())
     }
 }
@@ -114,7 +134,7 @@ impl Processes {
 impl Running for Processes {
     fn troubles(&mut self) -> Vec<String> {
         let mut lines = Vec::new();
-        self.children.retain_mut(|(name, child, log)| match child.try_wait() {
+        self.children.retain_mut(|Process { name, child, log, .. }| match child.try_wait() {
             Ok(Some(status)) => {
                 let words = std::fs::read_to_string(log).unwrap_or_default();
                 let last = words.lines().last().unwrap_or_default();
@@ -126,18 +146,32 @@ impl Running for Processes {
         lines
     }
 
+    fn replicas(&mut self) -> usize {
+        self.children.iter().filter(|child| child.role == "station").count()
+    }
+
     fn pids(&self) -> Vec<u32> {
-        self.children.iter().map(|(_, child, _)| child.id()).collect()
+        self.children.iter().map(|process| process.child.id()).collect()
     }
 }
 
 impl Drop for Processes {
+    /// Members stop when their standard input closes; one that hangs is killed.
     fn drop(&mut self) {
-        for (_, child, _) in &mut self.children {
-            drop(child.stdin.take());
+        for process in &mut self.children {
+            drop(process.child.stdin.take());
         }
-        for (_, child, _) in &mut self.children {
-            let _ = child.wait();
+        let give_up = clock::now().after(STOP_NS);
+        for Process { name, child, .. } in &mut self.children {
+            while matches!(child.try_wait(), Ok(None)) {
+                if clock::now() >= give_up {
+                    show::tell(&format!("{name} (pid {}) does not stop: killed", child.id()));
+                    let _ = child.kill();
+                    let _ = child.wait();
+                    break;
+                }
+                std::thread::park_timeout(LOOK);
+            }
         }
     }
 }

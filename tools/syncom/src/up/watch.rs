@@ -8,6 +8,7 @@ use crate::commands::status::{self, Snapshot};
 use crate::exit::{Failure, Outcome};
 use crate::place::Place;
 use serde_json::json;
+use std::io::Write as _;
 use std::time::Duration;
 use syncom_engine::clock;
 use syncom_engine::signal::StopSignals;
@@ -16,15 +17,19 @@ use syncom_wire::control::Verb;
 
 /// How often news are asked for.
 const LOOK: Duration = Duration::from_millis(50);
+/// How long news may take: Ctrl-C waits for them.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Watches until `--for` is over or a signal comes, then prints the totals.
 ///
 /// # Errors
-/// When the cluster never came up.
+/// When the cluster never came up, or its last replica has stopped.
 pub(super) fn watch(plan: &Plan<'_>, place: Place, running: &mut dyn Running) -> Outcome {
     let signals = StopSignals::install()
         .map_err(|error| Failure::failed(format!("cannot watch for signals: {error}")))?;
-    let mut show = Show::new(plan, Client::open(place)?);
+    let mut client = Client::open(place)?;
+    client.hurry(PATIENCE);
+    let mut show = Show::new(plan, client);
     show.say(&format!(
         "{} nodes, {} satellites, {} replicas starting in {}",
         plan.args.nodes,
@@ -36,9 +41,14 @@ pub(super) fn watch(plan: &Plan<'_>, place: Place, running: &mut dyn Running) ->
         .args
         .for_
         .map(|span| plan.began.after(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)));
-    while !signals.wait(LOOK) && until.is_none_or(|until| clock::now() < until) {
-        for trouble in running.troubles() {
-            show.say(&trouble);
+    while !signals.wait(LOOK) && until.is_none_or(|until| clock::now() < until) && !show.is_unread {
+        let troubles = running.troubles();
+        troubles.iter().for_each(|trouble| show.say(trouble));
+        if running.replicas() == 0 {
+            let last = troubles.last().map_or("", String::as_str);
+            return Err(Failure::failed(format!(
+                "no replica of the station runs any more; {last}"
+            )));
         }
         show.look();
     }
@@ -55,19 +65,29 @@ struct Show<'a> {
     /// From process start until all nodes were alive.
     start_ms: Option<u64>,
     shown_alive: u32,
+    /// Whoever read stdout has gone.
+    is_unread: bool,
 }
 
 impl<'a> Show<'a> {
     const fn new(plan: &'a Plan<'a>, client: Client) -> Self {
-        Self { plan, client, from: 1, last: None, start_ms: None, shown_alive: 0 }
+        Self { plan, client, from: 1, last: None, start_ms: None, shown_alive: 0, is_unread: false }
     }
 
     /// A line for a person: on stderr when stdout is for scripts.
-    fn say(&self, line: &str) {
+    fn say(&mut self, line: &str) {
         if self.plan.args.json {
-            eprintln!("{line}");
+            let _ = writeln!(std::io::stderr(), "{line}");
         } else {
-            println!("{line}");
+            self.print(line);
+        }
+    }
+
+    /// A line on stdout. When its reader has gone, so has the reason to run; a full disk under it
+    /// is none to stop.
+    fn print(&mut self, line: &str) {
+        if let Err(error) = writeln!(std::io::stdout(), "{line}") {
+            self.is_unread |= error.kind() == std::io::ErrorKind::BrokenPipe;
         }
     }
 
@@ -115,41 +135,36 @@ impl<'a> Show<'a> {
         });
         self.from = from;
         for line in lines {
-            println!("{line}");
+            self.print(&line);
         }
     }
 
     fn conclude(mut self, running: &dyn Running) -> Outcome {
-        if let Ok(snapshot) = status::ask(&mut self.client) {
-            self.last = Some(snapshot);
-        }
         let (cpu_s, rss_bytes) = usage(&running.pids());
-        let Some(snapshot) = self.last else {
+        let Some(snapshot) = self.last.take() else {
             return Err(Failure::unreachable(
                 "the station never had a leader; the members' .log files and `syncom doctor` may \
                  tell why",
             ));
         };
-        let head = &snapshot.head;
+        let head = snapshot.head;
         let serving = snapshot.satellites.iter().filter(|satellite| satellite.state == 1).count();
         if self.plan.args.json {
-            println!(
-                "{}",
-                json!({"nodes_alive": head.alive, "nodes_gray": head.gray, "nodes_dead": head.dead,
+            let totals = json!({"nodes_alive": head.alive, "nodes_gray": head.gray, "nodes_dead": head.dead,
                        "false_deaths": head.false_deaths, "satellites": serving,
                        "replicas": snapshot.replicas.len(), "view": head.view.0,
                        "term": head.term.0, "events": head.events, "start_ms": self.start_ms,
-                       "cpu_s": cpu_s, "rss_bytes": rss_bytes})
-            );
+                       "cpu_s": cpu_s, "rss_bytes": rss_bytes});
+            self.print(&totals.to_string());
         } else {
-            println!(
+            self.say(&format!(
                 "stopping: {} alive, {} gray, {} dead, {} events; {cpu_s:.1} s of CPU, {} MiB",
                 head.alive,
                 head.gray,
                 head.dead,
                 head.events,
                 rss_bytes >> 20
-            );
+            ));
         }
         if self.start_ms.is_none() {
             return Err(Failure::failed(format!(

@@ -7,11 +7,17 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use syncom_engine::clock;
 
 /// How long anything may take before the test gives up. Generous: machines are shared.
 pub const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Pause between two looks, so that the cluster gets the processor.
+const PAUSE: Duration = Duration::from_millis(20);
+/// Held by the one cluster that runs: two at once would slow each other into failing.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// A directory of its own, removed at the end.
 #[derive(Debug)]
@@ -62,6 +68,7 @@ pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
             return found;
         }
         assert!(clock::now() < give_up, "never happened: {what}");
+        std::thread::park_timeout(PAUSE);
     }
 }
 
@@ -70,6 +77,7 @@ pub fn throughout(what: &str, span: Duration, mut holds: impl FnMut() -> bool) {
     let until = clock::now().after(u64::try_from(span.as_nanos()).unwrap());
     while clock::now() < until {
         assert!(holds(), "did not hold throughout: {what}");
+        std::thread::park_timeout(PAUSE);
     }
 }
 
@@ -83,12 +91,14 @@ pub fn kill_9(pid: u64) {
 #[derive(Debug)]
 pub struct Cluster {
     pub dir: PathBuf,
-    up: Child,
+    pub up: Child,
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl Cluster {
     /// Starts a cluster and waits until all nodes are alive.
     pub fn start(dir: &Path, args: &[&str], nodes: u64) -> Self {
+        let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let text = dir.to_str().unwrap();
         let log = std::fs::File::create(dir.join("up.log")).unwrap();
         let up = syncom(&["up", "--dir", text, "--nodes", &nodes.to_string()])
@@ -97,7 +107,7 @@ impl Cluster {
             .stderr(log)
             .spawn()
             .unwrap();
-        let mut cluster = Self { dir: dir.to_path_buf(), up };
+        let mut cluster = Self { dir: dir.to_path_buf(), up, _alone: alone };
         eventually("all nodes alive", || {
             if let Some(status) = cluster.up.try_wait().unwrap() {
                 let log = std::fs::read_to_string(dir.join("up.log")).unwrap_or_default();
@@ -184,4 +194,28 @@ pub fn members(dir: &Path) -> BTreeMap<String, u64> {
             (value["name"].as_str().unwrap().to_owned(), value["pid"].as_u64().unwrap())
         })
         .collect()
+}
+
+/// Processes that a process has started and that are not over.
+pub fn children(pid: u64) -> Vec<u64> {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let mut children: Vec<u64> =
+        pids.filter(|child| matches!(state(*child), Some((_, parent)) if parent == pid)).collect();
+    children.retain(|child| lives(*child));
+    children.sort_unstable();
+    children
+}
+
+/// Whether a process runs: one that is over and not yet waited for does not.
+pub fn lives(pid: u64) -> bool {
+    state(pid).is_some_and(|(state, _)| state != "Z" && state != "X")
+}
+
+/// A process's state and its parent, from `/proc/PID/stat`.
+fn state(pid: u64) -> Option<(String, u64)> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The command may contain anything; what follows its last parenthesis does not.
+    let mut fields = stat.rsplit(')').next()?.split_whitespace();
+    Some((fields.next()?.to_owned(), fields.next()?.parse().ok()?))
 }
