@@ -11,9 +11,10 @@ pub(super) fn check(world: &World, violations: &mut Vec<String>) {
             violations.push(format!("{} stopped: {fatal}", member.name));
         }
     }
-    let mut stations = world.members.iter().filter_map(|member| {
-        member.station().map(|station| (&member.name, station))
-    });
+    let mut stations = world
+        .members
+        .iter()
+        .filter_map(|member| member.station().map(|station| (&member.name, station)));
     let Some((first, station)) = stations.next() else {
         violations.push("no replica runs".into());
         return;
