@@ -115,7 +115,7 @@ layout! {
 pub struct Evidence<'a> {
     /// The fixed part.
     pub head: EvidenceHead,
-    /// The subject's observers when it was committed.
+    /// The subject's observers when it was committed; where there are none, the first reporters.
     pub observers: List<'a, SlotItem>,
 }
 

@@ -4,8 +4,10 @@ use crate::machine::events::{Event, Grounds, Key};
 use crate::machine::graph::{Relation, Type};
 use crate::machine::machine::{Effect, Machine, Place};
 use crate::machine::membership::Joined;
+use std::collections::BTreeSet;
 use syncom_wire::event::{EventHead, EvidenceHead, SlotItem};
 use syncom_wire::join::{Join, Leave};
+use syncom_wire::limits::OBSERVERS_MAX;
 use syncom_wire::member::MemberState;
 use syncom_wire::report::EventKind;
 use syncom_wire::uplink::{ItemResult, Record};
@@ -179,7 +181,7 @@ impl Machine {
             subject,
             kind: kind_name(head.kind, record.kind),
             detail: record.detail.to_owned(),
-            grounds: Some(Grounds { head: evidence(record), observers: Vec::new() }),
+            grounds: Some(reporters(record)),
         };
         let seq = self.events.push(event, true);
         effects.push(Effect::Event(seq));
@@ -297,6 +299,15 @@ fn event_head(place: Place, record: &Record<'_>) -> EventHead {
         count: head.count.max(1),
         ..plain_head(place, head.subject, head.incarnation, head.kind, head.severity.min(3))
     }
+}
+
+/// The grounds of what nobody is set to observe: the first who reported it.
+fn reporters(record: &Record<'_>) -> Grounds {
+    let slots: BTreeSet<Slot> = record.contributors.iter().map(|id| id.slot).collect();
+    let observers: Vec<SlotItem> =
+        slots.into_iter().take(OBSERVERS_MAX).map(|slot| SlotItem { slot }).collect();
+    let reported = (1 << observers.len()) - 1;
+    Grounds { head: EvidenceHead { reported, ..evidence(record) }, observers }
 }
 
 const fn evidence(record: &Record<'_>) -> EvidenceHead {

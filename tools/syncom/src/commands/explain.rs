@@ -90,9 +90,12 @@ fn print(value: &Value) {
     let evidence = &value["evidence"];
     let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
     if evidence.is_object() {
-        if !text(&evidence["observers"]).is_empty() {
+        if !text(&evidence["reported_by"]).is_empty() {
+            println!("reported by {}", text(&evidence["reported_by"]));
+        }
+        // Only what others observe is decided by a score.
+        if evidence["needed"].as_f64() > Some(0.0) {
             println!("observers   {}", text(&evidence["observers"]));
-            println!("reported    {}", text(&evidence["reported_by"]));
             println!(
                 "score       {} of {} needed; {} probes unanswered; {} silent homes",
                 evidence["score"],
