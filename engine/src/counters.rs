@@ -83,8 +83,11 @@ impl Counters {
         }
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create_new(true).open(path).map_err(fail)?;
-        file.set_len(SIZE as u64).map_err(fail)?;
-        file.write_all_at(&header(name), 0).map_err(fail)?;
+        // Every byte is written: a hole would need room when it is first counted in, and a process
+        // that finds none then is killed.
+        let mut image = vec![0; SIZE];
+        image[..HEADER].copy_from_slice(&header(name));
+        file.write_all_at(&image, 0).map_err(fail)?;
         let map = Map::new(&file, HEADER, Counter::COUNT, true).map_err(fail)?;
         Ok(Self { table: Arc::new(Table::File(map)) })
     }

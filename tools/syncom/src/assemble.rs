@@ -3,6 +3,8 @@
 use crate::args::ProfileName;
 use crate::exit::{Failure, file_failure};
 use crate::secret::Secret;
+use std::fs::File;
+use std::io::{ErrorKind, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use syncom_agent::{Agent, AgentConfig};
@@ -83,15 +85,28 @@ pub fn open_link(listen: SocketAddr, options: &Options) -> Result<Box<dyn Link>,
 /// went back: keys of an earlier life must never come again.
 ///
 /// # Errors
-/// When the directory cannot be written.
+/// When the directory cannot be read or written, or what it holds is no number.
 pub fn next_boot(dir: &Path) -> Result<Boot, Failure> {
     std::fs::create_dir_all(dir).map_err(|error| file_failure("create", dir, &error))?;
     let path = dir.join("boot");
-    let before = std::fs::read_to_string(&path).ok();
-    let before: u64 = before.and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+    let before = match std::fs::read_to_string(&path) {
+        Ok(text) => text.trim().parse::<u64>().map_err(|_| {
+            Failure::failed(format!(
+                "{} holds no number; if the clock is right and was right, remove the file",
+                path.display()
+            ))
+        })?,
+        Err(error) if error.kind() == ErrorKind::NotFound => 0,
+        Err(error) => return Err(file_failure("read", &path, &error)),
+    };
     let boot = clock::read().wall.0.max(before.saturating_add(1));
     let fresh = path.with_extension("new");
-    std::fs::write(&fresh, format!("{boot}\n"))
+    File::create(&fresh)
+        .and_then(|mut file| {
+            writeln!(file, "{boot}")?;
+            // A power cut must not leave a name without its content.
+            file.sync_all()
+        })
         .and_then(|()| std::fs::rename(&fresh, &path))
         .map_err(|error| file_failure("write", &path, &error))?;
     Ok(Boot(boot))
@@ -186,4 +201,33 @@ pub fn agent(
 /// Addresses as data.
 pub fn addrs(sockets: &[SocketAddr]) -> impl Iterator<Item = Addr> {
     sockets.iter().map(|socket| Addr::from(*socket))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boots_grow_even_when_the_clock_has_gone_back() {
+        let dir = std::env::temp_dir().join(format!("syncom-boot-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&dir);
+        let first = next_boot(&dir).unwrap();
+        assert!(first < next_boot(&dir).unwrap());
+        // A day ahead of the wall clock: the clock was wrong then, or is wrong now.
+        let ahead = clock::read().wall.0 + 86_400_000_000_000;
+        std::fs::write(dir.join("boot"), format!("{ahead}\n")).unwrap();
+        assert_eq!(next_boot(&dir).unwrap(), Boot(ahead + 1));
+        assert_eq!(next_boot(&dir).unwrap(), Boot(ahead + 2));
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_damaged_boot_number_is_refused() {
+        let dir = std::env::temp_dir().join(format!("syncom-no-boot-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&dir);
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("boot"), "yesterday\n").unwrap();
+        assert!(next_boot(&dir).unwrap_err().message.contains("boot"));
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
 }

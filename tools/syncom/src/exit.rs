@@ -60,7 +60,9 @@ pub fn file_failure(what: &str, path: &std::path::Path, error: &std::io::Error) 
         ErrorKind::NotFound => "; does it exist?",
         ErrorKind::PermissionDenied => "; run as its owner or fix its permissions",
         ErrorKind::StorageFull => "; free some space and try again, nothing was lost",
-        ErrorKind::ReadOnlyFilesystem => "; choose another directory with --dir",
+        ErrorKind::NotADirectory => "; a part of the path is a file",
+        ErrorKind::AlreadyExists => "; choose another name, it is never overwritten",
+        ErrorKind::ReadOnlyFilesystem => "; choose a directory that can be written",
         _ => "",
     };
     Failure::failed(format!("cannot {what} {}: {error}{hint}", path.display()))

@@ -3,8 +3,16 @@
 mod cluster;
 
 use cluster::{Cluster, TempDir, run, syncom};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::process::CommandExt as _;
 use std::process::Output;
+
+/// The user without rights.
+const NOBODY: u32 = 65_534;
+
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").unwrap().uid() == 0
+}
 
 fn refused(output: &Output, code: i32, words: &[&str]) {
     let said = String::from_utf8_lossy(&output.stderr);
@@ -119,7 +127,7 @@ fn a_corrupt_log_is_named_and_never_served() {
         cluster.json(&["report", "node1", &format!("note-{n}"), "--wait", "--json"]);
     }
     cluster.stop();
-    let log = newest_log(&temp.0.join("station1"));
+    let log = log_with_record(&temp.0.join("station1"));
     let mut bytes = std::fs::read(&log).unwrap();
     let needle = b"note-3";
     let at = bytes.windows(needle.len()).position(|w| w == needle).expect("the record is there");
@@ -144,8 +152,33 @@ fn a_corrupt_log_is_named_and_never_served() {
     refused(&output, 1, &["corrupt"]);
 }
 
-/// The largest file of the log.
-fn newest_log(dir: &std::path::Path) -> std::path::PathBuf {
+#[test]
+fn a_directory_that_cannot_be_used_is_named_with_the_reason() {
+    let temp = TempDir::new("place");
+    let file = temp.0.join("file");
+    std::fs::write(&file, "").unwrap();
+    let under_file = file.join("cluster");
+    let text = under_file.to_str().unwrap();
+    refused(&run(&["up", "--dir", text]), 1, &[text, "a part of the path is a file"]);
+    // What belongs to somebody else: root becomes nobody for this; anyone else locks itself out.
+    let closed = temp.0.join("closed");
+    std::fs::create_dir(&closed).unwrap();
+    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o500)).unwrap();
+    let inside = closed.join("cluster");
+    let text = inside.to_str().unwrap();
+    let mut command = syncom(&["up", "--dir", text]);
+    if is_root() {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    match command.output() {
+        Ok(output) => refused(&output, 1, &[text, "denied", "permissions"]),
+        Err(error) => eprintln!("SKIPPED: nobody may not even start the program: {error}"),
+    }
+    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o700)).unwrap();
+}
+
+/// A file of the log that holds the damaged record.
+fn log_with_record(dir: &std::path::Path) -> std::path::PathBuf {
     let mut files = Vec::new();
     let mut folders = vec![dir.to_path_buf()];
     while let Some(folder) = folders.pop() {

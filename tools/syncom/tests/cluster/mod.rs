@@ -12,7 +12,7 @@ use std::time::Duration;
 use syncom_engine::clock;
 
 /// How long anything may take before the test gives up. Generous: machines are shared.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Pause between two looks, so that the cluster gets the processor.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -21,10 +21,10 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// A directory of its own, removed at the end.
 #[derive(Debug)]
-pub struct TempDir(pub PathBuf);
+pub(crate) struct TempDir(pub(crate) PathBuf);
 
 impl TempDir {
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("syncom-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).unwrap();
@@ -41,19 +41,19 @@ impl Drop for TempDir {
 }
 
 /// The program with some arguments.
-pub fn syncom(args: &[&str]) -> Command {
+pub(crate) fn syncom(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_syncom"));
     command.args(args).stdin(Stdio::null());
     command
 }
 
 /// Runs a command to its end.
-pub fn run(args: &[&str]) -> Output {
+pub(crate) fn run(args: &[&str]) -> Output {
     syncom(args).output().unwrap()
 }
 
 /// The lines of an output as JSON.
-pub fn json_lines(output: &Output) -> Vec<Value> {
+pub(crate) fn json_lines(output: &Output) -> Vec<Value> {
     String::from_utf8_lossy(&output.stdout)
         .lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{line:?}: {e}")))
@@ -61,7 +61,7 @@ pub fn json_lines(output: &Output) -> Vec<Value> {
 }
 
 /// Tries until it gives something; fails the test when it never does.
-pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
     let give_up = clock::now().after(u64::try_from(PATIENCE.as_nanos()).unwrap());
     loop {
         if let Some(found) = attempt() {
@@ -73,7 +73,7 @@ pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
 }
 
 /// Looks again and again for a while; fails the test as soon as `holds` does not.
-pub fn throughout(what: &str, span: Duration, mut holds: impl FnMut() -> bool) {
+pub(crate) fn throughout(what: &str, span: Duration, mut holds: impl FnMut() -> bool) {
     let until = clock::now().after(u64::try_from(span.as_nanos()).unwrap());
     while clock::now() < until {
         assert!(holds(), "did not hold throughout: {what}");
@@ -82,36 +82,41 @@ pub fn throughout(what: &str, span: Duration, mut holds: impl FnMut() -> bool) {
 }
 
 /// Kills a process the hard way.
-pub fn kill_9(pid: u64) {
+pub(crate) fn kill_9(pid: u64) {
     let status = Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
     assert!(status.success(), "kill -9 {pid}");
 }
 
 /// A running `syncom up`.
 #[derive(Debug)]
-pub struct Cluster {
-    pub dir: PathBuf,
-    pub up: Child,
+pub(crate) struct Cluster {
+    pub(crate) dir: PathBuf,
+    pub(crate) up: Child,
     _alone: MutexGuard<'static, ()>,
 }
 
 impl Cluster {
     /// Starts a cluster and waits until all nodes are alive.
-    pub fn start(dir: &Path, args: &[&str], nodes: u64) -> Self {
+    pub(crate) fn start(dir: &Path, args: &[&str], nodes: u64) -> Self {
+        Self::start_with_log(dir, &dir.join("up.log"), args, nodes)
+    }
+
+    /// The same, with what `up` says in a file of choice.
+    pub(crate) fn start_with_log(dir: &Path, log: &Path, args: &[&str], nodes: u64) -> Self {
         let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let text = dir.to_str().unwrap();
-        let log = std::fs::File::create(dir.join("up.log")).unwrap();
+        let said = std::fs::File::create(log).unwrap();
         let up = syncom(&["up", "--dir", text, "--nodes", &nodes.to_string()])
             .args(args)
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
+            .stdout(said.try_clone().unwrap())
+            .stderr(said)
             .spawn()
             .unwrap();
         let mut cluster = Self { dir: dir.to_path_buf(), up, _alone: alone };
         eventually("all nodes alive", || {
             if let Some(status) = cluster.up.try_wait().unwrap() {
-                let log = std::fs::read_to_string(dir.join("up.log")).unwrap_or_default();
-                panic!("up ended: {status}\n{log}");
+                let said = std::fs::read_to_string(log).unwrap_or_default();
+                panic!("up ended: {status}\n{said}");
             }
             let status = cluster.try_status()?;
             (status["nodes"]["alive"] == nodes).then_some(())
@@ -120,30 +125,30 @@ impl Cluster {
     }
 
     /// Runs a command against this cluster.
-    pub fn run(&self, args: &[&str]) -> Output {
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
         let dir = self.dir.to_str().unwrap();
         syncom(&["--cluster", dir]).args(args).output().unwrap()
     }
 
     /// The JSON lines of a command that must succeed.
-    pub fn json(&self, args: &[&str]) -> Vec<Value> {
+    pub(crate) fn json(&self, args: &[&str]) -> Vec<Value> {
         let output = self.run(args);
         let words = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{args:?}: {words}");
         json_lines(&output)
     }
 
-    pub fn try_status(&self) -> Option<Value> {
+    pub(crate) fn try_status(&self) -> Option<Value> {
         let output = self.run(&["status", "--json"]);
         output.status.success().then(|| json_lines(&output).remove(0))
     }
 
-    pub fn status(&self) -> Value {
+    pub(crate) fn status(&self) -> Value {
         eventually("status", || self.try_status())
     }
 
     /// Process of every node, by name.
-    pub fn node_pids(&self) -> BTreeMap<String, u64> {
+    pub(crate) fn node_pids(&self) -> BTreeMap<String, u64> {
         let nodes = self.json(&["nodes", "--json"]);
         nodes
             .iter()
@@ -152,12 +157,12 @@ impl Cluster {
     }
 
     /// Events of one kind.
-    pub fn events(&self, kind: &str) -> Vec<Value> {
+    pub(crate) fn events(&self, kind: &str) -> Vec<Value> {
         self.json(&["events", "--json", "--kind", kind])
     }
 
     /// Kills `up` and everything that it started.
-    pub fn kill_everything(mut self) {
+    pub(crate) fn kill_everything(mut self) {
         let pids: Vec<u64> = members(&self.dir).into_values().collect();
         self.up.kill().unwrap();
         self.up.wait().unwrap();
@@ -168,7 +173,7 @@ impl Cluster {
     }
 
     /// Asks `up` to stop and waits for its end.
-    pub fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         let pid = self.up.id().to_string();
         assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
         let status = self.up.wait().unwrap();
@@ -185,7 +190,7 @@ impl Drop for Cluster {
 }
 
 /// Processes of members by name, from the cluster's directory.
-pub fn members(dir: &Path) -> BTreeMap<String, u64> {
+pub(crate) fn members(dir: &Path) -> BTreeMap<String, u64> {
     let entries = std::fs::read_dir(dir.join("run")).unwrap();
     entries
         .map(|entry| {
@@ -197,7 +202,7 @@ pub fn members(dir: &Path) -> BTreeMap<String, u64> {
 }
 
 /// Processes that a process has started and that are not over.
-pub fn children(pid: u64) -> Vec<u64> {
+pub(crate) fn children(pid: u64) -> Vec<u64> {
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let mut children: Vec<u64> =
@@ -208,7 +213,7 @@ pub fn children(pid: u64) -> Vec<u64> {
 }
 
 /// Whether a process runs: one that is over and not yet waited for does not.
-pub fn lives(pid: u64) -> bool {
+pub(crate) fn lives(pid: u64) -> bool {
     state(pid).is_some_and(|(state, _)| state != "Z" && state != "X")
 }
 
