@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use syncom_group::{Profile, ProfileError};
 use syncom_seam::limits::SERVICES_MAX;
+use syncom_wire::bytes::is_text;
 use syncom_wire::ids::hash;
 use syncom_wire::limits::{DOMAIN_MAX, NAME_MAX, PAYLOAD_MAX};
 use syncom_wire::{Addr, Boot, PeerId, Uuid};
@@ -156,10 +157,6 @@ pub(crate) fn is_service(node: &str, service: &ServiceConfig) -> bool {
         && is_text(&service.name, NAME_MAX.saturating_sub(node.len() + 1))
         && service.argv.first().is_some_and(|program| !program.is_empty())
         && bytes <= PAYLOAD_MAX
-}
-
-fn is_text(text: &str, max: usize) -> bool {
-    text.len() <= max && !text.chars().any(char::is_control)
 }
 
 #[cfg(test)]

@@ -197,13 +197,7 @@ impl Station {
     }
 
     fn roster_entries(&self) -> Vec<RosterEntry> {
-        let serving = |peer, addr, weight| RosterEntry {
-            peer,
-            addr,
-            weight,
-            state: RosterEntry::SERVING,
-            reserved: 0,
-        };
+        let serving = RosterEntry::serving;
         let members = self.machine.membership.members();
         let satellites = members
             .satellites_serving()

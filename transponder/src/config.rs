@@ -6,6 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use syncom_group::{Profile, ProfileError};
+use syncom_wire::bytes::is_text;
 use syncom_wire::ids::{hash, mix};
 use syncom_wire::limits::{DOMAIN_MAX, NAME_MAX, REPLICAS_MAX, SATELLITES_MAX};
 use syncom_wire::{Addr, Boot, PeerId, Role, Uuid};
@@ -153,10 +154,6 @@ fn derived_uuid(number: u16) -> Uuid {
     low.copy_from_slice(&half.to_le_bytes());
     high.copy_from_slice(&mix(!half).to_le_bytes());
     Uuid(bytes)
-}
-
-fn is_text(text: &str, max: usize) -> bool {
-    text.len() <= max && !text.chars().any(char::is_control)
 }
 
 #[cfg(test)]

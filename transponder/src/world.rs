@@ -107,13 +107,7 @@ impl World {
         self.changed = changed;
         self.quorum = Quorum::of(self.rings.len());
         self.domains = self.members.present().fold(0, |bits, entry| bits | bit(entry.head.domain));
-        let serving = |peer, addr, weight| RosterEntry {
-            peer,
-            addr,
-            weight,
-            state: RosterEntry::SERVING,
-            reserved: 0,
-        };
+        let serving = RosterEntry::serving;
         let satellites = self
             .members
             .satellites_serving()

@@ -27,10 +27,7 @@ impl Entry {
     /// What the station believes of it.
     #[must_use]
     pub const fn state(&self) -> MemberState {
-        match MemberState::from_wire(self.head.state) {
-            Some(state) => state,
-            None => MemberState::Dead,
-        }
+        self.head.state()
     }
 
     /// Whether it is on the rings: alive or gray.

@@ -124,10 +124,17 @@ impl<'a> Reader<'a> {
 
 fn printable(bytes: &[u8]) -> Result<&str, Malformed> {
     let text = core::str::from_utf8(bytes).map_err(|_| Malformed("text is not UTF-8"))?;
-    if text.chars().any(char::is_control) {
-        return Err(Malformed("text has control characters"));
-    }
-    Ok(text)
+    if has_control(text) { Err(Malformed("text has control characters")) } else { Ok(text) }
+}
+
+fn has_control(text: &str) -> bool {
+    text.chars().any(char::is_control)
+}
+
+/// Whether a text of at most `max` bytes may stand in a frame: no control characters.
+#[must_use]
+pub fn is_text(text: &str, max: usize) -> bool {
+    text.len() <= max && !has_control(text)
 }
 
 /// Writes a frame body from front to back into a borrowed buffer.

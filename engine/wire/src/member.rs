@@ -38,6 +38,17 @@ layout! {
     }
 }
 
+impl MemberHead {
+    /// What the station believes of the member; a state that does not parse is death.
+    #[must_use]
+    pub const fn state(&self) -> MemberState {
+        match MemberState::from_wire(self.state) {
+            Some(state) => state,
+            None => MemberState::Dead,
+        }
+    }
+}
+
 /// What the station believes of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
@@ -98,10 +109,7 @@ impl Member<'_> {
     /// What the station believes of it.
     #[must_use]
     pub const fn state(&self) -> MemberState {
-        match MemberState::from_wire(self.head.state) {
-            Some(state) => state,
-            None => MemberState::Dead,
-        }
+        self.head.state()
     }
 }
 

@@ -40,6 +40,12 @@ impl RosterEntry {
     pub const SERVING: u8 = 1;
     /// State: it leaves; give it nothing new.
     pub const LEAVING: u8 = 2;
+
+    /// One that serves.
+    #[must_use]
+    pub const fn serving(peer: PeerId, addr: Addr, weight: u16) -> Self {
+        Self { peer, addr, weight, state: Self::SERVING, reserved: 0 }
+    }
 }
 
 layout! {

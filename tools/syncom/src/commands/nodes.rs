@@ -34,10 +34,7 @@ impl Node {
     /// What the station believes of it.
     #[must_use]
     pub const fn state(&self) -> MemberState {
-        match MemberState::from_wire(self.head.state) {
-            Some(state) => state,
-            None => MemberState::Dead,
-        }
+        self.head.state()
     }
 
     /// Its slot.

@@ -9,6 +9,7 @@ use crate::show;
 use serde_json::json;
 use std::net::SocketAddr;
 use std::time::Duration;
+use syncom_wire::bytes::is_text;
 use syncom_wire::control::{Reply, Verb};
 use syncom_wire::report::{EventKind, Report, ReportHead, ReportId};
 use syncom_wire::{Frame, Incarnation, Slot, Subject, limits};
@@ -26,7 +27,7 @@ pub fn run(place: Place, args: &args::Report) -> Outcome {
         ("the kind", &args.kind, limits::KIND_MAX),
         ("--detail", &args.detail, limits::DETAIL_MAX),
     ] {
-        if text.len() > most || text.chars().any(char::is_control) {
+        if !is_text(text, most) {
             return Err(Failure::usage(format!(
                 "{what} may have at most {most} bytes and no control characters"
             )));
