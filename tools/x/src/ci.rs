@@ -33,6 +33,8 @@ pub(crate) fn check(steps: &mut Steps, seeds: &str) {
     golden::check(steps);
     let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
     steps.run("clippy", "cargo", &clippy);
+    let rustdoc = ["doc", "--workspace", "--no-deps", "--quiet"];
+    steps.run_with("documentation", "cargo", &rustdoc, &[("RUSTDOCFLAGS", "-D warnings")]);
     pure_builds(steps);
     readme_tests(steps);
     fuzz_replay(steps);
