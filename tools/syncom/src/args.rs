@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// Kernel-bypass messaging and recovery fabric for bare-metal clusters.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "syncom", version, max_term_width = 100, propagate_version = true)]
+#[command(name = "syncom", version, max_term_width = 80, propagate_version = true)]
 #[command(after_help = "Exit codes: 0 done, 1 failed, 2 bad usage or configuration, \
                         3 no cluster or quorum reachable, 4 some destinations failed.")]
 pub struct Cli {
@@ -148,6 +148,8 @@ pub struct Member {
 
 /// `syncom init`.
 #[derive(Clone, Debug, Args)]
+#[command(override_usage = "syncom init [OPTIONS] --replicas <IP:PORT,...> \\\n            \
+                            --satellites <IP:PORT,...> --nodes <NODESET>")]
 pub struct Init {
     /// Where to write (created if missing; existing files are never overwritten)
     #[arg(long, default_value = "syncom-cluster")]

@@ -26,6 +26,9 @@ const LOOK: Duration = Duration::from_millis(200);
 /// How long a member may take to leave in good order.
 const LEAVE: Duration = Duration::from_secs(2);
 
+/// What a second process with the same state is told.
+const BUSY: &str = "this member already runs; stop it, or give this one its own member.dir";
+
 /// Runs the command.
 ///
 /// # Errors
@@ -46,7 +49,7 @@ pub fn run(kind: Kind, args: &args::Member) -> Outcome {
         return Ok(());
     }
     let dir = &config.member.dir;
-    let _lock = place::lock(dir)?;
+    let _lock = place::lock(dir, BUSY)?;
     let profile = Profile::named(&config.cluster.profile).unwrap_or(Profile::DEFAULT);
     let cluster_dir = args.config.parent().unwrap_or(Path::new("."));
     let common = Common {
@@ -60,11 +63,7 @@ pub fn run(kind: Kind, args: &args::Member) -> Outcome {
     }
     let options = if kind == Kind::Agent { Options::SMALL } else { Options::LARGE };
     let link = assemble::open_link(config.member.listen, &options)?;
-    let role = match kind {
-        Kind::Station => "station",
-        Kind::Satellite => "satellite",
-        Kind::Agent => "agent",
-    };
+    let role = kind.name();
     let addr = reachable(link.local_addr().into(), &config.cluster.replicas);
     let local = Local {
         name: config.member.name.clone(),
@@ -204,7 +203,7 @@ fn watch(signals: StopSignals, handle: HostHandle) -> Sender<()> {
 fn explain(kind: Kind, config: &Config) {
     let Config { cluster, member, service } = config;
     let number = member.number.map_or_else(String::new, |number| format!(" number {number}"));
-    println!("{kind:?}{number} {:?} of cluster {:?}", member.name, cluster.name);
+    println!("{}{number} {:?} of cluster {:?}", kind.name(), member.name, cluster.name);
     println!("listens on {}; state in {}", member.listen, member.dir.display());
     println!(
         "station of {}: survives the loss of {}",

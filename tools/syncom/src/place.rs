@@ -51,20 +51,20 @@ pub fn default_dir() -> PathBuf {
     }
 }
 
-/// Takes the directory for this process alone, creating it if needed.
+/// Takes the directory for this process alone, creating it if needed. `busy` says to whom it belongs
+/// when it is taken, and what to do.
 ///
 /// # Errors
-/// When another cluster runs in it, or it cannot be written.
-pub fn lock(dir: &Path) -> Result<File, Failure> {
+/// When another process has it, or it cannot be written.
+pub fn lock(dir: &Path, busy: &str) -> Result<File, Failure> {
     std::fs::create_dir_all(dir).map_err(|error| file_failure("create", dir, &error))?;
     let path = dir.join("lock");
     let file = File::create(&path).map_err(|error| file_failure("write", &path, &error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(Failure::failed(format!(
-            "a cluster already runs in {}; stop it, or choose another directory with --dir",
-            dir.display()
-        ))),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            Err(Failure::failed(format!("{} is in use: {busy}", dir.display())))
+        }
         Err(std::fs::TryLockError::Error(error)) => Err(file_failure("lock", &path, &error)),
     }
 }

@@ -95,6 +95,18 @@ pub enum Kind {
     Agent,
 }
 
+impl Kind {
+    /// Its name, which is also its command's.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Station => "station",
+            Self::Satellite => "satellite",
+            Self::Agent => "agent",
+        }
+    }
+}
+
 impl Config {
     /// Reads and validates a file; relative paths in it become relative to the file.
     ///
@@ -103,14 +115,21 @@ impl Config {
     pub fn load(path: &Path, kind: Kind) -> Result<Self, Failure> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| file_failure("read the configuration", path, &error))?;
-        let mut config: Self = toml::from_str(&text)
-            .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+        let mut config = Self::parse(&text, kind)
+            .map_err(|why| Failure::usage(format!("{}: {why}", path.display())))?;
         let base = path.parent().unwrap_or(Path::new("."));
         config.cluster.secret = base.join(&config.cluster.secret);
         config.member.dir = base.join(&config.member.dir);
-        config
-            .validate(kind)
-            .map_err(|why| Failure::usage(format!("{}: {why}", path.display())))?;
+        Ok(config)
+    }
+
+    /// Takes a file's text and validates it.
+    ///
+    /// # Errors
+    /// Names the line or the key, and what is expected.
+    fn parse(text: &str, kind: Kind) -> Result<Self, String> {
+        let config: Self = toml::from_str(text).map_err(|error| error.to_string())?;
+        config.validate(kind)?;
         Ok(config)
     }
 

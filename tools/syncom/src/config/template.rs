@@ -1,6 +1,6 @@
 //! `syncom init`: a commented configuration for every member, and a secret.
 
-use super::Cluster;
+use super::{Cluster, Config, Kind};
 use crate::exit::{Failure, file_failure};
 use crate::place;
 use crate::secret::Secret;
@@ -25,8 +25,14 @@ pub struct Layout {
 /// Writes the secret, `cluster.toml` and one file per member; returns the files.
 ///
 /// # Errors
-/// When a file exists already or cannot be written; files written before stay.
+/// When members would not accept their files, with nothing written; when a file exists already or
+/// cannot be written, and files written before stay.
 pub fn write_cluster(dir: &Path, layout: &Layout) -> Result<Vec<PathBuf>, Failure> {
+    let members = members(layout)?;
+    for (kind, name, number, listen) in &members {
+        Config::parse(&render(layout, *kind, name, *number, *listen), *kind)
+            .map_err(Failure::usage)?;
+    }
     std::fs::create_dir_all(dir).map_err(|error| file_failure("create", dir, &error))?;
     let secret = dir.join("secret.key");
     Secret::draw(&layout.name)?.write(&secret)?;
@@ -39,28 +45,39 @@ pub fn write_cluster(dir: &Path, layout: &Layout) -> Result<Vec<PathBuf>, Failur
     };
     place::publish(dir, &cluster)?;
     let mut files = vec![secret, dir.join("cluster.toml")];
-    for (index, addr) in layout.replicas.iter().enumerate() {
-        let name = format!("station{}", index + 1);
-        files.push(write(dir, layout, &name, Some(index + 1), *addr)?);
-    }
-    for (index, addr) in layout.satellites.iter().enumerate() {
-        let name = format!("sat{}", index + 1);
-        files.push(write(dir, layout, &name, Some(index + 1), *addr)?);
-    }
-    let listen = SocketAddr::from(([0, 0, 0, 0], layout.port));
-    for name in &layout.nodes {
-        files.push(write(dir, layout, name, None, listen)?);
+    for (kind, name, number, listen) in &members {
+        let text = render(layout, *kind, name, *number, *listen);
+        files.push(write(dir, name, &text)?);
     }
     Ok(files)
 }
 
-fn write(
-    dir: &Path,
-    layout: &Layout,
-    name: &str,
-    number: Option<usize>,
-    listen: SocketAddr,
-) -> Result<PathBuf, Failure> {
+/// One member: what it is, its name, its number if it has one, and where it listens.
+type MemberLine = (Kind, String, Option<usize>, SocketAddr);
+
+/// All members of the layout.
+fn members(layout: &Layout) -> Result<Vec<MemberLine>, Failure> {
+    let numbered = |kind, prefix: &str, addrs: &[SocketAddr]| -> Vec<MemberLine> {
+        let addrs = addrs.iter().zip(1..);
+        addrs.map(|(addr, n)| (kind, format!("{prefix}{n}"), Some(n), *addr)).collect()
+    };
+    let mut members = numbered(Kind::Station, "station", &layout.replicas);
+    members.extend(numbered(Kind::Satellite, "sat", &layout.satellites));
+    // Replicas on the loopback mean one machine: there the agents need a port each.
+    let alone = layout.replicas.iter().all(|addr| addr.ip().is_loopback());
+    let mut port = Some(layout.port);
+    for name in &layout.nodes {
+        let Some(this) = port else {
+            return Err(Failure::usage("too few ports from --port on for one each; lower it"));
+        };
+        let ip = if alone { [127, 0, 0, 1] } else { [0, 0, 0, 0] };
+        members.push((Kind::Agent, name.clone(), None, SocketAddr::from((ip, this))));
+        port = if alone { this.checked_add(1) } else { port };
+    }
+    Ok(members)
+}
+
+fn write(dir: &Path, name: &str, text: &str) -> Result<PathBuf, Failure> {
     let path = dir.join(format!("{name}.toml"));
     if path.exists() {
         return Err(Failure::failed(format!(
@@ -68,12 +85,18 @@ fn write(
             path.display()
         )));
     }
-    std::fs::write(&path, render(layout, name, number, listen))
-        .map_err(|error| file_failure("write", &path, &error))?;
+    std::fs::write(&path, text).map_err(|error| file_failure("write", &path, &error))?;
     Ok(path)
 }
 
-fn render(layout: &Layout, name: &str, number: Option<usize>, listen: SocketAddr) -> String {
+fn render(
+    layout: &Layout,
+    kind: Kind,
+    name: &str,
+    number: Option<usize>,
+    listen: SocketAddr,
+) -> String {
+    let kind = kind.name();
     let replicas: Vec<String> =
         layout.replicas.iter().map(|a| format!("{:?}", a.to_string())).collect();
     let number = number.map_or_else(String::new, |n| {
@@ -88,7 +111,7 @@ fn render(layout: &Layout, name: &str, number: Option<usize>, listen: SocketAddr
         ""
     };
     format!(
-        "# Syncom, member {name}. Check it with: syncom <station|satellite|agent> --check --config FILE\n\n\
+        "# Syncom, member {name}. Check it with: syncom {kind} --check --config FILE\n\n\
          # What every member's file must say alike.\n\
          [cluster]\n\
          name = {cluster:?}\n\
@@ -122,7 +145,6 @@ fn render(layout: &Layout, name: &str, number: Option<usize>, listen: SocketAddr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Kind};
 
     #[test]
     fn what_init_writes_is_what_members_accept() {

@@ -22,6 +22,10 @@ pub const PARENT: &str = "SYNCOM_PARENT";
 /// Name of clusters that `up` makes.
 const NAME: &str = "up";
 
+/// What a second cluster in one directory is told.
+const BUSY: &str =
+    "a cluster already runs in it; stop that, or choose another directory with --dir";
+
 /// A cluster about to start.
 #[derive(Debug)]
 struct Plan<'a> {
@@ -69,7 +73,7 @@ pub fn run(args: &args::Up) -> Outcome {
         Some(dir) => dir.clone(),
         None => private(place::default_dir())?,
     };
-    let _lock = place::lock(&dir)?;
+    let _lock = place::lock(&dir, BUSY)?;
     if args.dir.is_none() {
         empty(&dir)?;
     }

@@ -224,3 +224,9 @@ fn state(pid: u64) -> Option<(String, u64)> {
     let mut fields = stat.rsplit(')').next()?.split_whitespace();
     Some((fields.next()?.to_owned(), fields.next()?.parse().ok()?))
 }
+
+/// A UDP port of the loopback that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    let builder = syncom_engine::Endpoint::builder("ports", &[0; 32]);
+    builder.bind("127.0.0.1:0".parse().unwrap()).open().unwrap().local_addr().port
+}
