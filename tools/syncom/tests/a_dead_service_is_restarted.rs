@@ -1,6 +1,8 @@
 //! A service that is killed comes back, by the station's decision and with a reason that can be
 //! read.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod cluster;
 
 use cluster::{Cluster, TempDir, children, eventually, kill_9};

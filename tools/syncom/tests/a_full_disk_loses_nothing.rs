@@ -4,6 +4,8 @@
 //! The disk is a small tmpfs in a mount namespace of its own, reached through `/proc`. That takes
 //! root and `unshare`; without them the test says that it was skipped.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod cluster;
 
 use cluster::{Cluster, TempDir, eventually, json_lines, syncom};

@@ -1,5 +1,7 @@
 //! A new user's mistakes, and a bad machine's: each gets a clear error that says what to do.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod cluster;
 
 use cluster::{Cluster, TempDir, run, syncom};

@@ -1,5 +1,7 @@
 //! What `up` started ends with it, whether it is asked to stop or killed.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod cluster;
 
 use cluster::{Cluster, TempDir, children, eventually, lives, members};

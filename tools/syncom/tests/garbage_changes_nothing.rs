@@ -4,6 +4,8 @@
 //!
 //! `SYNCOM_GARBAGE` sets how many; the default keeps the test short.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod cluster;
 
 use cluster::{Cluster, TempDir, eventually};

@@ -1,5 +1,7 @@
 //! Production by the book: `init`, then every member by hand from its file, on one machine.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod cluster;
 
 use cluster::{TempDir, eventually, free_port, json_lines, run, syncom};

@@ -1,6 +1,8 @@
 //! What scripts read: every key that is promised is there, and nothing else is on stdout. And what
 //! people read: it can be cut off by `head` at any line.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod cluster;
 
 use cluster::{Cluster, TempDir, json_lines, syncom};

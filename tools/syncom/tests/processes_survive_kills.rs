@@ -1,6 +1,8 @@
 //! Real processes, killed for real, and looked at through the command line only: ten agents at
 //! once, a satellite, the station's leader, and at last everything.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod cluster;
 
 use cluster::{Cluster, TempDir, eventually, kill_9, members, throughout};
