@@ -81,6 +81,7 @@ pub(crate) fn running(seed: u64) -> Cluster {
     cluster
 }
 
+/// Invariant 11: replicas that have applied the same index have the same state hash.
 pub(crate) fn converge(cluster: &mut Cluster) {
     cluster.run_until("all replicas apply the same", |cluster| {
         let applied: Vec<u64> = cluster.stations().map(Station::applied).collect();
