@@ -185,7 +185,7 @@ fn print(nodes: &[&Node], roll: &Roll) {
             "name", "slot", "life", "state", "domain", "rtt", "interval"
         );
         for node in nodes {
-            println!(
+            let line = format!(
                 "{:<16} {:>6} {:>4} {:<6} {:<12} {:>5} us {:>6} ms  {}",
                 node.name,
                 node.slot(),
@@ -196,6 +196,7 @@ fn print(nodes: &[&Node], roll: &Roll) {
                 node.interval_us / 1_000,
                 roll.fold(node.observers.iter().copied()),
             );
+            println!("{}", line.trim_end());
         }
     }
 }

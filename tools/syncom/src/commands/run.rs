@@ -187,9 +187,12 @@ fn conclude(
     }
     let bad: Vec<String> = codes
         .iter()
-        .filter(|(code, _)| code.as_str() != "0")
-        .map(|(code, slots)| format!("{code}: {}", fold(slots)))
-        .chain((!missing.is_empty()).then(|| format!("no answer: {}", fold(&missing))))
+        .filter(|(code, _)| *code != "0" && **code != code_name(Receipt::NO_ANSWER))
+        .map(|(code, slots)| {
+            let exit = if code.parse::<i32>().is_ok() { "exit " } else { "" };
+            format!("{exit}{code}: {}", fold(slots))
+        })
+        .chain((!missing.is_empty()).then(|| format!("no answer in time: {}", fold(&missing))))
         .collect();
     if bad.is_empty() { Ok(()) } else { Err(Failure::partial(bad.join("; "))) }
 }

@@ -154,7 +154,7 @@ fn print(value: &Value) {
     {
         for (index, item) in value[key].as_array().into_iter().flatten().enumerate() {
             println!(
-                "{:<11} {:<10} {:<9} {number} {:<8} {}",
+                "{:<11} {:<10} {:<9} {number:<7} {:<8} {}",
                 if index == 0 { title } else { "" },
                 text(&item["name"]),
                 text(&item["state"]),
