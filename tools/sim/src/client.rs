@@ -2,7 +2,7 @@
 //! promised.
 
 use std::collections::BTreeMap;
-use syncom_seam::{Rng, Time};
+use syncom_seam::Time;
 use syncom_wire::control::{Ask, AskHead, Reply, Verb};
 use syncom_wire::idset::{self, IdSet};
 use syncom_wire::order::{OrderHead, Submit};
@@ -32,24 +32,14 @@ pub(crate) struct Ordered {
 }
 
 /// All clients of a run, as one.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Client {
-    pub(crate) rng: Rng,
     next_request: u64,
     pub(crate) reports: BTreeMap<u64, Made>,
     pub(crate) orders: BTreeMap<u64, Ordered>,
 }
 
 impl Client {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self {
-            rng: Rng::new(seed ^ 0x636c_6965),
-            next_request: 1,
-            reports: BTreeMap::new(),
-            orders: BTreeMap::new(),
-        }
-    }
-
     fn request(&mut self) -> u64 {
         self.next_request += 1;
         self.next_request
@@ -129,8 +119,7 @@ impl Client {
 }
 
 fn ask(request: u64, verb: Verb, cursor: u64, argument: &[u8]) -> Vec<u8> {
-    let head =
-        AskHead { request, verb: verb as u16, leader_only: 0, reserved: [0; 5], cursor };
+    let head = AskHead { request, verb: verb as u16, leader_only: 0, reserved: [0; 5], cursor };
     pack(&Ask { head, argument })
 }
 

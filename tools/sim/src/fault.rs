@@ -26,6 +26,18 @@ pub enum Fault {
         /// For how long.
         for_ns: u64,
     },
+    /// A managed service of a node dies.
+    ServiceDeath {
+        /// Which member.
+        member: usize,
+    },
+    /// The wall clock of a member's host is set anew.
+    ClockJump {
+        /// Which member.
+        member: usize,
+        /// By how much, in ns: forward or back.
+        by_ns: i64,
+    },
 }
 
 /// How many faults of each kind a run had.
@@ -47,12 +59,16 @@ pub struct FaultCounts {
     pub pauses: u64,
     /// Datagrams dropped because a stopped member's buffer was full.
     pub overflows: u64,
+    /// Managed services that died.
+    pub services_killed: u64,
+    /// Wall clocks set anew.
+    pub clock_jumps: u64,
 }
 
 impl FaultCounts {
     /// All counts by name.
     #[must_use]
-    pub const fn named(&self) -> [(&'static str, u64); 8] {
+    pub const fn named(&self) -> [(&'static str, u64); 10] {
         [
             ("lost", self.lost),
             ("duplicated", self.duplicated),
@@ -62,6 +78,8 @@ impl FaultCounts {
             ("crashes", self.crashes),
             ("pauses", self.pauses),
             ("overflows", self.overflows),
+            ("services_killed", self.services_killed),
+            ("clock_jumps", self.clock_jumps),
         ]
     }
 }

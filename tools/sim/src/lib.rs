@@ -14,12 +14,15 @@ mod client;
 mod disk;
 pub mod fault;
 pub mod invariants;
+mod load;
+mod make;
 mod member;
 mod network;
 mod outbox;
 mod run;
 mod scenario;
 mod schedule;
+mod strike;
 mod trace;
 mod world;
 

@@ -72,8 +72,11 @@ pub(crate) struct Member {
     pub(crate) disk: Option<SimDisk>,
     /// Newest life heard of each sender: the engine drops older ones.
     newest: BTreeMap<PeerId, Boot>,
-    /// Last moment at which the member was down, stopped or cut off: deaths soon after are just.
+    /// Last moment at which the member was down, stopped or cut off from a satellite (which may lie
+    /// ahead): deaths soon after are just.
     pub(crate) troubled_at: Option<Time>,
+    /// What its host's wall clock shows beyond the truth, in ns.
+    pub(crate) wall_shift_ns: i64,
     pub(crate) fatal: Option<String>,
 }
 
@@ -91,6 +94,7 @@ impl Member {
             disk,
             newest: BTreeMap::new(),
             troubled_at: None,
+            wall_shift_ns: 0,
             fatal: None,
         }
     }
@@ -141,7 +145,13 @@ impl Member {
         self.role = None;
         self.life += 1;
         self.paused = None;
-        self.troubled_at = Some(now);
+        self.children = Children::default();
+        self.trouble(now);
+    }
+
+    /// Notes that it is not well until `until`.
+    pub(crate) fn trouble(&mut self, until: Time) {
+        self.troubled_at = self.troubled_at.max(Some(until));
     }
 
     /// Hands an opened datagram to the role, as the engine would.

@@ -8,10 +8,18 @@ use syncom_seam::{Rng, Time};
 #[derive(Clone, Debug)]
 pub(crate) struct Cut {
     /// Side of each member.
-    inside: Vec<bool>,
+    pub(crate) inside: Vec<bool>,
     /// Whether only the way out of the inside is cut.
-    one_way: bool,
-    until: Time,
+    pub(crate) one_way: bool,
+    pub(crate) until: Time,
+}
+
+impl Cut {
+    /// Whether it loses what `from` sends to `to`.
+    pub(crate) fn parts(&self, from: usize, to: usize) -> bool {
+        let side = |member: usize| self.inside.get(member).copied().unwrap_or(false);
+        side(from) != side(to) && (!self.one_way || side(from))
+    }
 }
 
 /// Where and when a copy of a datagram arrives.
@@ -55,16 +63,13 @@ impl Network {
         self.cuts.clear();
     }
 
-    pub(crate) fn cut(&mut self, inside: Vec<bool>, one_way: bool, until: Time) {
-        self.cuts.push(Cut { inside, one_way, until });
+    pub(crate) fn cut(&mut self, cut: Cut) {
+        self.cuts.push(cut);
     }
 
     /// Whether a cut lies between two members now.
-    pub(crate) fn is_cut(&self, now: Time, from: usize, to: usize) -> bool {
-        self.cuts.iter().any(|cut| {
-            let side = |member: usize| cut.inside.get(member).copied().unwrap_or(false);
-            now < cut.until && side(from) != side(to) && (!cut.one_way || side(from))
-        })
+    fn is_cut(&self, now: Time, from: usize, to: usize) -> bool {
+        self.cuts.iter().any(|cut| now < cut.until && cut.parts(from, to))
     }
 
     /// When the copies of a datagram arrive: none, one or two.

@@ -67,8 +67,8 @@ impl Scenario {
     pub const NAMES: [(&'static str, &'static str); 5] = [
         ("swarm", "every seed draws its own mix of all faults"),
         ("calm", "no faults at all"),
-        ("loss", "20 % loss, duplication and reordering, nobody dies"),
-        ("crashes", "members of every role crash and come back"),
+        ("loss", "20 % loss, duplication and reordering, clocks jump, no member dies"),
+        ("crashes", "members of every role crash and come back, and managed services die"),
         ("partition", "groups are cut off, one-way and both ways"),
     ];
 
@@ -112,6 +112,14 @@ impl Scenario {
             load_per_s: 5 + rng.below(20),
         };
         scenario.draw_faults(&mut rng, options, [crashes, pauses, cuts]);
+        let (services, clock_jumps) = match options.scenario.as_str() {
+            "swarm" => (rng.below(4), rng.below(4)),
+            "crashes" => (SERVICE_DEATHS_MAX, 0),
+            "loss" => (2, 4),
+            _ => (0, 0),
+        };
+        scenario.draw_mishaps(&mut rng, options, services, clock_jumps);
+        scenario.faults.sort_by_key(|(at, _)| *at);
         Ok(scenario)
     }
 
@@ -140,9 +148,39 @@ impl Scenario {
             let for_ns = 300 * MS + rng.below(6 * SECOND);
             faults.push((when(rng), Fault::Cut { inside, one_way, for_ns }));
         }
-        faults.sort_by_key(|(at, _)| *at);
         self.faults = faults;
     }
+
+    fn draw_mishaps(&mut self, rng: &mut Rng, options: &Options, services: u64, clock_jumps: u64) {
+        let span = self.heal_at.since(self.fault_from);
+        let first = options.replicas + options.satellites;
+        let nodes: Vec<usize> =
+            (first..first + options.nodes).filter(|index| has_service(*index)).collect();
+        for _ in 0..services {
+            let index = usize::try_from(rng.below(nodes.len() as u64)).unwrap_or(0);
+            let Some(member) = nodes.get(index).copied() else { continue };
+            let at = self.fault_from.after(rng.below(span * 9 / 10));
+            self.faults.push((at, Fault::ServiceDeath { member }));
+        }
+        for _ in 0..clock_jumps {
+            // From a correction to a clock that was set by hand.
+            let most = if rng.chance(1, 2) { 10 * SECOND } else { 3_600 * SECOND };
+            let by_ns = i64::try_from(rng.below(most)).unwrap_or(0);
+            let by_ns = if rng.chance(1, 2) { by_ns } else { -by_ns };
+            let member = pick(rng, options, (first + options.nodes) as u64);
+            let at = self.fault_from.after(rng.below(span * 9 / 10));
+            self.faults.push((at, Fault::ClockJump { member, by_ns }));
+        }
+    }
+}
+
+/// Services that die in one run at most: fewer than the restarts after which the recovery manager
+/// leaves a service alone.
+const SERVICE_DEATHS_MAX: u64 = 4;
+
+/// Whether the agent with this index manages a service.
+pub(crate) const fn has_service(index: usize) -> bool {
+    index.is_multiple_of(4)
 }
 
 /// A member to strike: the few that serve all are struck as often as the many.

@@ -2,27 +2,24 @@
 
 use crate::client::Client;
 use crate::disk::SimDisk;
-use crate::fault::{Fault, FaultCounts};
+use crate::fault::FaultCounts;
 use crate::invariants::Watch;
-use crate::member::{AnyRole, Member, Missed, SOCKET_HOLDS};
+use crate::member::{AnyRole, Member, SOCKET_HOLDS};
 use crate::network::Network;
 use crate::outbox::Effects;
 use crate::scenario::{Options, Scenario};
 use crate::schedule::{Datagram, Happening, Schedule};
 use crate::trace::Trace;
 use std::rc::Rc;
-use syncom_agent::{Agent, AgentConfig};
-use syncom_seam::{Done, Loaded, MS, Now, Rng, Time, WallTime};
-use syncom_station::{Station, StationConfig};
-use syncom_transponder::{Transponder, TransponderConfig};
-use syncom_wire::{Addr, Boot, PeerId, Uuid, ids};
+use syncom_seam::{Done, MS, Now, Rng, Time, WallTime};
+use syncom_wire::{Addr, Boot};
 
 /// Wall clock at the beginning of virtual time: 2026-01-01, in ns.
-const WALL_NS: u64 = 1_767_225_600_000_000_000;
+pub(crate) const WALL_NS: u64 = 1_767_225_600_000_000_000;
 /// More than can honestly happen at one moment: some role arms timers for "now" for ever.
 const CROWD_MAX: u64 = 200_000;
 /// The client's place in the network.
-const CLIENT: usize = 0xFF_FFFF;
+pub(crate) const CLIENT: usize = 0xFF_FFFF;
 
 /// A simulated cluster under way.
 #[derive(Debug)]
@@ -35,12 +32,12 @@ pub(crate) struct World {
     pub(crate) watch: Watch,
     pub(crate) counts: FaultCounts,
     pub(crate) trace: Trace,
-    network: Network,
-    schedule: Schedule,
-    rng: Rng,
-    seed: u64,
-    effects: Effects,
-    healed: bool,
+    pub(crate) network: Network,
+    pub(crate) schedule: Schedule,
+    pub(crate) rng: Rng,
+    pub(crate) seed: u64,
+    pub(crate) effects: Effects,
+    pub(crate) healed: bool,
     /// Things that happened at this very moment.
     crowd: u64,
 }
@@ -52,7 +49,7 @@ impl World {
             now: Time(1_000 * MS),
             options: options.clone(),
             members: Vec::with_capacity(total),
-            client: Client::new(seed),
+            client: Client::default(),
             watch: Watch::default(),
             counts: FaultCounts::default(),
             trace: Trace::default(),
@@ -111,8 +108,11 @@ impl World {
         self.healed && self.now > self.scenario.heal_at.after(3_000 * MS)
     }
 
-    fn now_at(&self) -> Now {
-        Now { at: self.now, wall: WallTime(WALL_NS + self.now.0) }
+    /// The present, as the clocks of a member's host show it.
+    pub(crate) fn now_at(&self, member: usize) -> Now {
+        let shift_ns = self.members.get(member).map_or(0, |member| member.wall_shift_ns);
+        let wall_ns = (WALL_NS + self.now.0).saturating_add_signed(shift_ns);
+        Now { at: self.now, wall: WallTime(wall_ns) }
     }
 
     fn name_of(&self, index: usize) -> String {
@@ -148,8 +148,7 @@ impl World {
                 }
             }
             Happening::ChildEnded { member, life, token, exit } => {
-                if self.members[member].life == life && self.members[member].children.ended(token)
-                {
+                if self.members[member].life == life && self.members[member].children.ended(token) {
                     self.trace.note(at, member, token);
                     self.finish(member, Done::Exited { token, exit });
                 }
@@ -170,7 +169,7 @@ impl World {
             self.client.on_datagram(&datagram.bytes);
             return;
         }
-        let now = self.now_at();
+        let now = self.now_at(to);
         let Some(member) = self.members.get_mut(to) else { return };
         if !member.is_up() {
             return;
@@ -200,7 +199,7 @@ impl World {
     }
 
     fn burst(&mut self, member: usize, call: impl FnOnce(&mut AnyRole, Now, &mut Effects)) {
-        let now = self.now_at();
+        let now = self.now_at(member);
         let Some(role) = &mut self.members[member].role else { return };
         let mut effects = core::mem::take(&mut self.effects);
         call(role, now, &mut effects);
@@ -209,7 +208,7 @@ impl World {
     }
 
     /// Does what a role asked for and keeps the emptied lists for the next burst.
-    fn carry_out(&mut self, index: usize, mut effects: Effects) {
+    pub(crate) fn carry_out(&mut self, index: usize, mut effects: Effects) {
         let life = self.members[index].life;
         if let Some(identity) = effects.identity.take() {
             self.members[index].identity = identity;
@@ -271,7 +270,7 @@ impl World {
         self.launch(from, index_of(to), datagram);
     }
 
-    fn launch(&mut self, from: usize, to: usize, datagram: Datagram) {
+    pub(crate) fn launch(&mut self, from: usize, to: usize, datagram: Datagram) {
         let arrivals = self.network.carry(self.now, from, to, &mut self.counts);
         for at in arrivals.into_iter().flatten() {
             self.schedule.at(at, Happening::Deliver { to, datagram: datagram.clone() });
@@ -295,169 +294,10 @@ impl World {
         self.trace.note(self.now.0, index, 0x7374_6172);
         self.burst(index, |role, now, out| role.on_start(now, out));
     }
-
-    fn make(&mut self, index: usize, boot: Boot) -> (AnyRole, PeerId) {
-        let Options { replicas, satellites, .. } = self.options;
-        let number = |n: usize| u16::try_from(n + 1).unwrap_or(u16::MAX);
-        let stations: Vec<(PeerId, Addr)> =
-            (0..replicas).map(|i| (PeerId::station(number(i)), address(i))).collect();
-        let seed = ids::mix(self.seed ^ boot.0);
-        let listen = address(index);
-        let name = self.members[index].name.clone();
-        if index < replicas {
-            let disk = self.members[index].disk.as_mut();
-            let loaded = disk.map_or(Ok(Loaded::default()), SimDisk::restart);
-            let loaded = loaded.unwrap_or_else(|fault| panic!("nobody spoiled this disk: {fault}"));
-            let mut config = StationConfig::new(number(index), stations);
-            config.boot = boot;
-            config.seed = seed;
-            config.snapshot_every = 500;
-            let station = Station::new(config, loaded)
-                .unwrap_or_else(|fault| panic!("replica {} cannot go on: {fault}", index + 1));
-            return (AnyRole::Station(Box::new(station)), PeerId::station(number(index)));
-        }
-        if index < replicas + satellites {
-            let n = number(index - replicas);
-            let mut config = TransponderConfig::new(n, boot, listen, stations);
-            config.name = name;
-            config.rng_seed = seed;
-            return (
-                AnyRole::Satellite(Box::new(Transponder::new(config))),
-                PeerId::satellite(n),
-            );
-        }
-        let mut uuid = [0; 16];
-        uuid[..8].copy_from_slice(&ids::mix(index as u64 + 1).to_le_bytes());
-        uuid[8..].copy_from_slice(&self.seed.to_le_bytes());
-        let seeds = stations.iter().map(|(_, addr)| *addr).collect();
-        let mut config = AgentConfig::new(Uuid(uuid), boot, &name, listen, seeds, seed);
-        // Ten racks.
-        config.domain = format!("rack{}", index % 10);
-        (AnyRole::Agent(Box::new(Agent::new(config))), PeerId::client(ids::hash(&uuid)))
-    }
-
-    fn resume(&mut self, index: usize) {
-        let now = self.now_at();
-        let Some(missed) = self.members[index].paused.take() else { return };
-        self.members[index].troubled_at = Some(self.now);
-        let mut effects = core::mem::take(&mut self.effects);
-        let member = &mut self.members[index];
-        for (heard, datagram) in &missed.frames {
-            member.deliver(now, *heard, datagram, &mut effects);
-        }
-        if let Some(role) = &mut member.role {
-            for timer in missed.timers {
-                role.on_timer(now, timer, &mut effects);
-            }
-            for done in missed.done {
-                role.on_done(now, done, &mut effects);
-            }
-            role.on_burst_end(now, &mut effects);
-        }
-        self.carry_out(index, effects);
-    }
-
-    fn strike(&mut self, fault: Fault) {
-        if self.healed {
-            return;
-        }
-        match fault {
-            Fault::Crash { member, down_ns } => {
-                if !self.members[member].is_up() {
-                    return;
-                }
-                self.counts.crashes += 1;
-                self.members[member].end(self.now);
-                if let Some(disk) = &mut self.members[member].disk {
-                    disk.crash();
-                }
-                if let Some(down_ns) = down_ns {
-                    self.schedule.at(self.now.after(down_ns), Happening::Start { member });
-                }
-            }
-            Fault::Pause { member, for_ns } => {
-                let struck = &mut self.members[member];
-                if struck.is_up() && struck.paused.is_none() {
-                    self.counts.pauses += 1;
-                    struck.paused = Some(Missed::default());
-                    struck.troubled_at = Some(self.now);
-                    let life = struck.life;
-                    let resume = Happening::Resume { member, life };
-                    self.schedule.at(self.now.after(for_ns), resume);
-                }
-            }
-            Fault::Cut { inside, one_way, for_ns } => {
-                self.counts.cuts += 1;
-                let until = self.now.after(for_ns);
-                let servers = self.options.replicas + self.options.satellites;
-                let serves = inside.iter().take(servers).any(|inside| *inside);
-                for (index, member) in self.members.iter_mut().enumerate() {
-                    if serves || inside.get(index) == Some(&true) {
-                        member.troubled_at = Some(until.max(self.now));
-                    }
-                }
-                self.network.cut(inside, one_way, until);
-            }
-        }
-    }
-
-    fn client_acts(&mut self) {
-        let pace = 1_000 * MS / self.scenario.load_per_s.max(1);
-        if !self.is_quiet() {
-            let index = usize::try_from(self.rng.below(self.members.len() as u64)).unwrap_or(0);
-            if self.members[index].is_agent() {
-                let life = self.members[index].life;
-                let question = self.client.report(self.now, (index, life));
-                self.ask(index, &question);
-            }
-            if self.rng.chance(1, 8) {
-                self.new_order();
-            }
-        }
-        for ((agent, life), question) in
-            self.client.repeat_reports(Time(self.now.0.saturating_sub(500 * MS)))
-        {
-            if self.members[agent].life == life {
-                self.ask(agent, &question);
-            }
-        }
-        for question in self.client.repeat_orders() {
-            for replica in 0..self.options.replicas {
-                self.ask(replica, &question);
-            }
-        }
-        let next = pace.max(if self.is_quiet() { 500 * MS } else { 0 });
-        self.schedule.at(self.now.after(next), Happening::Client);
-    }
-
-    fn new_order(&mut self) {
-        let nodes = self.options.nodes as u64;
-        let share = 1 + self.rng.below(100);
-        let slots: Vec<u32> = (0..u32::try_from(nodes).unwrap_or(0))
-            .filter(|_| self.rng.chance(share, 100))
-            .collect();
-        if slots.is_empty() {
-            return;
-        }
-        let (_, question) = self.client.order(slots);
-        for replica in 0..self.options.replicas {
-            self.ask(replica, &question);
-        }
-    }
-
-    fn ask(&mut self, to: usize, question: &[u8]) {
-        let datagram = Datagram {
-            from: address(CLIENT),
-            peer: PeerId::client(self.seed),
-            boot: Boot(WALL_NS),
-            bytes: Rc::from(question),
-        };
-        self.launch(CLIENT, to, datagram);
-    }
 }
 
 /// The address of the member with this index: its index in 10.0.0.0/8.
-fn address(index: usize) -> Addr {
+pub(crate) fn address(index: usize) -> Addr {
     let [_, _, _, _, _, a, b, c] = (index as u64).to_be_bytes();
     Addr::v4([10, a, b, c], 7_000)
 }

@@ -1,22 +1,46 @@
 //! DEAD only for the dead: a deadPeer event names a node that was down, stopped, or cut off when
 //! its heartbeats were missed. Loss, delay, duplication and reordering alone never kill.
 
+use crate::invariants::Watch;
 use crate::member::Member;
 use crate::outbox::SeenEvent;
 use syncom_seam::{SECOND, Time};
 
 /// How long after a trouble a death may be committed: detection, an election in between, and a
-/// batch on its way.
+/// batch on its way. The time in which the station had no majority does not count: what satellites
+/// concluded before and during it is committed after it.
 const JUST_FOR_NS: u64 = 8 * SECOND;
 
-pub(super) fn check(now: Time, event: &SeenEvent, members: &[Member]) -> Option<String> {
+pub(super) fn check(
+    watch: &Watch,
+    now: Time,
+    replica: usize,
+    event: &SeenEvent,
+    members: &[Member],
+) -> Option<String> {
     if event.kind != "deadPeer" {
         return None;
     }
     let Some(member) = members.iter().find(|member| member.name == event.subject) else {
         return Some(format!("deadPeer for {:?}, which does not exist", event.subject));
     };
-    let troubled = member.troubled_at.is_some_and(|at| now.since(at) < JUST_FOR_NS);
+    let troubled = member.troubled_at.is_some_and(|at| watch.able_ns(at, now) < JUST_FOR_NS);
     let down = !member.is_up() || member.paused.is_some();
-    (!down && !troubled).then(|| format!("{} was declared dead while it was well", member.name))
+    let just = down || troubled || is_of_earlier_life(replica, event, member, members);
+    (!just).then(|| format!("{} was declared dead while it was well", member.name))
+}
+
+/// Whether the event names a life that has ended: while the station has no majority, a node may die
+/// and come back before anybody can say that it died.
+fn is_of_earlier_life(
+    replica: usize,
+    event: &SeenEvent,
+    member: &Member,
+    members: &[Member],
+) -> bool {
+    let station = members.get(replica).and_then(Member::station);
+    let entry = station.and_then(|station| station.members().named(&event.subject));
+    entry.is_some_and(|entry| {
+        entry.head.incarnation.0 == event.incarnation && entry.head.boot < member.boot
+    })
 }

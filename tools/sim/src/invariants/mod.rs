@@ -7,12 +7,14 @@ mod no_report_lost;
 mod one_order_of_events;
 mod one_view;
 mod orders_end;
+mod services_come_back;
 
+use crate::child::SERVICE;
 use crate::member::Member;
 use crate::outbox::SeenEvent;
 use crate::world::World;
 use std::collections::BTreeMap;
-use syncom_seam::Time;
+use syncom_seam::{SECOND, Time};
 
 /// What is watched all along.
 #[derive(Debug, Default)]
@@ -21,10 +23,21 @@ pub(crate) struct Watch {
     pub(crate) events: BTreeMap<u64, SeenEvent>,
     /// How often each order's command was started, by (argument, member, life).
     pub(crate) executions: BTreeMap<(String, usize, u32), u32>,
+    /// How often a managed service was started, by (member, life).
+    pub(crate) service_starts: BTreeMap<(usize, u32), u32>,
+    /// How often it died of a fault.
+    pub(crate) service_deaths: BTreeMap<(usize, u32), u32>,
+    /// When the newest event was announced first.
+    announced_at: Time,
+    /// From when until when the station, which always has something to commit, committed nothing.
+    stalls: Vec<(Time, Time)>,
     /// Broken promises.
     pub(crate) violations: Vec<String>,
 }
 
+/// Clients make several reports per second, so nothing committed for so long means no majority, in
+/// ns.
+const STALL_NS: u64 = SECOND;
 /// Violations kept of one run: the first ones tell the story.
 const VIOLATIONS_MAX: usize = 20;
 
@@ -39,19 +52,35 @@ impl Watch {
         if let Some(violation) = one_order_of_events::check(&self.events, replica, event) {
             self.violation(now, &violation);
         }
-        if self.events.insert(event.seq, event.clone()).is_none()
-            && let Some(violation) = dead_only_dead::check(now, event, members)
-        {
+        if self.events.insert(event.seq, event.clone()).is_some() {
+            return;
+        }
+        if now.since(self.announced_at) > STALL_NS {
+            self.stalls.push((self.announced_at, now));
+        }
+        self.announced_at = now;
+        if let Some(violation) = dead_only_dead::check(self, now, replica, event, members) {
             self.violation(now, &violation);
         }
     }
 
+    /// How much of the time since `at` the station could commit, in ns.
+    fn able_ns(&self, at: Time, now: Time) -> u64 {
+        let stalled = |(from, to): &(Time, Time)| to.since((*from).max(at));
+        now.since(at).saturating_sub(self.stalls.iter().map(stalled).sum())
+    }
+
     pub(crate) fn on_spawn(&mut self, member: usize, life: u32, argv: &[String]) {
-        if let [program, argument] = argv
-            && program == "run"
-        {
+        let [program, argument] = argv else { return };
+        if program == "run" {
             *self.executions.entry((argument.clone(), member, life)).or_default() += 1;
+        } else if program == SERVICE {
+            *self.service_starts.entry((member, life)).or_default() += 1;
         }
+    }
+
+    pub(crate) fn on_service_death(&mut self, member: usize, life: u32) {
+        *self.service_deaths.entry((member, life)).or_default() += 1;
     }
 
     fn violation(&mut self, now: Time, text: &str) {
@@ -68,6 +97,7 @@ pub(crate) fn at_rest(world: &World) -> Vec<String> {
     no_report_lost::check(world, &mut violations);
     effects_once::check(world, &mut violations);
     orders_end::check(world, &mut violations);
+    services_come_back::check(world, &mut violations);
     violations.truncate(VIOLATIONS_MAX);
     violations
 }

@@ -1,0 +1,59 @@
+//! Making members: who is configured how.
+
+use crate::child::SERVICE;
+use crate::disk::SimDisk;
+use crate::member::AnyRole;
+use crate::scenario::{Options, has_service};
+use crate::world::{World, address};
+use syncom_agent::{Agent, AgentConfig, ServiceConfig};
+use syncom_seam::Loaded;
+use syncom_station::{Station, StationConfig};
+use syncom_transponder::{Transponder, TransponderConfig};
+use syncom_wire::{Addr, Boot, PeerId, Uuid, ids};
+
+/// Name of the managed service of those nodes that have one.
+pub(crate) const SERVICE_NAME: &str = "keeper";
+
+impl World {
+    /// A role that has not started yet, and who it is on the wire.
+    pub(crate) fn make(&mut self, index: usize, boot: Boot) -> (AnyRole, PeerId) {
+        let Options { replicas, satellites, .. } = self.options;
+        let number = |n: usize| u16::try_from(n + 1).unwrap_or(u16::MAX);
+        let stations: Vec<(PeerId, Addr)> =
+            (0..replicas).map(|i| (PeerId::station(number(i)), address(i))).collect();
+        let seed = ids::mix(self.seed ^ boot.0);
+        let listen = address(index);
+        let name = self.members[index].name.clone();
+        if index < replicas {
+            let disk = self.members[index].disk.as_mut();
+            let loaded = disk.map_or(Ok(Loaded::default()), SimDisk::restart);
+            let loaded = loaded.unwrap_or_else(|fault| panic!("nobody spoiled this disk: {fault}"));
+            let mut config = StationConfig::new(number(index), stations);
+            config.boot = boot;
+            config.seed = seed;
+            config.snapshot_every = 500;
+            let station = Station::new(config, loaded)
+                .unwrap_or_else(|fault| panic!("replica {} cannot go on: {fault}", index + 1));
+            return (AnyRole::Station(Box::new(station)), PeerId::station(number(index)));
+        }
+        if index < replicas + satellites {
+            let n = number(index - replicas);
+            let mut config = TransponderConfig::new(n, boot, listen, stations);
+            config.name = name;
+            config.rng_seed = seed;
+            return (AnyRole::Satellite(Box::new(Transponder::new(config))), PeerId::satellite(n));
+        }
+        let mut uuid = [0; 16];
+        uuid[..8].copy_from_slice(&ids::mix(index as u64 + 1).to_le_bytes());
+        uuid[8..].copy_from_slice(&self.seed.to_le_bytes());
+        let seeds = stations.iter().map(|(_, addr)| *addr).collect();
+        let mut config = AgentConfig::new(Uuid(uuid), boot, &name, listen, seeds, seed);
+        // Ten racks.
+        config.domain = format!("rack{}", index % 10);
+        if has_service(index) {
+            let argv = vec![SERVICE.into(), SERVICE_NAME.into()];
+            config.services = vec![ServiceConfig { name: SERVICE_NAME.into(), argv }];
+        }
+        (AnyRole::Agent(Box::new(Agent::new(config))), PeerId::client(ids::hash(&uuid)))
+    }
+}

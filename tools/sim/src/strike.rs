@@ -1,0 +1,101 @@
+//! Faults as they strike, and how a stopped member goes on.
+
+use crate::fault::Fault;
+use crate::member::Missed;
+use crate::network::Cut;
+use crate::scenario::Options;
+use crate::schedule::Happening;
+use crate::world::World;
+use syncom_seam::Exit;
+
+const SIGSEGV: i32 = 11;
+
+impl World {
+    /// A stopped member goes on: first it hears what its socket held, then its timers expire.
+    pub(crate) fn resume(&mut self, index: usize) {
+        let now = self.now_at(index);
+        let Some(missed) = self.members[index].paused.take() else { return };
+        self.members[index].trouble(self.now);
+        let mut effects = core::mem::take(&mut self.effects);
+        let member = &mut self.members[index];
+        for (heard, datagram) in &missed.frames {
+            member.deliver(now, *heard, datagram, &mut effects);
+        }
+        if let Some(role) = &mut member.role {
+            for timer in missed.timers {
+                role.on_timer(now, timer, &mut effects);
+            }
+            for done in missed.done {
+                role.on_done(now, done, &mut effects);
+            }
+            role.on_burst_end(now, &mut effects);
+        }
+        self.carry_out(index, effects);
+    }
+
+    /// A fault happens.
+    pub(crate) fn strike(&mut self, fault: Fault) {
+        if self.healed {
+            return;
+        }
+        match fault {
+            Fault::Crash { member, down_ns } => {
+                if !self.members[member].is_up() {
+                    return;
+                }
+                self.counts.crashes += 1;
+                self.members[member].end(self.now);
+                if let Some(disk) = &mut self.members[member].disk {
+                    disk.crash();
+                }
+                if let Some(down_ns) = down_ns {
+                    self.schedule.at(self.now.after(down_ns), Happening::Start { member });
+                }
+            }
+            Fault::Pause { member, for_ns } => {
+                let struck = &mut self.members[member];
+                if struck.is_up() && struck.paused.is_none() {
+                    self.counts.pauses += 1;
+                    struck.paused = Some(Missed::default());
+                    struck.trouble(self.now);
+                    let life = struck.life;
+                    let resume = Happening::Resume { member, life };
+                    self.schedule.at(self.now.after(for_ns), resume);
+                }
+            }
+            Fault::Cut { inside, one_way, for_ns } => self.cut(inside, one_way, for_ns),
+            Fault::ServiceDeath { member } => self.kill_service(member),
+            Fault::ClockJump { member, by_ns } => {
+                self.counts.clock_jumps += 1;
+                let struck = &mut self.members[member];
+                struck.wall_shift_ns = struck.wall_shift_ns.saturating_add(by_ns);
+            }
+        }
+    }
+
+    /// Cuts some members off. A death is just when a satellite, which may be one of the two homes,
+    /// could not hear the node: what the node's observers miss is then not refuted.
+    fn cut(&mut self, inside: Vec<bool>, one_way: bool, for_ns: u64) {
+        self.counts.cuts += 1;
+        let until = self.now.after(for_ns);
+        let Options { replicas, satellites, .. } = self.options;
+        let cut = Cut { inside, one_way, until };
+        for (index, member) in self.members.iter_mut().enumerate() {
+            if (replicas..replicas + satellites).any(|home| cut.parts(index, home)) {
+                member.trouble(until);
+            }
+        }
+        self.network.cut(cut);
+    }
+
+    /// A managed service dies; its agent learns of it at once.
+    fn kill_service(&mut self, member: usize) {
+        let struck = &self.members[member];
+        let Some(token) = struck.children.service().filter(|_| struck.is_up()) else { return };
+        self.counts.services_killed += 1;
+        let life = struck.life;
+        self.watch.on_service_death(member, life);
+        let exit = Exit { code: 128 + SIGSEGV, output: Vec::new(), output_total: 0 };
+        self.schedule.at(self.now, Happening::ChildEnded { member, life, token, exit });
+    }
+}

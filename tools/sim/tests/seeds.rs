@@ -1,0 +1,52 @@
+//! Seeds that broke a promise once, each named after what was wrong.
+
+use syncom_sim::{Options, run};
+
+#[track_caller]
+fn holds(scenario: &str, seed: u64) {
+    let options = Options { scenario: scenario.into(), ..Options::default() };
+    let outcome = run(seed, &options).unwrap();
+    assert_eq!(outcome.violations, Vec::<String>::new(), "{scenario}, seed {seed}");
+}
+
+/// Its observers never heard it, because its neighbour sets were lost; its homes did hear it.
+#[test]
+fn loss_seed_1_a_node_that_its_homes_hear_is_not_declared_dead() {
+    holds("loss", 1);
+}
+
+/// Its welcome was lost again and again, so nobody had ever heard it.
+#[test]
+fn loss_seed_2_a_node_that_nobody_ever_heard_is_given_time() {
+    holds("loss", 2);
+}
+
+/// It held the first of three sets for two seconds, because the pushes of the others were lost.
+#[test]
+fn loss_seed_32_a_lost_neighbour_set_is_pushed_again() {
+    holds("loss", 32);
+}
+
+/// One home's probes were lost on a path that was cut one way, the other's were answered.
+#[test]
+fn swarm_seed_71_the_accused_shows_itself_to_both_homes() {
+    holds("swarm", 71);
+}
+
+/// The restart of its service was refused, because a backlog of orders came first.
+#[test]
+fn crashes_seed_108_a_busy_node_is_asked_again() {
+    holds("crashes", 108);
+}
+
+/// The service died while its node was taken for dead, so nobody restarted it.
+#[test]
+fn swarm_seed_28_a_service_that_stayed_down_is_reported_in_the_next_life() {
+    holds("swarm", 28);
+}
+
+/// The station had no majority when the node died, and the node was back when it had one.
+#[test]
+fn swarm_seed_17_a_death_that_waited_for_a_majority_is_no_false_one() {
+    holds("swarm", 17);
+}
