@@ -140,6 +140,7 @@ impl Agent {
         if is_mine && set.head.epoch > self.heartbeats.epoch {
             self.heartbeats.on_neighbours(now.at, set, &self.node);
             self.observing.on_neighbours(now, set, &mut self.node, out);
+            self.heartbeats.show(now, self.services.counts(), &self.node, out);
         }
     }
 
@@ -163,6 +164,7 @@ impl Agent {
                 self.node.homes.welcome(now.at);
                 self.observing.clear();
                 self.heartbeats.on_new_life(now, &mut self.node, out);
+                self.services.on_new_life(now.at);
                 self.services.report_deaths(now, &mut self.reports, &mut self.node, out);
                 self.reports.send_due(now, &mut self.node, out);
             }
@@ -180,7 +182,12 @@ impl Agent {
         let node = &mut self.node;
         match frame {
             Frame::HomeAnswer(answer) => self.on_home_answer(now, from, answer, out),
-            Frame::Probe(probe) => probe::on_probe(now, from, probe, node, out),
+            Frame::Probe(probe) => {
+                if probe::on_probe(now, from, probe, node, out) {
+                    // Our other home may be asking in vain, and hears us all the same.
+                    self.heartbeats.show(now, self.services.counts(), node, out);
+                }
+            }
             Frame::ReportAck(ack) => self.on_report_ack(now, ack, out),
             Frame::Roster(roster) => {
                 let entered = self.entry.on_roster(now, roster, node, out);

@@ -61,6 +61,8 @@ impl Entry {
         match self.state {
             State::Seeking => {
                 self.ask_seed(node, out);
+                // Whoever did not answer may still be there, and the datagram was lost.
+                self.knock(self.asked, now, node, out);
                 let wait_ns = node.rng.jitter(self.ask_ns);
                 self.ask_ns = (self.ask_ns * 2).min(ASK_MAX_NS);
                 node.timers.set(TimerKind::Entry, now.at.after(wait_ns), out);
@@ -91,6 +93,7 @@ impl Entry {
         let applied = node.roster.apply(roster);
         node.see_term(roster.head.term);
         if self.state == State::Seeking && !node.roster.rendezvous().is_empty() {
+            self.ask_ns = ASK_FIRST_NS;
             self.enter(now, Event::Roster, node, out);
         }
         match applied {
@@ -170,6 +173,16 @@ impl Entry {
             return;
         }
         self.tries += 1;
+        self.knock(turn, now, node, out);
+        let wait_ns = node.rng.jitter(JOIN_NS);
+        node.timers.set(TimerKind::Entry, now.at.after(wait_ns), out);
+    }
+
+    /// Asks one satellite to be taken in, if any is known.
+    fn knock<O: Outbox>(&self, turn: usize, now: Now, node: &Node, out: &mut O) {
+        if node.roster.rendezvous().is_empty() {
+            return;
+        }
         let config = &node.config;
         let order = Subject(hash(&config.uuid.0));
         if let Some(addr) = node.homes.choice(order, turn, &node.roster, now.at) {
@@ -186,8 +199,6 @@ impl Entry {
             };
             out.send(addr, &Join { head, name: &config.name, domain: &config.domain });
         }
-        let wait_ns = node.rng.jitter(JOIN_NS);
-        node.timers.set(TimerKind::Entry, now.at.after(wait_ns), out);
     }
 
     fn leave<O: Outbox>(&mut self, now: Now, node: &mut Node, out: &mut O) {

@@ -82,7 +82,8 @@ impl Heartbeats {
         self.peers_due = Some(peers_due);
         self.homes_due = now.at.after(hash % node.home_interval_ns().max(1));
         node.timers.set(TimerKind::Peers, peers_due, out);
-        node.timers.set(TimerKind::Homes, self.homes_due, out);
+        // Homes are to hear of us before observers can miss us.
+        node.timers.set(TimerKind::Homes, self.homes_due.min(peers_due), out);
     }
 
     /// Takes the observers of a newer set.
@@ -144,18 +145,39 @@ impl Heartbeats {
         out: &mut O,
     ) {
         let Some(identity) = node.identity else { return };
-        while node.homes.give_up_silent(now.at) {
-            node.homes.choose(identity.slot, &node.roster, now.at);
+        let is_regular = now.at >= self.homes_due;
+        if is_regular {
+            while node.homes.give_up_silent(now.at) {
+                node.homes.choose(identity.slot, &node.roster, now.at);
+            }
+            node.homes.count_beat();
+            self.homes_due = grid(self.homes_due, node.home_interval_ns(), now.at);
         }
+        // Observers wait for a node that does not know them yet: until its first set arrives,
+        // heartbeats ask for it more often.
+        let is_asking = self.epoch == 0;
+        if is_regular || is_asking {
+            self.show(now, services, node, out);
+        }
+        let soon = if is_asking { now.at.after(node.pace.interval_ns()) } else { Time::NEVER };
+        node.timers.set(TimerKind::Homes, self.homes_due.min(soon), out);
+    }
+
+    /// Shows this node to its homes, outside of any schedule.
+    pub(crate) fn show<O: Outbox>(
+        &mut self,
+        now: Now,
+        services: ServiceCounts,
+        node: &Node,
+        out: &mut O,
+    ) {
+        let Some(identity) = node.identity else { return };
         self.home_seq += 1;
         let beat = self.beat(Heartbeat::HOME, now, identity, services, node);
         for home in node.homes.iter() {
             out.send(home.addr, &Heartbeat { rtt_us: home.rtt.srtt_us(), ..beat });
             out.count(Counter::HeartbeatsSent, 1);
         }
-        node.homes.count_beat();
-        self.homes_due = grid(self.homes_due, node.home_interval_ns(), now.at);
-        node.timers.set(TimerKind::Homes, self.homes_due, out);
     }
 
     /// Tells observers and homes that the next heartbeat will not come, and stops.

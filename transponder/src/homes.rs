@@ -26,6 +26,8 @@ pub(crate) struct HomeEntry {
     pub(crate) addr: Addr,
     /// When its neighbour set was last pushed to it.
     pub(crate) pushed: Time,
+    /// How often it was pushed since a heartbeat last named the present one.
+    pub(crate) pushes: u8,
     /// Since when it is gray and accused by nobody; 0 when it is not.
     pub(crate) gray_since: Time,
 }
@@ -81,6 +83,19 @@ impl Homes {
     pub(crate) fn on_push(&mut self, slot: Slot, now: Time) {
         if let Some(entry) = self.entry(slot) {
             entry.pushed = now;
+            entry.pushes = entry.pushes.saturating_add(1);
+        }
+    }
+
+    /// How often a node's neighbour set was pushed in vain.
+    pub(crate) fn pushes(&self, slot: Slot) -> u8 {
+        self.entries.get(slot.0 as usize).map_or(0, |entry| entry.pushes)
+    }
+
+    /// A node has named its present neighbour set.
+    pub(crate) fn on_confirmed(&mut self, slot: Slot) {
+        if let Some(entry) = self.entry(slot) {
+            entry.pushes = 0;
         }
     }
 
@@ -129,10 +144,20 @@ impl Homes {
         intervals: u64,
         now: Time,
     ) -> bool {
-        self.is_mature(now)
-            && self.get(slot, incarnation).is_none_or(|entry| {
-                now.since(entry.heard) >= u64::from(entry.interval_us) * US * intervals
-            })
+        self.is_mature(now) && !self.is_on_schedule(slot, incarnation, intervals, now)
+    }
+
+    /// Whether something was heard of a node within `intervals` of its heartbeats.
+    pub(crate) fn is_on_schedule(
+        &self,
+        slot: Slot,
+        incarnation: Incarnation,
+        intervals: u64,
+        now: Time,
+    ) -> bool {
+        self.get(slot, incarnation).is_some_and(|entry| {
+            now.since(entry.heard) < u64::from(entry.interval_us) * US * intervals
+        })
     }
 
     /// Where to send to a node: where it was heard from, else where it says it listens.

@@ -2,8 +2,9 @@
 //!
 //! A mass join changes the set of every node many times within a second; only the last set is
 //! worth sending. So the first home waits until the view was quiet for a moment, but not for ever.
-//! Whatever was lost on the way shows in the next heartbeat, which names the epoch that the node
-//! holds, and is sent again.
+//! A node that takes a set sends its homes a heartbeat, which names the epoch that it holds. Until
+//! the first home hears that it sends the set again, for new observers wait for the node; later,
+//! whatever was lost shows in any heartbeat.
 
 use crate::homes::Homes;
 use crate::world::World;
@@ -19,6 +20,10 @@ const QUIET_NS: u64 = 100 * MS;
 const DELAY_MAX_NS: u64 = 500 * MS;
 /// Least time between two pushes to one node, in ns.
 const REPAIR_NS: u64 = 100 * MS;
+/// Time between two pushes of a set that no heartbeat has named yet, in ns.
+const REPEAT_NS: u64 = 250 * MS;
+/// How often a set is pushed unasked.
+const PUSHES_MAX: u8 = 8;
 /// Sets pushed per tick: a burst that socket buffers hold.
 const PER_TICK: usize = 256;
 
@@ -28,6 +33,10 @@ pub(crate) struct Pushes {
     waiting: SlotSet,
     oldest: Time,
     newest: Time,
+    /// Pushed, and not named by a heartbeat yet.
+    unconfirmed: SlotSet,
+    /// When to push those again.
+    repeat_at: Time,
 }
 
 impl Pushes {
@@ -47,7 +56,7 @@ impl Pushes {
 
     /// Whether something waits.
     pub(crate) fn is_busy(&self) -> bool {
-        !self.waiting.is_empty()
+        !self.waiting.is_empty() || !self.unconfirmed.is_empty()
     }
 
     fn is_quiet(&self, now: Time) -> bool {
@@ -65,11 +74,20 @@ impl Pushes {
         if !self.is_quiet(now) {
             return;
         }
+        if now >= self.repeat_at {
+            self.repeat_at = now.after(REPEAT_NS);
+            for slot in self.unconfirmed.iter() {
+                self.waiting.insert(slot);
+            }
+            self.unconfirmed.clear();
+        }
         for _ in 0..PER_TICK {
             let Some(slot) = self.waiting.iter().next() else { return };
             self.waiting.remove(slot);
-            if let Some(addr) = homes.addr(world, slot) {
-                push(now, slot, addr, world, homes, out);
+            let Some(addr) = homes.addr(world, slot) else { continue };
+            push(now, slot, addr, world, homes, out);
+            if homes.pushes(slot) < PUSHES_MAX {
+                self.unconfirmed.insert(slot);
             }
         }
     }
@@ -86,8 +104,13 @@ impl Pushes {
     ) {
         let epoch = world.epoch(slot);
         let is_behind = epoch > held || (epoch < held && !world.adopt(slot, held));
+        if !is_behind {
+            self.unconfirmed.remove(slot);
+            homes.on_confirmed(slot);
+            return;
+        }
         // A node ahead of this view will be understood when the view has moved.
-        if !is_behind || held > world.view().0 || !self.is_quiet(now) {
+        if held > world.view().0 || !self.is_quiet(now) {
             return;
         }
         let pushed = homes.pushed(slot);

@@ -81,7 +81,7 @@ impl Suspects {
         let Some(case) = self.open(sight, slot, incarnation) else { return Taken::NoRoom };
         let absorbed = case.evidence.absorb(word);
         if !word.is_retracted && absorbed != Absorbed::Nothing {
-            case.inquiry.on_accused(word.last, sight.homes.heard(slot, incarnation));
+            case.inquiry.on_accused(word.last);
         }
         if absorbed == Absorbed::Nothing { Taken::Repeated } else { Taken::Kept }
     }
@@ -235,10 +235,8 @@ impl Suspects {
             Stage::Settled(since) => return now.since(since) > SETTLED_NS,
             Stage::Open | Stage::Ripe => case.stage = Stage::Open,
         }
-        let home = sight.homes.heard(case.slot, case.incarnation);
-        let margin_ns = sight.profile.interval_ns;
-        let is_fresher = case.inquiry.is_fresher(home, case.evidence.heard(), margin_ns);
-        if case.is_probable && tally.distinct > 0 && is_fresher && case.inquiry.veto(now) {
+        let is_heard = case.is_heard_by_home(sight);
+        if case.is_probable && tally.distinct > 0 && is_heard && case.inquiry.veto(now) {
             out.count(Counter::Vetoes, 1);
         }
         let situation = case.situation(tally, sight);
@@ -248,7 +246,9 @@ impl Suspects {
                 let rto_ns = sight.homes.rto_ns(case.slot);
                 case.inquiry.begin(now, rng.next_u64(), sight.profile.interval_ns, rto_ns);
             }
-            Verdict::Dead if now >= case.not_before => case.stage = Stage::Ripe,
+            Verdict::Dead if now >= case.not_before && !case.is_unborn(sight) => {
+                case.stage = Stage::Ripe;
+            }
             Verdict::Dead => {}
             Verdict::Gray if now >= case.not_before => {
                 let head = case.record(EventKind::GRAY, tally, sight);

@@ -14,6 +14,11 @@ use syncom_wire::{Incarnation, Slot, Subject};
 /// A word counts so long after it was said last, in ns: reporters repeat themselves at the latest
 /// every 8 s.
 const WORD_LIFE_NS: u64 = 10 * SECOND;
+/// Heartbeats to a home that may be missed before it no longer vouches for a node.
+const HOME_MISSES: u64 = 3;
+/// How long after the first accusation a life that nobody has ever heard is taken for dead, in ns:
+/// its welcome may have been lost several times.
+const UNBORN_NS: u64 = 5 * SECOND;
 
 /// What a judge may look at, and the time.
 #[derive(Clone, Copy, Debug)]
@@ -138,6 +143,24 @@ impl Suspicion {
             tally.homes_silent = 1;
         }
         tally
+    }
+
+    /// Whether this home hears the node on schedule, and has heard it later than anybody who
+    /// accuses it, by more than clocks and queues may differ. Whoever dies is last heard by all at
+    /// once, so this holds for those who live and cannot reach their observers; a last heartbeat
+    /// that observers lost delays the verdict by a few intervals and no longer.
+    pub(crate) fn is_heard_by_home(&self, sight: &Sight<'_>) -> bool {
+        let home = sight.homes.heard(self.slot, self.incarnation);
+        let margin_ns = sight.profile.interval_ns + sight.profile.margin_min_ns;
+        home > self.evidence.heard().after(margin_ns)
+            && sight.homes.is_on_schedule(self.slot, self.incarnation, HOME_MISSES, sight.now.at)
+    }
+
+    /// Whether nobody has ever heard this life, and it may still be on its way in.
+    pub(crate) fn is_unborn(&self, sight: &Sight<'_>) -> bool {
+        self.evidence.heard() == Time(0)
+            && sight.homes.heard(self.slot, self.incarnation) == Time(0)
+            && sight.now.at.since(self.evidence.first()) < UNBORN_NS
     }
 
     /// Whether this home misses the node itself.

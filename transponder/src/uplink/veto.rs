@@ -2,7 +2,9 @@
 //!
 //! Three probes per round, spaced so that one lost datagram or one busy moment does not kill. A
 //! round that stays unanswered counts for a while; a sign of life is a **veto**, which stands until
-//! somebody accuses anew.
+//! somebody accuses anew. A home that hears the accused on schedule, and later than all who accuse,
+//! vetoes every time: an answer to a probe proves one moment, a heartbeat that keeps coming proves
+//! that it is the path between the two that is broken.
 
 use crate::uplink::verdict::Asked;
 use syncom_seam::{MS, SECOND, Time};
@@ -33,8 +35,6 @@ pub(crate) struct Inquiry {
     total: u32,
     /// When a sign of life stopped the case.
     vetoed: Option<Time>,
-    /// Heartbeats at the home up to here have had their say.
-    excused: Time,
 }
 
 impl Inquiry {
@@ -96,20 +96,12 @@ impl Inquiry {
         self.vetoed.is_some()
     }
 
-    /// Somebody accused at `accused`: lifts a veto that stood long enough. Heartbeats up to
-    /// `heard` cannot veto again: without this, the last one before a death would for ever.
-    pub(crate) fn on_accused(&mut self, accused: Time, heard: Time) {
+    /// Somebody accused at `accused`: lifts a veto that stood long enough.
+    pub(crate) fn on_accused(&mut self, accused: Time) {
         if self.vetoed.is_some_and(|at| accused >= at.after(VETO_MIN_NS)) {
             self.vetoed = None;
             self.round = 0;
-            self.excused = heard;
         }
-    }
-
-    /// Whether a heartbeat heard at the home says more than the reporters: it is newer by more than
-    /// the `margin_ns` by which clocks and queues may differ, and has not been answered yet.
-    pub(crate) const fn is_fresher(&self, home: Time, reporters: Time, margin_ns: u64) -> bool {
-        home.0 > reporters.after(margin_ns).0 && home.0 > self.excused.0
     }
 
     /// Probes that stayed unanswered, for the record.
@@ -162,14 +154,11 @@ mod tests {
     fn a_veto_stands_until_somebody_accuses_anew() {
         let start = Time(SECOND);
         let mut inquiry = Inquiry::default();
-        assert!(inquiry.is_fresher(Time(500), Time(100), 300));
-        assert!(!inquiry.is_fresher(Time(400), Time(100), 300));
         assert!(inquiry.veto(start));
         assert!(!inquiry.veto(start), "the same case");
-        inquiry.on_accused(start.after(VETO_MIN_NS - 1), Time(500));
+        inquiry.on_accused(start.after(VETO_MIN_NS - 1));
         assert!(inquiry.is_vetoed());
-        inquiry.on_accused(start.after(VETO_MIN_NS), Time(500));
-        assert!(!inquiry.is_vetoed() && !inquiry.is_fresher(Time(500), Time(100), 300));
-        assert!(inquiry.is_fresher(Time(501), Time(100), 300));
+        inquiry.on_accused(start.after(VETO_MIN_NS));
+        assert!(!inquiry.is_vetoed());
     }
 }

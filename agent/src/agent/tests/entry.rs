@@ -155,6 +155,7 @@ fn a_replaced_observer_is_kept_for_a_while_and_then_let_go() {
 #[test]
 fn a_home_that_leaves_three_heartbeats_unanswered_is_replaced_by_the_next_choice() {
     let mut world = World::member(4);
+    world.neighbours(9, &[1], &[]);
     let homes = world.homes(SLOT);
     let silent = world.number(homes[0]);
     world.answering.retain(|n| *n != silent);
