@@ -30,6 +30,9 @@ use syncom_wire::{Incarnation, OrderId, Subject};
 const SERVICE_OUTPUT_MAX: usize = 1_024;
 /// How long a service may take to end when asked to, in ns; then it is killed.
 const STOP_GRACE_NS: u64 = 5 * SECOND;
+/// How long a service that is down when a new life of the node begins may wait for its restart, in
+/// ns: as long as an order to restart it may take.
+const REMINDER_NS: u64 = 10 * SECOND;
 /// Severity of a service's death: error.
 const SEVERITY: u8 = 2;
 const SIGTERM: i32 = 15;
@@ -60,6 +63,8 @@ struct Service {
     /// Deaths that are not reported yet, and what is known of the last one.
     deaths: u32,
     last_words: String,
+    /// When to report a death again, because the station may have taken it for one on a dead node.
+    remind_at: Time,
 }
 
 /// What became of an order about a service.
@@ -181,6 +186,16 @@ impl Services {
         Some(service.waiting.take().map(|order| (order, 0, done.into())))
     }
 
+    /// The node was taken for dead, and is a member anew. Whoever decided about its services
+    /// meanwhile found nothing to restart: what stays down is reported once more.
+    pub(crate) fn on_new_life(&mut self, now: Time) {
+        for service in &mut self.services {
+            if service.wanted && service.observed == Observed::Stopped {
+                service.remind_at = now.after(REMINDER_NS);
+            }
+        }
+    }
+
     /// Reports deaths. A service that died again before its last death was committed waits for
     /// that, and then says how often it died.
     pub(crate) fn report_deaths<O: Outbox>(
@@ -190,21 +205,22 @@ impl Services {
         node: &mut Node,
         out: &mut O,
     ) {
-        for service in self.services.iter_mut().filter(|service| service.deaths > 0) {
+        let is_due = |one: &Service| one.deaths > 0 || (one.wanted && one.remind_at <= now.at);
+        for service in self.services.iter_mut().filter(|service| is_due(service)) {
             let subject = Subject::named(&service.title);
             let draft = Draft {
                 subject,
                 incarnation: Incarnation(0),
                 kind: EventKind::SERVICE,
                 severity: SEVERITY,
-                count: service.deaths,
+                count: service.deaths.max(1),
                 subject_name: &service.title,
                 kind_name: "",
                 detail: &service.last_words,
             };
             let waits = reports.is_pending(subject, EventKind::SERVICE);
             if !waits && reports.submit(now, &draft, None, node, out) {
-                service.deaths = 0;
+                (service.deaths, service.remind_at) = (0, Time::NEVER);
             }
         }
     }
@@ -267,6 +283,7 @@ impl Service {
             restarts: 0,
             deaths: 0,
             last_words: String::new(),
+            remind_at: Time::NEVER,
         }
     }
 
@@ -275,6 +292,7 @@ impl Service {
         let argv = self.config.argv.clone();
         out.spawn(Spawn { token, argv, output_max: SERVICE_OUTPUT_MAX, stdin: Vec::new() });
         self.observed = Observed::Running { token };
+        self.remind_at = Time::NEVER;
     }
 
     fn stop<O: Outbox>(&mut self, token: u64, now: Now, node: &mut Node, out: &mut O) {

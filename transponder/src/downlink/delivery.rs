@@ -2,6 +2,7 @@
 
 use syncom_seam::{Rng, SECOND, Time};
 use syncom_wire::Slot;
+use syncom_wire::order::Receipt;
 
 /// Longest pause between two tries, and the pause after ACCEPTED, in ns.
 const PAUSE_MAX_NS: u64 = SECOND;
@@ -13,6 +14,8 @@ const PAUSE_MAX_NS: u64 = SECOND;
 ///                      │                     │
 ///                      └──DONE or REFUSED────┴──▶ Answered
 /// ```
+///
+/// A node that is too busy refuses for the moment only: it stays Sent and is asked again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     /// Its turn has not come.
@@ -32,11 +35,13 @@ pub(crate) struct Delivery {
     pub(crate) state: State,
     due: Time,
     pause_ns: u64,
+    /// It said last that it has too much to do.
+    is_busy: bool,
 }
 
 impl Delivery {
     pub(crate) const fn new(slot: Slot) -> Self {
-        Self { slot, state: State::Waiting, due: Time(0), pause_ns: 0 }
+        Self { slot, state: State::Waiting, due: Time(0), pause_ns: 0, is_busy: false }
     }
 
     /// Whether it is under way: sent, and not finally answered.
@@ -57,6 +62,20 @@ impl Delivery {
             State::Accepted | State::Answered => self.pause_ns = PAUSE_MAX_NS,
         }
         self.due = now.after(rng.jitter(self.pause_ns));
+    }
+
+    /// The node has too much to do at present; the next try is due as if it had been silent.
+    pub(crate) const fn on_busy(&mut self) {
+        self.is_busy = true;
+    }
+
+    /// What to say of it when its time is over.
+    pub(crate) const fn code_when_late(&self) -> i32 {
+        if self.is_busy && matches!(self.state, State::Sent) {
+            Receipt::BUSY
+        } else {
+            Receipt::NO_ANSWER
+        }
     }
 
     /// The node has begun: from now on only an occasional question.

@@ -93,6 +93,8 @@ impl ShardJob {
         };
         if head.state == Receipt::ACCEPTED {
             self.deliveries[at].on_accepted(now);
+        } else if head.state == Receipt::REFUSED && head.code == Receipt::BUSY {
+            self.deliveries[at].on_busy();
         } else {
             self.settle(at, head.code, head.cut, receipt.output);
         }
@@ -127,7 +129,8 @@ impl ShardJob {
     ) -> bool {
         if means.now >= self.deadline {
             for at in 0..self.deliveries.len() {
-                self.settle(at, Receipt::NO_ANSWER, 0, &[]);
+                let code = self.deliveries[at].code_when_late();
+                self.settle(at, code, 0, &[]);
             }
         } else {
             self.deliver(means, out);
