@@ -176,7 +176,9 @@ impl Node {
             last_index: log.last_index(),
             committed: log.committed,
         };
-        let kind = validator::check(message, &guard, |index| log.term(index).ok())?;
+        // The library says term 0 of entries that it no longer has.
+        let term_of = |index| log.term(index).ok().filter(|term| *term != 0);
+        let kind = validator::check(message, &guard, term_of)?;
         let vote = matches!(kind, MessageType::MsgRequestVote | MessageType::MsgRequestPreVote);
         if vote && self.election.is_quiet(now) {
             return Ok(None);
