@@ -50,3 +50,10 @@ fn swarm_seed_28_a_service_that_stayed_down_is_reported_in_the_next_life() {
 fn swarm_seed_17_a_death_that_waited_for_a_majority_is_no_false_one() {
     holds("swarm", 17);
 }
+
+/// It came back with a log that began later than what the leader thought it had, took each append
+/// for a contradiction, and never caught up.
+#[test]
+fn swarm_seed_185_a_replica_that_compacted_its_log_still_takes_appends() {
+    holds("swarm", 185);
+}
