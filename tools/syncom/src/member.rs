@@ -10,6 +10,7 @@ use crate::show;
 use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -25,6 +26,9 @@ use syncom_wire::{Addr, Uuid, ids};
 const LOOK: Duration = Duration::from_millis(200);
 /// How long a member may take to leave in good order.
 const LEAVE: Duration = Duration::from_secs(2);
+
+/// How long a member may be alone before it says so.
+const ALONE: Duration = Duration::from_secs(5);
 
 /// What a second process with the same state is told.
 const BUSY: &str = "this member already runs; stop it, or give this one its own member.dir";
@@ -78,16 +82,19 @@ pub fn run(kind: Kind, args: &args::Member) -> Outcome {
         Kind::Station => {
             let name = &member.name;
             let made = assemble::station(&common, name, number, link, &cluster.replicas, dir)?;
-            drive(made, role)
+            drive(made, role, &alone(&config))
         }
         Kind::Satellite => {
             let boot = assemble::next_boot(dir)?;
             let (name, domain) = (&member.name, &member.domain);
             let replicas = &cluster.replicas;
             let made = assemble::satellite(&common, name, domain, number, link, replicas, boot)?;
-            drive(made, role)
+            drive(made, role, &alone(&config))
         }
-        Kind::Agent => drive(assemble::agent(&common, agent_config(&config)?, link)?, role),
+        Kind::Agent => {
+            let made = assemble::agent(&common, agent_config(&config)?, link)?;
+            drive(made, role, &alone(&config))
+        }
     }
 }
 
@@ -147,22 +154,36 @@ fn reachable(listen: SocketAddr, replicas: &[SocketAddr]) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-/// Drives one member until a signal, the end of its parent, or its own end.
-fn drive<R: Role>(member: Member<R>, role: &str) -> Outcome {
+/// What a member says that nobody takes in.
+fn alone(config: &Config) -> String {
+    let replicas: Vec<String> = config.cluster.replicas.iter().map(ToString::to_string).collect();
+    format!(
+        "not taken in for {} s by the station at {}: do enough replicas run, can this machine \
+         reach them, and is {} their secret? Still trying",
+        ALONE.as_secs(),
+        replicas.join(", "),
+        config.cluster.secret.display()
+    )
+}
+
+/// Drives one member until a signal, the end of its parent, or its own end. Says `alone` when it is
+/// not ready in good time.
+fn drive<R: Role>(member: Member<R>, role: &str, alone: &str) -> Outcome {
     let signals = StopSignals::install()
         .map_err(|error| Failure::failed(format!("cannot watch for signals: {error}")))?;
     let fatal: Arc<Mutex<Option<String>>> = Arc::default();
-    let mut host = Host::new(sink(role, Arc::clone(&fatal)))
+    let ready: Arc<AtomicBool> = Arc::default();
+    let mut host = Host::new(sink(role, Arc::clone(&fatal), Arc::clone(&ready)))
         .and_then(|mut host| host.add(member).map(|_| host))
         .map_err(|error| Failure::failed(format!("cannot start: {error}")))?;
-    let _running = watch(signals, host.handle());
+    let _running = watch(signals, host.handle(), ready, alone.to_owned());
     host.run().map_err(|error| Failure::failed(format!("the main loop failed: {error}")))?;
     let fatal = fatal.lock().ok().and_then(|mut text| text.take());
     fatal.map_or(Ok(()), |text| Err(Failure::failed(text)))
 }
 
 /// Says what a person should know; keeps what ended the member.
-fn sink(role: &str, fatal: Arc<Mutex<Option<String>>>) -> Sink {
+fn sink(role: &str, fatal: Arc<Mutex<Option<String>>>, ready: Arc<AtomicBool>) -> Sink {
     let role = role.to_owned();
     Box::new(move |_, notice| match notice {
         Notice::Fatal(text) => {
@@ -170,7 +191,10 @@ fn sink(role: &str, fatal: Arc<Mutex<Option<String>>>) -> Sink {
                 *slot = Some(text.into());
             }
         }
-        Notice::Ready => show::tell(&format!("{role} is ready")),
+        Notice::Ready => {
+            ready.store(true, Ordering::Relaxed);
+            show::tell(&format!("{role} is ready"));
+        }
         Notice::Gone => show::tell(&format!("{role} has left in good order")),
         Notice::Info(text) => show::tell(text),
         Notice::Event(_) => {}
@@ -179,10 +203,18 @@ fn sink(role: &str, fatal: Arc<Mutex<Option<String>>>) -> Sink {
 
 /// Stops the host when the process is told to, or, under `up`, when its parent is gone. What it
 /// returns is dropped when the host has ended.
-fn watch(signals: StopSignals, handle: HostHandle) -> Sender<()> {
+fn watch(
+    signals: StopSignals,
+    handle: HostHandle,
+    ready: Arc<AtomicBool>,
+    alone: String,
+) -> Sender<()> {
     let by_signal = handle.clone();
     let (running, ended) = channel();
     std::thread::spawn(move || {
+        if !signals.wait(ALONE) && !ready.load(Ordering::Relaxed) {
+            show::tell(&alone);
+        }
         while !signals.wait(LOOK) {}
         by_signal.leave();
         // Whoever cannot leave in good time goes without saying so.

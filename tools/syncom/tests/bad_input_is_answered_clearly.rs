@@ -4,10 +4,11 @@
 
 mod cluster;
 
-use cluster::{Cluster, TempDir, run, syncom};
+use cluster::{Cluster, TempDir, free_port, json_lines, run, syncom};
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 /// The user without rights.
 const NOBODY: u32 = 65_534;
@@ -119,6 +120,40 @@ fn a_second_cluster_in_the_same_directory_and_a_wrong_key_are_refused() {
     let stranger = other.0.to_str().unwrap();
     refused(&run(&["--cluster", stranger, "status"]), 3, &["secret"]);
     cluster.stop();
+}
+
+#[test]
+fn an_agent_with_another_key_is_not_heard_and_says_what_to_look_at() {
+    let temp = TempDir::new("key");
+    let station = format!("127.0.0.1:{}", free_port());
+    let init = |name: &str| {
+        let dir = temp.0.join(name).to_str().unwrap().to_owned();
+        let satellite = format!("127.0.0.1:{}", free_port());
+        let port = free_port().to_string();
+        let words = ["init", "--dir", &dir, "--name", "lab", "--nodes", "node1", "--port", &port];
+        let addrs = ["--replicas", &station, "--satellites", &satellite];
+        assert!(syncom(&words).args(addrs).output().unwrap().status.success());
+        dir
+    };
+    let (ours, theirs) = (init("ours"), init("theirs"));
+    let config = format!("{ours}/station1.toml");
+    let mut station = syncom(&["station", "--config", &config]).spawn().unwrap();
+    let config = format!("{theirs}/node1.toml");
+    let mut agent = syncom(&["agent", "--config", &config]).stderr(Stdio::piped()).spawn().unwrap();
+    let said = BufReader::new(agent.stderr.take().unwrap()).lines().next().unwrap().unwrap();
+    assert!(said.contains("not taken in") && said.contains("theirs/secret.key"), "{said}");
+    let counters = run(&["--cluster", &ours, "counters", "--json"]);
+    let counters = json_lines(&counters).remove(0);
+    let refused = counters["counters"].as_object().unwrap().iter();
+    let refused: u64 = refused
+        .filter(|(name, _)| name.starts_with("drop_"))
+        .map(|(_, value)| value.as_u64().unwrap())
+        .sum();
+    assert!(refused > 0, "{counters}");
+    for member in [&mut agent, &mut station] {
+        member.kill().unwrap();
+        member.wait().unwrap();
+    }
 }
 
 #[test]
