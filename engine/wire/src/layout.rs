@@ -86,7 +86,7 @@ impl<const N: usize> Field for [u8; N] {
     }
 }
 
-/// A struct of fixed size on the wire. Implemented by [`layout!`] only.
+/// A struct of fixed size on the wire. Implemented by the macro `layout!` only.
 pub trait Fixed: Copy {
     /// Bytes on the wire.
     const SIZE: usize;

@@ -5,19 +5,19 @@ use syncom_wire::{Addr, Emit, FrameHeader, PeerId, limits};
 
 /// A committed event as a replica announced it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SeenEvent {
+pub(crate) struct SeenEvent {
     /// Its number.
-    pub seq: u64,
+    pub(crate) seq: u64,
     /// Its kind's name.
-    pub kind: String,
+    pub(crate) kind: String,
     /// Its subject's name.
-    pub subject: String,
+    pub(crate) subject: String,
     /// The subject's incarnation.
-    pub incarnation: u32,
+    pub(crate) incarnation: u32,
     /// The view after it.
-    pub view: u64,
+    pub(crate) view: u64,
     /// Its detail.
-    pub detail: String,
+    pub(crate) detail: String,
 }
 
 /// Everything asked for in one burst of one member.

@@ -1,5 +1,7 @@
 //! Seeds that broke a promise once, each named after what was wrong.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use syncom_sim::{Options, run};
 
 #[track_caller]
