@@ -29,7 +29,12 @@ fn a_cluster_of_processes_survives_every_kind_of_kill() {
     cluster.stop();
 }
 
+/// Observers are assigned anew with every node that joins, and judge slower until they have heard
+/// their subject once: twice the dead-timeout and a second.
+const SETTLING: Duration = Duration::from_secs(4);
+
 fn ten_dead_agents_are_ten_events(cluster: &Cluster) {
+    throughout("all nodes are alive", SETTLING, || cluster.status()["nodes"]["alive"] == NODES);
     let pids = cluster.node_pids();
     let victims: BTreeSet<String> = (1..=10).map(|n| format!("node{n}")).collect();
     for name in &victims {
