@@ -144,9 +144,15 @@ impl Agent {
         }
     }
 
-    fn on_report_ack<O: Outbox>(&mut self, now: Now, ack: &ReportAck<'_>, out: &mut O) {
+    fn on_report_ack<O: Outbox>(
+        &mut self,
+        now: Now,
+        from: &Origin,
+        ack: &ReportAck<'_>,
+        out: &mut O,
+    ) {
         for item in ack.items.iter() {
-            self.observing.on_ack(now.at, ack.incarnation, item, &self.node);
+            self.observing.on_ack(now.at, from.peer, ack.incarnation, item, &self.node);
             let done = self.reports.on_ack(now, ack.incarnation, item, &mut self.node, out);
             if let Some(done) = done {
                 self.control.on_committed(done, &self.node, out);
@@ -188,7 +194,7 @@ impl Agent {
                     self.heartbeats.show(now, self.services.counts(), node, out);
                 }
             }
-            Frame::ReportAck(ack) => self.on_report_ack(now, ack, out),
+            Frame::ReportAck(ack) => self.on_report_ack(now, from, ack, out),
             Frame::Roster(roster) => {
                 let entered = self.entry.on_roster(now, roster, node, out);
                 self.on_entered(now, entered, out);

@@ -16,7 +16,7 @@ use syncom_wire::heartbeat::Heartbeat;
 use syncom_wire::limits::HOMES;
 use syncom_wire::neighbours::Neighbours;
 use syncom_wire::report::{AckItem, EventKind, Report, ReportAck, ReportHead, ReportId};
-use syncom_wire::{Incarnation, Slot, Subject};
+use syncom_wire::{Incarnation, PeerId, Slot, Subject};
 
 /// First refresh of an accusation, in ns; it doubles.
 const REFRESH_FIRST_NS: u64 = SECOND;
@@ -102,7 +102,7 @@ impl Observing {
                 // Refuted: our margins are too tight for what we are.
                 node.health.blame(now.at);
                 out.count(Counter::Retractions, 1);
-                Claim::Retracting { seq, repeats: 0, next: now.at }
+                Claim::Retracting { seq, heard_by: None, repeats: 0, next: now.at }
             }
             Claim::None | Claim::Settled | Claim::Retracting { .. } => Claim::None,
         };
@@ -121,6 +121,7 @@ impl Observing {
     pub(crate) fn on_ack(
         &mut self,
         now: Time,
+        from: PeerId,
         incarnation: Incarnation,
         item: AckItem,
         node: &Node,
@@ -128,8 +129,9 @@ impl Observing {
         if node.identity.is_none_or(|identity| identity.incarnation != incarnation) {
             return;
         }
+        let homes = homes(node);
         for watched in &mut self.watched {
-            watched.claim.on_ack(item, now);
+            watched.claim.on_ack(item, from, homes, now);
         }
     }
 
@@ -194,7 +196,7 @@ impl Observing {
                 *next = now.at.after(node.rng.jitter(wait_ns.min(REFRESH_MAX_NS)));
                 (*seq, 0)
             }
-            Claim::Retracting { seq, repeats, next } if *next <= now.at => {
+            Claim::Retracting { seq, repeats, next, .. } if *next <= now.at => {
                 let seq = *seq;
                 *repeats += 1;
                 let wait_ns = first_wait_ns(watched.slot, now, node) << (*repeats).min(5);
@@ -234,6 +236,11 @@ fn first_wait_ns(subject: Slot, now: Now, node: &Node) -> u64 {
     home.map_or(SECOND, |addr| node.homes.time_out_ns(addr, 1))
 }
 
+/// How many homes a subject has.
+fn homes(node: &Node) -> usize {
+    HOMES.min(node.roster.rendezvous().len()).max(1)
+}
+
 /// Sends a report about one subject to both homes of the subject.
 fn send<O: Outbox>(
     watched: &Watched,
@@ -262,8 +269,7 @@ fn send<O: Outbox>(
         reserved: 0,
         count: 1,
     };
-    let homes = HOMES.min(node.roster.rendezvous().len()).max(1);
-    for n in 0..homes {
+    for n in 0..homes(node) {
         if let Some(home) = node.homes.choice(subject, n, &node.roster, now.at) {
             out.send(home, &Report { head, subject: "", kind: "", detail: "" });
             out.count(Counter::ReportsSent, 1);
@@ -273,7 +279,7 @@ fn send<O: Outbox>(
 
 /// Levels of acknowledgements, as they matter to an accusation.
 impl Claim {
-    fn on_ack(&mut self, item: AckItem, now: Time) {
+    fn on_ack(&mut self, item: AckItem, from: PeerId, homes: usize, now: Time) {
         match self {
             Self::Accused { seq, received, next, refresh_ns, .. } if *seq == item.seq => {
                 match item.level {
@@ -286,8 +292,13 @@ impl Claim {
                     _ => {}
                 }
             }
-            Self::Retracting { seq, .. } if *seq == item.seq && item.level != ReportAck::BUSY => {
-                *self = Self::None;
+            Self::Retracting { seq, heard_by, .. }
+                if *seq == item.seq && item.level != ReportAck::BUSY =>
+            {
+                let first = *heard_by.get_or_insert(from);
+                if first != from || homes < 2 || item.level == ReportAck::COMMITTED {
+                    *self = Self::None;
+                }
             }
             Self::None | Self::Settled | Self::Accused { .. } | Self::Retracting { .. } => {}
         }

@@ -5,7 +5,7 @@ use syncom_group::Arrival;
 use syncom_seam::{SECOND, Time};
 use syncom_wire::heartbeat::Heartbeat;
 use syncom_wire::neighbours::Neighbour;
-use syncom_wire::{Incarnation, Slot};
+use syncom_wire::{Incarnation, PeerId, Slot};
 
 /// What was said about a subject.
 ///
@@ -33,10 +33,13 @@ pub(crate) enum Claim {
         /// When to say it again.
         next: Time,
     },
-    /// That it was heard after all; until a home has heard that.
+    /// That it was heard after all; until both homes have heard that: the one that has not would
+    /// count the accusation for as long as it lives.
     Retracting {
         /// Number of the accusation.
         seq: u64,
+        /// The home that has heard it first.
+        heard_by: Option<PeerId>,
         /// How often it was said.
         repeats: u32,
         /// When to say it again.
