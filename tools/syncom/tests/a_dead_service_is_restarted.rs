@@ -15,7 +15,7 @@ fn a_killed_service_is_reported_restarted_and_explained() {
     let cluster = Cluster::start(&temp.0, &shape, 3);
     let agent = cluster.node_pids()["node2"];
     let first = eventually("the service runs", || children(agent).first().copied());
-    kill_9(first);
+    kill_9(&[first]);
     let event = eventually("its death is an event", || cluster.events("service").pop());
     assert_eq!(event["subject"], "node2/web");
     let second = eventually("it was restarted", || {

@@ -37,9 +37,7 @@ fn ten_dead_agents_are_ten_events(cluster: &Cluster) {
     throughout("all nodes are alive", SETTLING, || cluster.status()["nodes"]["alive"] == NODES);
     let pids = cluster.node_pids();
     let victims: BTreeSet<String> = (1..=10).map(|n| format!("node{n}")).collect();
-    for name in &victims {
-        kill_9(pids[name]);
-    }
+    kill_9(&victims.iter().map(|name| pids[name]).collect::<Vec<_>>());
     let subjects = |events: &[Value]| -> BTreeSet<String> {
         events.iter().map(|event| event["subject"].as_str().unwrap().to_owned()).collect()
     };
@@ -102,7 +100,7 @@ fn check_committed(cluster: &Cluster, committed: &BTreeMap<String, u64>) {
 fn a_dead_satellite_loses_no_report(cluster: &Cluster, committed: &mut BTreeMap<String, u64>) {
     report_during(cluster, "sat", committed, || {
         let pid = members(&cluster.dir)["sat1"];
-        kill_9(pid);
+        kill_9(&[pid]);
     });
     eventually("the satellite is known to be dead", || {
         let status = cluster.status();
@@ -113,7 +111,7 @@ fn a_dead_satellite_loses_no_report(cluster: &Cluster, committed: &mut BTreeMap<
 
 fn a_dead_leader_loses_no_report(cluster: &Cluster, committed: &mut BTreeMap<String, u64>) {
     let leader = cluster.status()["leader"].as_str().unwrap().to_owned();
-    report_during(cluster, "lead", committed, || kill_9(members(&cluster.dir)[&leader]));
+    report_during(cluster, "lead", committed, || kill_9(&[members(&cluster.dir)[&leader]]));
     let status = eventually("another leader with a manager", || {
         let status = cluster.status();
         (status["leader"] != leader.as_str() && !status["manager"].is_null()).then_some(status)

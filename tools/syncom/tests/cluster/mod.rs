@@ -81,10 +81,11 @@ pub(crate) fn throughout(what: &str, span: Duration, mut holds: impl FnMut() -> 
     }
 }
 
-/// Kills a process the hard way.
-pub(crate) fn kill_9(pid: u64) {
-    let status = Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
-    assert!(status.success(), "kill -9 {pid}");
+/// Kills processes the hard way, all within microseconds.
+pub(crate) fn kill_9(pids: &[u64]) {
+    let pids: Vec<String> = pids.iter().map(u64::to_string).collect();
+    let status = Command::new("kill").arg("-9").args(&pids).status().unwrap();
+    assert!(status.success(), "kill -9 {pids:?}");
 }
 
 /// A running `syncom up`.
