@@ -46,17 +46,28 @@ impl MmsgLink {
             shortcomings: opened.shortcomings,
         })
     }
-}
 
-impl Link for MmsgLink {
-    fn rx_burst(&mut self, burst: &mut RxBurst) -> io::Result<usize> {
-        burst.clear();
+    /// As [`Link::rx_burst`], behind what is in the burst already.
+    pub(super) fn rx_more(&mut self, burst: &mut RxBurst) -> io::Result<()> {
         let drops = receive::fill(self.socket.as_raw_fd(), burst)?;
         if let Some(drops) = drops {
             self.overflow += u64::from(drops.wrapping_sub(self.drops_seen));
             self.drops_seen = drops;
         }
         self.overflow += burst.take_lost();
+        Ok(())
+    }
+
+    /// The socket.
+    pub(super) fn descriptor(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
+impl Link for MmsgLink {
+    fn rx_burst(&mut self, burst: &mut RxBurst) -> io::Result<usize> {
+        burst.clear();
+        self.rx_more(burst)?;
         Ok(burst.len())
     }
 

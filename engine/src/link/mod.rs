@@ -4,7 +4,7 @@
 //! its [`RxBurst`] to a link, which fills it with what has arrived; the loop claims transmit slots
 //! from the link, encodes and seals straight into them, and flushes once per duty cycle.
 //!
-//! Backends are sibling files with the same behaviour ([`mmsg`], [`mem`]), chosen in [`open`].
+//! Backends are sibling files with the same behaviour ([`mmsg`], [`xdp`], [`mem`]), chosen in [`open`].
 //! Loss and traces are wrappers around any link ([`fault`], [`tap`]), never flags inside one.
 //!
 //! **Memory.** Receive memory belongs to the loop, so a thousand links in one process share it.
@@ -20,6 +20,7 @@ pub mod tap;
 #[cfg(test)]
 mod tests;
 mod tx;
+pub mod xdp;
 
 pub use rx::{Datagram, RxBurst, SEGMENTS_MAX, SLOT_SIZE};
 pub use tx::TxBatch;
@@ -155,6 +156,8 @@ impl<L: Link + ?Sized> Link for Box<L> {
 pub enum Kind {
     /// A UDP socket driven by `recvmmsg` and `sendmmsg`, with segmentation offload.
     Mmsg,
+    /// A queue of an interface, past the kernel.
+    Xdp(xdp::Config),
     /// In-process, between links of the same hub.
     Mem(mem::Hub),
 }
@@ -266,6 +269,7 @@ impl std::error::Error for OpenError {
 pub fn open(kind: &Kind, bind: Addr, options: &Options) -> Result<Box<dyn Link>, OpenError> {
     match kind {
         Kind::Mmsg => Ok(Box::new(mmsg::MmsgLink::open(bind, options)?)),
+        Kind::Xdp(config) => Ok(Box::new(xdp::XdpLink::open(config, bind, options)?)),
         Kind::Mem(hub) => Ok(Box::new(hub.open(bind, options)?)),
     }
 }

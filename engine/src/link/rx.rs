@@ -195,7 +195,6 @@ impl RxBurst {
     }
 
     /// As [`Self::clear`], giving the slots that were lent straight back to `pool`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for links with memory of their own"))]
     pub(crate) fn clear_into(&mut self, pool: &mut Pool) {
         self.lent.drain(..).for_each(|slot| pool.give(slot));
         self.clear();
@@ -204,6 +203,11 @@ impl RxBurst {
     /// Datagrams lost since the last call because the kernel coalesced more than it says it can.
     pub fn take_lost(&mut self) -> u64 {
         std::mem::take(&mut self.lost)
+    }
+
+    /// Bytes of a slot of its own: longer datagrams are cut short.
+    pub(crate) fn slot_size(&self) -> usize {
+        self.arena.slot_size()
     }
 
     /// How many slots this burst has used.
@@ -232,7 +236,6 @@ impl RxBurst {
     /// # Errors
     /// The slot comes back when there is no room for all of it: the burst is full then, and the
     /// link offers it to the next one.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for links with memory of their own"))]
     pub(crate) fn lend(
         &mut self,
         slot: Slot,

@@ -1,0 +1,253 @@
+//! One receive and one transmit queue of an interface, past the kernel (`AF_XDP`).
+//!
+//! A program in the kernel picks our datagrams out of what the interface receives and puts them
+//! into memory that we share; what we send is written there too, headers and all. No system call
+//! is needed to receive, and one sends many datagrams to any number of destinations.
+//!
+//! Beside it the link keeps a **plain socket** at the same address. It carries whatever the fast
+//! way does not: datagrams longer than the interface's MTU, those of a destination whose Ethernet
+//! address is still to be found or that lies behind another interface, and everything that the
+//! program passes on to the kernel. So this link does all that the plain one does, and no port
+//! looks closed. Only the order between the two ways is open, as it is in any network.
+//!
+//! | file | what |
+//! |---|---|
+//! | `program`, `assembler` | which frames are ours: the program, and what it is written in |
+//! | `bpf`, `attachment` | the program and its maps in the kernel, on the interface |
+//! | `umem`, `ring`, `socket` | shared memory, the four rings, the socket |
+//! | `headers`, `checksum` | Ethernet, IP and UDP around a payload |
+//! | `netlink`, `paths` | what the kernel knows about routes and neighbours |
+//! | `receive`, `send` | frames to bursts, payloads to frames |
+//! | `doorbell` | whether the plain socket has something, without asking it |
+
+mod assembler;
+mod attachment;
+pub mod bare;
+mod bpf;
+mod checksum;
+mod device;
+mod doorbell;
+mod headers;
+pub mod lab;
+mod netlink;
+mod paths;
+mod program;
+mod receive;
+mod ring;
+mod send;
+mod socket;
+#[cfg(test)]
+pub(super) mod tests;
+mod umem;
+
+pub use headers::{Foreign, Parsed, parse};
+
+use super::mmsg::MmsgLink;
+use super::{Link, OpenError, Options, RxBurst};
+use device::Device;
+use doorbell::Doorbell;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use syncom_seam::Time;
+use syncom_wire::Addr;
+
+/// Which queue of which interface, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Name of the interface, in the network namespace of the thread that opens the link.
+    pub interface: String,
+    /// The queue, from 0. The card decides which queue a datagram comes in by; a link sees those of
+    /// its own queue only, so a member has one link per queue, or the card one queue.
+    pub queue: u32,
+    /// How the program is attached.
+    pub mode: Mode,
+    /// Microseconds that the kernel polls the card for in a system call of ours, instead of waiting
+    /// for an interrupt; 0 for not at all. Saves a wake-up on cards with a core to themselves; on
+    /// `veth` it costs 10 % of the round trip, and far more with deferred interrupts.
+    pub busy_poll_us: u32,
+}
+
+impl Config {
+    /// The first queue of an interface, in the best mode that it has.
+    #[must_use]
+    pub fn new(interface: &str) -> Self {
+        Self { interface: interface.to_owned(), queue: 0, mode: Mode::Best, busy_poll_us: 0 }
+    }
+}
+
+/// Where in the kernel the program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Native if the driver can, else generic.
+    Best,
+    /// In the driver, before the kernel makes a packet of its own of the frame.
+    Native,
+    /// After that: works with every driver.
+    Generic,
+}
+
+/// A queue of an interface.
+#[derive(Debug)]
+pub struct XdpLink {
+    device: Device,
+    plain: MmsgLink,
+    /// `None`: the plain socket is asked every time.
+    doorbell: Option<Doorbell>,
+    /// Readable when either socket is.
+    either: OwnedFd,
+    /// Where the last claim, and the last commit, went.
+    way: Way,
+    is_polling: bool,
+    was_told_time: bool,
+    shortcomings: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Fast,
+    Plain,
+}
+
+impl XdpLink {
+    /// Opens a link that is bound to `bind`, an address of the interface or a wildcard.
+    ///
+    /// # Errors
+    /// See [`super::open`]. Needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF.
+    pub fn open(config: &Config, bind: Addr, options: &Options) -> Result<Self, OpenError> {
+        let plain = MmsgLink::open(bind, options)?;
+        let (device, mut shortcomings) = Device::open(config, plain.local_addr(), options)?;
+        let sockets = [device.descriptor(), plain.descriptor()];
+        let either = either(sockets).map_err(|error| OpenError::Os("epoll", error))?;
+        let doorbell = match Doorbell::fit(plain.descriptor()) {
+            Ok(doorbell) => Some(doorbell),
+            Err(error) => {
+                shortcomings.push(format!("the plain socket is asked every time: {error}"));
+                None
+            }
+        };
+        shortcomings.extend(plain.shortcomings());
+        Ok(Self {
+            device,
+            plain,
+            doorbell,
+            either,
+            way: Way::Plain,
+            is_polling: config.busy_poll_us > 0,
+            was_told_time: false,
+            shortcomings,
+        })
+    }
+}
+
+impl Link for XdpLink {
+    fn rx_burst(&mut self, burst: &mut RxBurst) -> io::Result<usize> {
+        self.device.receive(burst);
+        if burst.is_empty() && self.is_polling {
+            self.device.poll(burst);
+        }
+        if !burst.is_full() && self.doorbell.as_mut().is_none_or(Doorbell::has_rung) {
+            self.plain.rx_more(burst)?;
+        }
+        Ok(burst.len())
+    }
+
+    fn tx_claim(&mut self, to: Addr, len: usize) -> Option<&mut [u8]> {
+        self.way = if self.device.reaches(to, len) { Way::Fast } else { Way::Plain };
+        match self.way {
+            Way::Fast => self.device.claim(to, len),
+            Way::Plain => {
+                self.device.give_up_claim();
+                self.plain.tx_claim(to, len)
+            }
+        }
+    }
+
+    fn tx_commit(&mut self, len: usize) {
+        match self.way {
+            Way::Fast => self.device.commit(len),
+            Way::Plain => {
+                self.device.forget_last();
+                self.plain.tx_commit(len);
+            }
+        }
+    }
+
+    fn tx_again(&mut self, to: Addr) -> bool {
+        self.device.give_up_claim();
+        // What lies in the plain link's batch stays there: it is as good as new.
+        let Some(last) = self.device.last() else { return self.plain.tx_again(to) };
+        let len = last.len();
+        if self.device.reaches(to, len) {
+            return self.device.again(to);
+        }
+        let Some(last) = self.device.last() else { return false };
+        let Some(room) = self.plain.tx_claim(to, len) else { return false };
+        room.copy_from_slice(last);
+        self.plain.tx_commit(len);
+        true
+    }
+
+    fn tx_flush(&mut self) -> io::Result<usize> {
+        // Paths grow old by the time that the loop tells, or else by our own look at the clock.
+        if !std::mem::take(&mut self.was_told_time) {
+            self.device.advance(crate::clock::now());
+        }
+        let sent = self.device.flush()?;
+        if self.plain.tx_pending() == 0 {
+            return Ok(sent);
+        }
+        Ok(sent + self.plain.tx_flush()?)
+    }
+
+    fn tx_pending(&self) -> usize {
+        self.device.pending() + self.plain.tx_pending()
+    }
+
+    fn local_addr(&self) -> Addr {
+        self.plain.local_addr()
+    }
+
+    fn source(&self) -> Option<RawFd> {
+        Some(self.either.as_raw_fd())
+    }
+
+    fn overflow(&mut self) -> u64 {
+        self.device.take_dropped() + self.plain.overflow()
+    }
+
+    fn refused(&mut self) -> u64 {
+        self.device.take_refused() + self.plain.refused()
+    }
+
+    fn advance(&mut self, now: Time) -> Time {
+        self.was_told_time = true;
+        self.device.advance(now);
+        Time::NEVER
+    }
+
+    fn shortcomings(&self) -> Vec<String> {
+        self.shortcomings.clone()
+    }
+}
+
+/// A descriptor that is readable when either of two is.
+fn either(sockets: [RawFd; 2]) -> io::Result<OwnedFd> {
+    use std::os::fd::FromRawFd;
+    // SAFETY: takes an integer.
+    let fd = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel just made this descriptor and nobody else has it.
+    let epoll = unsafe { OwnedFd::from_raw_fd(fd) };
+    for socket in sockets {
+        let events = u32::try_from(libc::EPOLLIN).unwrap_or(1);
+        let mut event = libc::epoll_event { events, u64: 0 };
+        // SAFETY: both descriptors are open; the kernel reads `event`, which outlives the call.
+        let result = unsafe { libc::epoll_ctl(fd, libc::EPOLL_CTL_ADD, socket, &raw mut event) };
+        if result != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(epoll)
+}
