@@ -1,5 +1,7 @@
 //! What the kernel takes for itself: nothing that goes through it can be faster.
 
+pub(crate) mod xdp;
+
 use crate::measure::{Bench, Scale, timed};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};

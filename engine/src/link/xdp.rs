@@ -44,12 +44,17 @@ pub use headers::{Foreign, Parsed, parse};
 
 use super::mmsg::MmsgLink;
 use super::{Link, OpenError, Options, RxBurst};
+use crate::clock;
 use device::Device;
 use doorbell::Doorbell;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::OnceLock;
 use syncom_seam::Time;
 use syncom_wire::Addr;
+
+/// Flushes after which the link looks at the clock itself, if nobody tells it the time.
+const FLUSHES_UNTOLD_MAX: u32 = 16;
 
 /// Which queue of which interface, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,12 +98,14 @@ pub struct XdpLink {
     plain: MmsgLink,
     /// `None`: the plain socket is asked every time.
     doorbell: Option<Doorbell>,
-    /// Readable when either socket is.
-    either: OwnedFd,
+    /// Readable when either socket is. Made when somebody wants to wait for it: the kernel then
+    /// has somebody to wake for every packet, which costs a loop that spins a quarter of its rate.
+    either: OnceLock<Option<OwnedFd>>,
     /// Where the last claim, and the last commit, went.
     way: Way,
     is_polling: bool,
-    was_told_time: bool,
+    /// Flushes since the link knew the time.
+    untold_flushes: u32,
     shortcomings: Vec<String>,
 }
 
@@ -116,8 +123,6 @@ impl XdpLink {
     pub fn open(config: &Config, bind: Addr, options: &Options) -> Result<Self, OpenError> {
         let plain = MmsgLink::open(bind, options)?;
         let (device, mut shortcomings) = Device::open(config, plain.local_addr(), options)?;
-        let sockets = [device.descriptor(), plain.descriptor()];
-        let either = either(sockets).map_err(|error| OpenError::Os("epoll", error))?;
         let doorbell = match Doorbell::fit(plain.descriptor()) {
             Ok(doorbell) => Some(doorbell),
             Err(error) => {
@@ -130,10 +135,10 @@ impl XdpLink {
             device,
             plain,
             doorbell,
-            either,
+            either: OnceLock::new(),
             way: Way::Plain,
             is_polling: config.busy_poll_us > 0,
-            was_told_time: false,
+            untold_flushes: FLUSHES_UNTOLD_MAX,
             shortcomings,
         })
     }
@@ -152,14 +157,13 @@ impl Link for XdpLink {
     }
 
     fn tx_claim(&mut self, to: Addr, len: usize) -> Option<&mut [u8]> {
-        self.way = if self.device.reaches(to, len) { Way::Fast } else { Way::Plain };
-        match self.way {
-            Way::Fast => self.device.claim(to, len),
-            Way::Plain => {
-                self.device.give_up_claim();
-                self.plain.tx_claim(to, len)
-            }
+        if let Some(path) = self.device.path(to, len) {
+            self.way = Way::Fast;
+            return self.device.claim(path, to.port, len);
         }
+        self.way = Way::Plain;
+        self.device.give_up_claim();
+        self.plain.tx_claim(to, len)
     }
 
     fn tx_commit(&mut self, len: usize) {
@@ -177,8 +181,8 @@ impl Link for XdpLink {
         // What lies in the plain link's batch stays there: it is as good as new.
         let Some(last) = self.device.last() else { return self.plain.tx_again(to) };
         let len = last.len();
-        if self.device.reaches(to, len) {
-            return self.device.again(to);
+        if let Some(path) = self.device.path(to, len) {
+            return self.device.again(path, to.port);
         }
         let Some(last) = self.device.last() else { return false };
         let Some(room) = self.plain.tx_claim(to, len) else { return false };
@@ -189,8 +193,10 @@ impl Link for XdpLink {
 
     fn tx_flush(&mut self) -> io::Result<usize> {
         // Paths grow old by the time that the loop tells, or else by our own look at the clock.
-        if !std::mem::take(&mut self.was_told_time) {
-            self.device.advance(crate::clock::now());
+        self.untold_flushes += 1;
+        if self.untold_flushes > FLUSHES_UNTOLD_MAX {
+            self.untold_flushes = 0;
+            self.device.advance(clock::now());
         }
         let sent = self.device.flush()?;
         if self.plain.tx_pending() == 0 {
@@ -208,7 +214,9 @@ impl Link for XdpLink {
     }
 
     fn source(&self) -> Option<RawFd> {
-        Some(self.either.as_raw_fd())
+        let sockets = [self.device.descriptor(), self.plain.descriptor()];
+        let either = self.either.get_or_init(|| either(sockets).ok());
+        either.as_ref().map(AsRawFd::as_raw_fd)
     }
 
     fn overflow(&mut self) -> u64 {
@@ -220,7 +228,7 @@ impl Link for XdpLink {
     }
 
     fn advance(&mut self, now: Time) -> Time {
-        self.was_told_time = true;
+        self.untold_flushes = 0;
         self.device.advance(now);
         Time::NEVER
     }
@@ -232,7 +240,6 @@ impl Link for XdpLink {
 
 /// A descriptor that is readable when either of two is.
 fn either(sockets: [RawFd; 2]) -> io::Result<OwnedFd> {
-    use std::os::fd::FromRawFd;
     // SAFETY: takes an integer.
     let fd = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
     if fd < 0 {

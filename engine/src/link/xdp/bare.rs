@@ -77,26 +77,22 @@ impl Bare {
         Ok(Self { socket, umem, free, frame, _slots, attachment, queue })
     }
 
-    /// Sends the frame up to `count` times; returns how often.
+    /// Sends the frame `count` times, at most as often as it has slots.
     ///
     /// # Errors
-    /// The kernel's.
-    pub fn send(&mut self, count: usize) -> io::Result<usize> {
+    /// The kernel's, or that the slots do not come back.
+    pub fn send(&mut self, count: u32) -> io::Result<()> {
         while let Some(address) = self.socket.completion.pop() {
             self.free.extend(self.umem.index(address));
         }
         self.socket.completion.release();
         let (start, len) = self.frame;
-        let mut sent = 0;
-        while sent < count
-            && let Some(index) = self.free.pop()
-        {
+        for _ in 0..count {
+            let index = self.free.pop().ok_or(io::ErrorKind::OutOfMemory)?;
             let addr = self.umem.address(index, start);
-            if !self.socket.tx.push(libc::xdp_desc { addr, len, options: 0 }) {
-                self.free.push(index);
-                break;
-            }
-            sent += 1;
+            // There are as many slots as entries of the ring, so there is room.
+            let queued = self.socket.tx.push(libc::xdp_desc { addr, len, options: 0 });
+            assert!(queued, "more slots than room in the transmit ring");
         }
         self.socket.tx.publish();
         while self.socket.tx.waiting() > 0 {
@@ -106,11 +102,11 @@ impl Bare {
                 Err(code) => return Err(io::Error::from_raw_os_error(code.unwrap_or(0))),
             }
         }
-        Ok(sent)
+        Ok(())
     }
 
     /// Takes what has arrived and gives it back to the kernel; returns how many frames.
-    pub fn receive(&mut self) -> usize {
+    pub fn receive(&mut self) -> u32 {
         let mut received = 0;
         while let Some(descriptor) = self.socket.rx.pop() {
             received += 1;

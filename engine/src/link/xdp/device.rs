@@ -2,9 +2,9 @@
 
 use super::Config;
 use super::attachment::{Attachment, is_taken};
-use super::headers::FRAME_OVERHEAD;
+use super::headers::{FRAME_OVERHEAD, mapped};
 use super::netlink::{Interface, Netlink};
-use super::paths::Paths;
+use super::paths::{Path, Paths};
 use super::program::{Filter, QUEUES_MAX};
 use super::receive::Receiver;
 use super::send::Sender;
@@ -126,16 +126,17 @@ impl Device {
         self.receiver.refill(&mut self.socket, &mut self.umem);
     }
 
-    /// Whether a datagram of `len` bytes to `to` can go this way.
-    pub(super) fn reaches(&mut self, to: Addr, len: usize) -> bool {
-        let is_v6 = usize::from(super::headers::mapped(to.ip).is_none());
-        to.port != 0 && len <= self.payload_max[is_v6] && self.paths.find(to.ip).is_some()
+    /// The path of a datagram of `len` bytes to `to`, if it can go this way.
+    pub(super) fn path(&mut self, to: Addr, len: usize) -> Option<Path> {
+        let is_v6 = usize::from(mapped(to.ip).is_none());
+        let fits = to.port != 0 && len <= self.payload_max[is_v6];
+        if fits { self.paths.find(to.ip) } else { None }
     }
 
-    /// See [`crate::link::Link::tx_claim`]; only where it [`Self::reaches`].
-    pub(super) fn claim(&mut self, to: Addr, len: usize) -> Option<&mut [u8]> {
-        let headers = self.paths.find(to.ip)?;
-        self.sender.claim(&mut self.socket, &self.umem, headers, to.port, len)
+    /// See [`crate::link::Link::tx_claim`].
+    pub(super) fn claim(&mut self, path: Path, to_port: u16, len: usize) -> Option<&mut [u8]> {
+        let headers = self.paths.headers(path)?;
+        self.sender.claim(&mut self.socket, &self.umem, headers, to_port, len)
     }
 
     pub(super) fn give_up_claim(&mut self) {
@@ -146,10 +147,10 @@ impl Device {
         self.sender.commit(&mut self.socket, &self.umem, len);
     }
 
-    /// See [`crate::link::Link::tx_again`]; only where it [`Self::reaches`].
-    pub(super) fn again(&mut self, to: Addr) -> bool {
-        let Some(headers) = self.paths.find(to.ip) else { return false };
-        self.sender.again(&mut self.socket, &self.umem, headers, to.port)
+    /// See [`crate::link::Link::tx_again`].
+    pub(super) fn again(&mut self, path: Path, to_port: u16) -> bool {
+        let Some(headers) = self.paths.headers(path) else { return false };
+        self.sender.again(&mut self.socket, &self.umem, headers, to_port)
     }
 
     /// The bytes that were committed last.

@@ -30,6 +30,13 @@ pub(super) struct Paths {
     now: Time,
 }
 
+/// Where the answer for a destination is kept, until the next question.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Path {
+    set: usize,
+    way: usize,
+}
+
 #[derive(Clone, Debug)]
 struct Entry {
     ip: [u8; 16],
@@ -58,8 +65,8 @@ impl Paths {
         self.now = now;
     }
 
-    /// The headers for `ip`; `None` when the datagram is to go by the plain socket.
-    pub(super) fn find(&mut self, ip: [u8; 16]) -> Option<&Headers> {
+    /// Finds the path to `ip`; `None` when the datagram is to go by the plain socket.
+    pub(super) fn find(&mut self, ip: [u8; 16]) -> Option<Path> {
         let set = self.set_of(ip);
         let way = self.sets.get(set)?.iter().position(|entry| entry.ip == ip);
         let way = match way {
@@ -77,7 +84,12 @@ impl Paths {
                 way
             }
         };
-        self.sets[set][way].headers.as_ref()
+        self.sets[set][way].headers.is_some().then_some(Path { set, way })
+    }
+
+    /// The headers of a path that was just found.
+    pub(super) fn headers(&self, path: Path) -> Option<&Headers> {
+        self.sets.get(path.set)?.get(path.way)?.headers.as_ref()
     }
 
     fn set_of(&self, ip: [u8; 16]) -> usize {
@@ -90,7 +102,7 @@ impl Paths {
     fn ask(&mut self, ip: [u8; 16]) -> Answer {
         if let Some(mac) = multicast_mac(ip) {
             let source = self.source(to_ip(ip), self.index);
-            let headers = source.and_then(|source| self.headers(source, ip, mac));
+            let headers = source.and_then(|source| self.build(source, ip, mac));
             return Answer { headers, is_known: true, is_to_verify: false };
         }
         let elsewhere = Answer { headers: None, is_known: true, is_to_verify: false };
@@ -106,11 +118,11 @@ impl Paths {
             Ok(Neighbour::Unknown) | Err(_) => return Answer { is_known: false, ..elsewhere },
         };
         let source = self.source_of(&route);
-        let headers = source.and_then(|source| self.headers(source, ip, mac));
+        let headers = source.and_then(|source| self.build(source, ip, mac));
         Answer { headers, is_known: true, is_to_verify }
     }
 
-    fn headers(&self, source: [u8; 16], to: [u8; 16], mac: Mac) -> Option<Headers> {
+    fn build(&self, source: [u8; 16], to: [u8; 16], mac: Mac) -> Option<Headers> {
         Headers::new(Addr { ip: source, port: self.local.port }, self.interface.mac, to, mac)
     }
 

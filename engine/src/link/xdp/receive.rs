@@ -38,6 +38,9 @@ impl Receiver {
 
     /// Gives the kernel slots to receive into, as many as it lacks.
     pub(super) fn refill(&mut self, socket: &mut Socket, umem: &mut Umem) {
+        if self.with_kernel == self.target && !socket.fill.needs_wakeup() {
+            return;
+        }
         // Only the kernel takes from this ring: had it run dry since the last time, it would be dry
         // now.
         self.may_have_dropped |= socket.fill.waiting() == 0;
