@@ -19,6 +19,7 @@ mod station;
 mod stream;
 mod texts;
 mod wire;
+mod xdp;
 
 pub use corpus::{expand, read, write};
 pub use open::open;
@@ -27,6 +28,7 @@ pub use station::{command, raft_message, snapshot};
 pub use stream::stream;
 pub use texts::{config, nodeset};
 pub use wire::{frames, header, idset};
+pub use xdp::xdp_frame;
 
 /// A function that must return, whatever bytes it is given.
 pub type Target = fn(&[u8]);
@@ -46,6 +48,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("station", station),
     ("stream", stream),
     ("transponder", transponder),
+    ("xdp_frame", xdp_frame),
 ];
 
 /// The target of that name.

@@ -238,6 +238,8 @@ mod tests {
     use super::Register::{R0, R1, R2, R10};
     use super::*;
 
+    type Write = fn(&mut Assembler);
+
     fn bytes(assemble: impl FnOnce(&mut Assembler)) -> Vec<u8> {
         let mut assembler = Assembler::new();
         assemble(&mut assembler);
@@ -251,16 +253,16 @@ mod tests {
 
     #[test]
     fn instructions_are_encoded_as_the_kernel_reads_them() {
-        let known: [(&[u8], &dyn Fn(&mut Assembler)); 9] = [
-            (&[0xb7, 0, 0, 0, 2, 0, 0, 0], &|a| a.set(R0, Is(2))),
-            (&[0xbf, 0x21, 0, 0, 0, 0, 0, 0], &|a| a.set(R1, Of(R2))),
-            (&[0x07, 0x02, 0, 0, 0xfc, 0xff, 0xff, 0xff], &|a| a.add(R2, Is(-4))),
-            (&[0x61, 0x12, 4, 0, 0, 0, 0, 0], &|a| a.load(Size::Word, R2, R1, 4)),
-            (&[0x69, 0x12, 12, 0, 0, 0, 0, 0], &|a| a.load(Size::Half, R2, R1, 12)),
-            (&[0x63, 0x1a, 0xfc, 0xff, 0, 0, 0, 0], &|a| a.store(Size::Word, R10, -4, R1)),
-            (&[0xdb, 0x10, 0, 0, 0, 0, 0, 0], &|a| a.store_add(R0, 0, R1)),
-            (&[0x85, 0, 0, 0, 51, 0, 0, 0], &|a| a.call(Helper::Redirect)),
-            (&[0x95, 0, 0, 0, 0, 0, 0, 0], &Assembler::exit),
+        let known: [(&[u8], Write); 9] = [
+            (&[0xb7, 0, 0, 0, 2, 0, 0, 0], |a| a.set(R0, Is(2))),
+            (&[0xbf, 0x21, 0, 0, 0, 0, 0, 0], |a| a.set(R1, Of(R2))),
+            (&[0x07, 0x02, 0, 0, 0xfc, 0xff, 0xff, 0xff], |a| a.add(R2, Is(-4))),
+            (&[0x61, 0x12, 4, 0, 0, 0, 0, 0], |a| a.load(Size::Word, R2, R1, 4)),
+            (&[0x69, 0x12, 12, 0, 0, 0, 0, 0], |a| a.load(Size::Half, R2, R1, 12)),
+            (&[0x63, 0x1a, 0xfc, 0xff, 0, 0, 0, 0], |a| a.store(Size::Word, R10, -4, R1)),
+            (&[0xdb, 0x10, 0, 0, 0, 0, 0, 0], |a| a.store_add(R0, 0, R1)),
+            (&[0x85, 0, 0, 0, 51, 0, 0, 0], |a| a.call(Helper::Redirect)),
+            (&[0x95, 0, 0, 0, 0, 0, 0, 0], Assembler::exit),
         ];
         for (expected, assemble) in known {
             assert_eq!(bytes(assemble), expected);

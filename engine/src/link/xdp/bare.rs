@@ -65,7 +65,7 @@ impl Bare {
         let attachment = Attachment::at(index, config.mode).map_err(step)?;
         socket.bind(index, config.queue, Copying::Kernel)?;
         while let Some(slot) = umem.pool_mut().take() {
-            if let Ok(address) = umem.to_kernel(slot) {
+            if let Ok(address) = umem.give(slot) {
                 socket.fill.push(address);
             }
         }

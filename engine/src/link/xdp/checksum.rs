@@ -13,26 +13,47 @@ pub(super) struct Sum(u64);
 const STEP: usize = 64;
 const LANES: usize = STEP / 4;
 
+/// Below so many bytes wider registers do not pay.
+#[cfg(target_arch = "x86_64")]
+const WIDE_MIN: usize = 256;
+
+/// [`sum`], compiled for wider registers.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn sum_wide(bytes: &[u8]) -> u64 {
+    sum(bytes)
+}
+
+/// The sum of all 32-bit words. 64 bits cannot overflow below 16 GB: the carries of all 16-bit
+/// words are in there and come back when the sum is folded.
+#[inline(always)]
+fn sum(bytes: &[u8]) -> u64 {
+    let mut lanes = [0_u64; LANES];
+    let (steps, rest) = bytes.as_chunks::<STEP>();
+    for step in steps {
+        for (lane, word) in lanes.iter_mut().zip(step.as_chunks::<4>().0) {
+            *lane = lane.wrapping_add(u64::from(u32::from_ne_bytes(*word)));
+        }
+    }
+    let mut sum = lanes.iter().fold(0_u64, |sum, lane| sum.wrapping_add(*lane));
+    let (words, rest) = rest.as_chunks::<4>();
+    for word in words {
+        sum = sum.wrapping_add(u64::from(u32::from_ne_bytes(*word)));
+    }
+    let mut last = [0; 4];
+    last[..rest.len()].copy_from_slice(rest);
+    sum.wrapping_add(u64::from(u32::from_ne_bytes(last)))
+}
+
 impl Sum {
     /// The sum of `bytes`; an odd one at the end counts as if a zero followed.
     pub(super) fn of(bytes: &[u8]) -> Self {
-        // 32-bit words are summed into 64 bits, which cannot overflow below 16 GB: the carries of
-        // all 16-bit words are in there and come back when the sum is folded.
-        let mut lanes = [0_u64; LANES];
-        let (steps, rest) = bytes.as_chunks::<STEP>();
-        for step in steps {
-            for (lane, word) in lanes.iter_mut().zip(step.as_chunks::<4>().0) {
-                *lane = lane.wrapping_add(u64::from(u32::from_ne_bytes(*word)));
-            }
+        #[cfg(target_arch = "x86_64")]
+        if bytes.len() >= WIDE_MIN && std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: this processor has AVX2, as just detected.
+            return Self(unsafe { sum_wide(bytes) });
         }
-        let mut sum = lanes.iter().fold(0_u64, |sum, lane| sum.wrapping_add(*lane));
-        let (words, rest) = rest.as_chunks::<4>();
-        for word in words {
-            sum = sum.wrapping_add(u64::from(u32::from_ne_bytes(*word)));
-        }
-        let mut last = [0; 4];
-        last[..rest.len()].copy_from_slice(rest);
-        Self(sum.wrapping_add(u64::from(u32::from_ne_bytes(last))))
+        Self(sum(bytes))
     }
 
     /// The sum of one word that is written in network order.

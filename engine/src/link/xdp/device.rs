@@ -112,6 +112,7 @@ impl Device {
     /// Clears `burst` and moves into it what has arrived.
     pub(super) fn receive(&mut self, burst: &mut RxBurst) {
         burst.clear_into(self.umem.pool_mut());
+        self.receiver.refill(&mut self.socket, &mut self.umem);
         self.take_in(burst);
     }
 
@@ -123,7 +124,9 @@ impl Device {
 
     fn take_in(&mut self, burst: &mut RxBurst) {
         self.receiver.fill(&mut self.socket, &mut self.umem, burst);
-        self.receiver.refill(&mut self.socket, &mut self.umem);
+        if self.receiver.is_low() {
+            self.receiver.refill(&mut self.socket, &mut self.umem);
+        }
     }
 
     /// The path of a datagram of `len` bytes to `to`, if it can go this way.

@@ -47,10 +47,10 @@ impl Receiver {
         let before = self.with_kernel;
         while self.with_kernel < self.target {
             let Some(slot) = umem.pool_mut().take() else { break };
-            match umem.to_kernel(slot) {
+            match umem.give(slot) {
                 Ok(address) if socket.fill.push(address) => self.with_kernel += 1,
                 Ok(address) => {
-                    let slot = umem.from_kernel(address);
+                    let slot = umem.take(address);
                     slot.into_iter().for_each(|slot| umem.pool_mut().give(slot));
                     break;
                 }
@@ -65,6 +65,12 @@ impl Receiver {
         }
     }
 
+    /// Whether the kernel has so few slots left that it should get more before what has arrived is
+    /// handled; else there is time for that when the next burst is taken.
+    pub(super) const fn is_low(&self) -> bool {
+        self.with_kernel < self.target / 4 * 3
+    }
+
     /// Moves what has arrived into `burst`, as far as it has room.
     pub(super) fn fill(&mut self, socket: &mut Socket, umem: &mut Umem, burst: &mut RxBurst) {
         // When too many slots are held elsewhere, datagrams are copied, so that the kernel never
@@ -76,7 +82,7 @@ impl Receiver {
         {
             any = true;
             self.with_kernel = self.with_kernel.saturating_sub(1);
-            let Some(slot) = umem.from_kernel(descriptor.addr) else { continue };
+            let Some(slot) = umem.take(descriptor.addr) else { continue };
             let range = umem.range(descriptor.addr, descriptor.len);
             match take_in(slot, range, is_scarce, burst) {
                 Taken::Lent => {}

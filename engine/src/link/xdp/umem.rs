@@ -44,13 +44,13 @@ impl Umem {
 
     /// Hands a slot to the kernel to receive into, and returns its address; the slot comes back
     /// when parts of it are still shared.
-    pub(super) fn to_kernel(&mut self, slot: Slot) -> Result<u64, Slot> {
+    pub(super) fn give(&mut self, slot: Slot) -> Result<u64, Slot> {
         let index = self.pool.to_device(slot)?;
         Ok(self.address(index, 0))
     }
 
     /// Takes back the slot that contains `address`; `None` when the kernel did not have it.
-    pub(super) fn from_kernel(&mut self, address: u64) -> Option<Slot> {
+    pub(super) fn take(&mut self, address: u64) -> Option<Slot> {
         let index = self.index(address)?;
         self.pool.from_device(index)
     }
