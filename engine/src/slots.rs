@@ -14,10 +14,10 @@ mod region;
 mod tests;
 
 pub use pool::Pool;
+pub(crate) use region::Region;
 
 use bytes::Bytes;
 use crossbeam::queue::ArrayQueue;
-use region::Region;
 use std::fmt;
 use std::ops::Range;
 use std::ptr::NonNull;
@@ -41,16 +41,12 @@ struct Memory {
     slot_size: usize,
 }
 
-// SAFETY: `region` is the only member that is neither `Send` nor `Sync`, for the pointer it holds;
-// it owns a mapping of the process, which no thread is tied to, and unmaps it once, when it is
-// dropped. Its bytes are reached through `Slot` and `Part` alone: a `Slot` exists once per index, writes only under `&mut self` and only outside the ranges
+// SAFETY: `region` is the only member that is not `Sync`. Its bytes are reached through `Slot` and
+// `Part` alone: a `Slot` exists once per index, writes only under `&mut self` and only outside the ranges
 // it has shared; a `Part` only reads its own shared range. So no byte is ever written while
 // another thread can read or write it. Hand-over between threads is ordered by `references`
 // (AcqRel) and by the queue of free slots.
 unsafe impl Sync for Memory {}
-
-// SAFETY: as for `Sync`.
-unsafe impl Send for Memory {}
 
 impl fmt::Debug for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

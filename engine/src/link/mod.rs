@@ -20,6 +20,7 @@ pub mod tap;
 #[cfg(test)]
 mod tests;
 mod tx;
+pub mod uring;
 
 pub use rx::{Datagram, RxBurst, SEGMENTS_MAX, SLOT_SIZE};
 pub use tx::TxBatch;
@@ -155,6 +156,8 @@ impl<L: Link + ?Sized> Link for Box<L> {
 pub enum Kind {
     /// A UDP socket driven by `recvmmsg` and `sendmmsg`, with segmentation offload.
     Mmsg,
+    /// A UDP socket driven by io_uring, received into memory of the link's own.
+    Uring,
     /// In-process, between links of the same hub.
     Mem(mem::Hub),
 }
@@ -266,6 +269,7 @@ impl std::error::Error for OpenError {
 pub fn open(kind: &Kind, bind: Addr, options: &Options) -> Result<Box<dyn Link>, OpenError> {
     match kind {
         Kind::Mmsg => Ok(Box::new(mmsg::MmsgLink::open(bind, options)?)),
+        Kind::Uring => Ok(Box::new(uring::UringLink::open(bind, options)?)),
         Kind::Mem(hub) => Ok(Box::new(hub.open(bind, options)?)),
     }
 }

@@ -36,7 +36,7 @@ pub struct RxBurst {
     used: usize,
     /// Where [`Self::put`] goes on within the last used slot.
     fill: usize,
-    /// Whether a slot was offered for which there was no room.
+    /// Whether a link had more than there was room for.
     refused: bool,
     /// Datagrams for which there was no entry left.
     lost: u64,
@@ -195,7 +195,6 @@ impl RxBurst {
     }
 
     /// As [`Self::clear`], giving the slots that were lent straight back to `pool`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for links with memory of their own"))]
     pub(crate) fn clear_into(&mut self, pool: &mut Pool) {
         self.lent.drain(..).for_each(|slot| pool.give(slot));
         self.clear();
@@ -232,7 +231,6 @@ impl RxBurst {
     /// # Errors
     /// The slot comes back when there is no room for all of it: the burst is full then, and the
     /// link offers it to the next one.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for links with memory of their own"))]
     pub(crate) fn lend(
         &mut self,
         slot: Slot,
@@ -251,6 +249,11 @@ impl RxBurst {
         self.lent.push(slot);
         self.split(at, range, segment, what);
         Ok(())
+    }
+
+    /// Makes the burst full if it has slots on loan, for a link that has no more of them.
+    pub(crate) const fn stop_if_lent(&mut self) {
+        self.refused |= !self.lent.is_empty();
     }
 
     /// Lists the datagrams that lie in `range` of the slot at `slot`.

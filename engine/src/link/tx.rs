@@ -127,6 +127,14 @@ impl TxBatch {
         }
     }
 
+    /// Forgets `count` pending datagrams from `at` on, which were sent before those at the head.
+    pub(super) fn sent_early(&mut self, at: usize, count: usize) {
+        let start = self.queue.len().min(self.head.saturating_add(at));
+        let end = self.queue.len().min(start.saturating_add(count));
+        self.queue.drain(start..end);
+        self.sent(0);
+    }
+
     /// Copies a datagram of this batch into the queue of `link`, which may flush to make room;
     /// false when there is none still.
     pub(super) fn copy_to<L: Link>(&self, queued: &Queued, link: &mut L) -> io::Result<bool> {

@@ -19,7 +19,7 @@ const ERRORS_MAX: u32 = 16;
 
 /// Whether the kernel cuts runs of datagrams for us.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Segments {
+pub(in crate::link) enum Segments {
     /// It does.
     Kernel,
     /// It does not, and why.
@@ -28,12 +28,31 @@ pub(super) enum Segments {
 
 /// Sends from a batch.
 #[derive(Debug)]
-pub(super) struct Sender {
+pub(in crate::link) struct Sender {
     family: Family,
     segments: Segments,
     /// Datagrams at the head that go one by one, because they were refused as a run.
     singles: usize,
     refused: u64,
+}
+
+/// What one system call entry carries: a datagram, or a run of them for the kernel to cut up.
+pub(in crate::link) struct Message<'a> {
+    pub(in crate::link) name: SockAddr,
+    pub(in crate::link) name_len: libc::socklen_t,
+    pub(in crate::link) bytes: &'a [u8],
+    /// Bytes of each datagram, when there are several.
+    pub(in crate::link) segment: Option<u16>,
+    /// How many datagrams it carries.
+    pub(in crate::link) run: usize,
+}
+
+impl Message<'_> {
+    /// Its bytes for the kernel, which only reads them.
+    pub(in crate::link) const fn iovec(&self) -> libc::iovec {
+        let (base, len) = (self.bytes.as_ptr(), self.bytes.len());
+        libc::iovec { iov_base: base.cast_mut().cast(), iov_len: len }
+    }
 }
 
 /// What to do after an error about the message at the head.
@@ -54,17 +73,17 @@ enum Verdict {
 }
 
 impl Sender {
-    pub(super) const fn new(family: Family, segments: Segments) -> Self {
+    pub(in crate::link) const fn new(family: Family, segments: Segments) -> Self {
         Self { family, segments, singles: 0, refused: 0 }
     }
 
     /// Datagrams refused since the last call.
-    pub(super) fn take_refused(&mut self) -> u64 {
+    pub(in crate::link) fn take_refused(&mut self) -> u64 {
         std::mem::take(&mut self.refused)
     }
 
     /// Why runs are not segmented by the kernel, if they are not.
-    pub(super) fn shortcoming(&self) -> Option<String> {
+    pub(in crate::link) fn shortcoming(&self) -> Option<String> {
         match &self.segments {
             Segments::Kernel => None,
             Segments::Off(why) => Some(format!("no segmentation offload (UDP_SEGMENT): {why}")),
@@ -73,7 +92,21 @@ impl Sender {
 
     /// Sends all that `batch` holds, or as much as the kernel has room for; returns how many
     /// datagrams were sent.
-    pub(super) fn flush(&mut self, socket: RawFd, batch: &mut TxBatch) -> io::Result<usize> {
+    pub(in crate::link) fn flush(
+        &mut self,
+        socket: RawFd,
+        batch: &mut TxBatch,
+    ) -> io::Result<usize> {
+        self.flush_by(batch, |sender, batch| sender.send(socket, batch))
+    }
+
+    /// As [`Self::flush`], by other system calls. `carry` sends messages from the head on and
+    /// returns how many datagrams at the head were sent, or why the message there was not.
+    pub(in crate::link) fn flush_by(
+        &mut self,
+        batch: &mut TxBatch,
+        mut carry: impl FnMut(&Self, &mut TxBatch) -> io::Result<usize>,
+    ) -> io::Result<usize> {
         let mut sent = 0;
         let mut errors = 0;
         while let Some(head) = batch.pending().first() {
@@ -82,7 +115,7 @@ impl Sender {
                 continue;
             }
             let run = self.run(batch.pending(), 0);
-            let error = match self.send(socket, batch) {
+            let error = match carry(self, batch) {
                 Ok(count) => {
                     sent += count;
                     self.consume(batch, count);
@@ -120,6 +153,23 @@ impl Sender {
         run_length(&pending[at..])
     }
 
+    /// The message that begins with the pending datagram at `at`; `None` behind the last one, and
+    /// at one that this socket cannot address.
+    pub(in crate::link) fn message<'a>(
+        &self,
+        batch: &'a TxBatch,
+        at: usize,
+    ) -> Option<Message<'a>> {
+        let pending = batch.pending();
+        let first = pending.get(at)?;
+        let (name, name_len) = SockAddr::of(first.to, self.family)?;
+        let run = self.run(pending, at);
+        let end = pending.get(at + run - 1)?.range().end;
+        let bytes = batch.bytes().get(first.range().start..end)?;
+        let segment = (run > 1).then(|| u16::try_from(first.range().len()).unwrap_or(u16::MAX));
+        Some(Message { name, name_len, bytes, segment, run })
+    }
+
     /// One system call; how many datagrams it sent.
     fn send(&self, socket: RawFd, batch: &TxBatch) -> io::Result<usize> {
         let mut names = [SockAddr::empty(); BATCH];
@@ -129,31 +179,23 @@ impl Sender {
         let (mut iovecs, mut headers): ([libc::iovec; BATCH], [libc::mmsghdr; BATCH]) =
             unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
 
-        let pending = batch.pending();
         let (mut messages, mut at) = (0, 0);
         while messages < BATCH
-            && let Some(first) = pending.get(at)
-            && let Some((name, name_len)) = SockAddr::of(first.to, self.family)
+            && let Some(message) = self.message(batch, at)
         {
-            let run = self.run(pending, at);
-            let start = first.range().start;
-            let end = pending[at + run - 1].range().end;
-            let Some(bytes) = batch.bytes().get(start..end) else { break };
-            names[messages] = name;
-            iovecs[messages] =
-                libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+            names[messages] = message.name;
+            iovecs[messages] = message.iovec();
             let header = &mut headers[messages].msg_hdr;
             header.msg_name = (&raw mut names[messages]).cast();
-            header.msg_namelen = name_len;
+            header.msg_namelen = message.name_len;
             header.msg_iov = &raw mut iovecs[messages];
             header.msg_iovlen = 1;
-            if run > 1 {
-                let segment = u16::try_from(first.range().len()).unwrap_or(u16::MAX);
+            if let Some(segment) = message.segment {
                 cmsg::put_segment(header, &mut controls[messages], segment);
             }
-            runs[messages] = run;
+            runs[messages] = message.run;
             messages += 1;
-            at += run;
+            at += message.run;
         }
         let count = u32::try_from(messages).unwrap_or(0);
         // SAFETY: the first `count` headers point at names, iovecs, control rooms and bytes that
