@@ -77,7 +77,7 @@ impl Link for MmsgLink {
     }
 
     fn tx_pending(&self) -> usize {
-        self.batch.pending().len()
+        self.batch.pending()
     }
 
     fn local_addr(&self) -> Addr {

@@ -107,7 +107,7 @@ impl Link for UringLink {
     }
 
     fn tx_pending(&self) -> usize {
-        self.batch.pending().len()
+        self.batch.pending()
     }
 
     fn local_addr(&self) -> Addr {

@@ -3,17 +3,11 @@
 use super::address::{Family, SockAddr};
 use super::cmsg::{self, Control};
 use crate::link::TxBatch;
-use crate::link::tx::Queued;
 use std::io;
 use std::os::fd::RawFd;
-use syncom_wire::limits::MTU;
 
 /// Messages per system call; see the same bound for receiving.
 const BATCH: usize = 32;
-/// Datagrams in one message (`UDP_MAX_SEGMENTS` of all kernels that know it).
-const SEGMENTS_MAX: usize = 64;
-/// Bytes in one message: an IP packet's 65,535 without the largest headers.
-const MESSAGE_BYTES_MAX: usize = 65_000;
 /// Errors about earlier datagrams that one flush steps over before it blames the datagram at hand.
 const ERRORS_MAX: u32 = 16;
 
@@ -109,12 +103,12 @@ impl Sender {
     ) -> io::Result<usize> {
         let mut sent = 0;
         let mut errors = 0;
-        while let Some(head) = batch.pending().first() {
+        while let Some(head) = batch.first_message(self.singles()) {
             if SockAddr::of(head.to, self.family).is_none() {
                 self.refuse(batch);
                 continue;
             }
-            let run = self.run(batch.pending(), 0);
+            let run = head.count();
             let error = match carry(self, batch) {
                 Ok(count) => {
                     sent += count;
@@ -145,29 +139,27 @@ impl Sender {
         batch.sent(count);
     }
 
-    /// How many of the pending datagrams from `at` on make one message.
-    fn run(&self, pending: &[Queued], at: usize) -> usize {
-        if self.segments != Segments::Kernel || at < self.singles {
-            return 1;
+    /// Datagrams at the head that do not go as runs.
+    const fn singles(&self) -> usize {
+        match self.segments {
+            Segments::Kernel => self.singles,
+            Segments::Off(_) => usize::MAX,
         }
-        run_length(&pending[at..])
     }
 
-    /// The message that begins with the pending datagram at `at`; `None` behind the last one, and
-    /// at one that this socket cannot address.
-    pub(in crate::link) fn message<'a>(
+    /// The messages to be sent, in order, up to one that this socket cannot address.
+    pub(in crate::link) fn messages<'a>(
         &self,
         batch: &'a TxBatch,
-        at: usize,
-    ) -> Option<Message<'a>> {
-        let pending = batch.pending();
-        let first = pending.get(at)?;
-        let (name, name_len) = SockAddr::of(first.to, self.family)?;
-        let run = self.run(pending, at);
-        let end = pending.get(at + run - 1)?.range().end;
-        let bytes = batch.bytes().get(first.range().start..end)?;
-        let segment = (run > 1).then(|| u16::try_from(first.range().len()).unwrap_or(u16::MAX));
-        Some(Message { name, name_len, bytes, segment, run })
+    ) -> impl Iterator<Item = Message<'a>> {
+        let family = self.family;
+        batch.messages(self.singles()).map_while(move |run| {
+            let (name, name_len) = SockAddr::of(run.to, family)?;
+            let bytes = batch.bytes().get(run.range())?;
+            let segment = u16::try_from(run.segment()).unwrap_or(u16::MAX);
+            let segment = (run.count() > 1).then_some(segment);
+            Some(Message { name, name_len, bytes, segment, run: run.count() })
+        })
     }
 
     /// One system call; how many datagrams it sent.
@@ -179,10 +171,8 @@ impl Sender {
         let (mut iovecs, mut headers): ([libc::iovec; BATCH], [libc::mmsghdr; BATCH]) =
             unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
 
-        let (mut messages, mut at) = (0, 0);
-        while messages < BATCH
-            && let Some(message) = self.message(batch, at)
-        {
+        let mut messages = 0;
+        for message in self.messages(batch).take(BATCH) {
             names[messages] = message.name;
             iovecs[messages] = message.iovec();
             let header = &mut headers[messages].msg_hdr;
@@ -195,7 +185,6 @@ impl Sender {
             }
             runs[messages] = message.run;
             messages += 1;
-            at += message.run;
         }
         let count = u32::try_from(messages).unwrap_or(0);
         // SAFETY: the first `count` headers point at names, iovecs, control rooms and bytes that
@@ -206,31 +195,6 @@ impl Sender {
         let sent = usize::try_from(sent).map_err(|_| io::Error::last_os_error())?;
         Ok(runs[..sent.min(messages)].iter().sum())
     }
-}
-
-/// How many datagrams at the front lie one after another, go to the same destination, and are all
-/// as long as the first, the last one perhaps shorter: what one segmented message can carry.
-fn run_length(pending: &[Queued]) -> usize {
-    let Some(first) = pending.first() else { return 0 };
-    let segment = first.range().len();
-    if segment == 0 || segment > MTU {
-        return 1;
-    }
-    let (mut count, mut bytes, mut end) = (1, segment, first.range().end);
-    for next in pending.iter().take(SEGMENTS_MAX).skip(1) {
-        let len = next.range().len();
-        let fits = next.to == first.to && next.range().start == end && (1..=segment).contains(&len);
-        if !fits || bytes + len > MESSAGE_BYTES_MAX {
-            break;
-        }
-        count += 1;
-        bytes += len;
-        end = next.range().end;
-        if len < segment {
-            break;
-        }
-    }
-    count
 }
 
 /// What an error says about the message at the head, which carries `run` datagrams.
@@ -252,44 +216,6 @@ fn judge(error: &io::Error, run: usize, errors: u32) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use syncom_wire::Addr;
-
-    const A: Addr = Addr::v4([10, 0, 0, 1], 1);
-    const B: Addr = Addr::v4([10, 0, 0, 2], 1);
-
-    fn run(datagrams: &[(Addr, usize)]) -> usize {
-        let mut batch = TxBatch::new(1 << 20, 1000);
-        for (to, len) in datagrams {
-            let _ = batch.claim(*to, *len).unwrap();
-            batch.commit(*len);
-        }
-        run_length(batch.pending())
-    }
-
-    #[test]
-    fn a_run_ends_at_another_destination_a_longer_datagram_or_after_a_shorter_one() {
-        assert_eq!(run(&[(A, 9), (A, 9), (B, 9)]), 2);
-        assert_eq!(run(&[(A, 9), (A, 10)]), 1);
-        assert_eq!(run(&[(A, 9), (A, 9), (A, 5), (A, 9)]), 3);
-        assert_eq!(run(&[(A, 9), (A, 0), (A, 9)]), 1);
-        assert_eq!(run(&[]), 0);
-    }
-
-    #[test]
-    fn a_run_stays_within_what_one_message_can_carry() {
-        assert_eq!(run(&[(A, 1); 100]), SEGMENTS_MAX);
-        assert_eq!(run(&[(A, MTU); 100]), MESSAGE_BYTES_MAX / MTU);
-        assert_eq!(run(&[(A, MTU + 1); 2]), 1);
-    }
-
-    #[test]
-    fn the_same_bytes_to_the_same_destination_are_no_run() {
-        let mut batch = TxBatch::new(100, 10);
-        let _ = batch.claim(A, 9).unwrap();
-        batch.commit(9);
-        assert!(batch.again(A));
-        assert_eq!(run_length(batch.pending()), 1);
-    }
 
     #[test]
     fn errors_of_the_network_never_end_the_link() {

@@ -89,9 +89,8 @@ impl Carrier {
 
     /// Describes messages from the head of `batch` on; returns how many.
     fn prepare(&mut self, sender: &Sender, batch: &TxBatch) -> usize {
-        let (mut count, mut at) = (0, 0);
-        for entry in &mut self.messages {
-            let Some(message) = sender.message(batch, at) else { break };
+        let mut count = 0;
+        for (entry, message) in self.messages.iter_mut().zip(sender.messages(batch)) {
             entry.name = message.name;
             entry.iovec = message.iovec();
             entry.run = message.run;
@@ -107,7 +106,6 @@ impl Carrier {
             if let Some(segment) = message.segment {
                 cmsg::put_segment(header, &mut entry.control, segment);
             }
-            at += message.run;
             count += 1;
         }
         count
