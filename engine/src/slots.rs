@@ -171,6 +171,7 @@ impl Slot {
     }
 
     /// The bytes of `range`, to change; `None` when any of them has been shared.
+    #[inline]
     #[must_use]
     pub fn bytes_mut(&mut self, range: Range<usize>) -> Option<&mut [u8]> {
         self.check(&range)?;
