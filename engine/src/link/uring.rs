@@ -9,11 +9,19 @@
 //! A flush is one submission with one entry per message, segmented as in [`super::mmsg`], with
 //! which this link shares how a socket is opened, what makes a message, and what an error means.
 //!
+//! What was measured and left out: `SENDMSG_ZC` took 1.4 times as long for runs of 64 B and 1.5
+//! times for runs of 1400 B as a copy does, through the loopback, which copies in any case, so there
+//! are no registered buffers either, which serve nothing else here. A kernel thread that polls for
+//! submissions wants a core of its own. Where there is a choice, [`super::mmsg`] takes less time per
+//! message in both directions; this link is for those who would rather not ask: without traffic it
+//! costs no system call, whatever the number of turns.
+//!
 //! There are two rings, since a ring that also completed sends would wake its sleeper for each of
 //! them. Both belong to the thread that uses the link first: the kernel then leaves all its work
 //! for that thread to be done when it enters ("deferred task running"), and interrupts nobody. A
 //! thread that sleeps meanwhile is woken through an eventfd.
 
+pub mod bare;
 mod buffers;
 mod receive;
 mod ring;

@@ -14,11 +14,12 @@ use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 /// Bytes of a slot: what the kernel says about a message, and the longest message, in whole pages.
-const BUFFER_BYTES: u32 = 17 * 4096;
-/// Buffers that the kernel has, and as many again that can be lent.
-const BUFFERS_MAX: usize = 64;
+pub(super) const BUFFER_BYTES: u32 = 17 * 4096;
+/// Buffers that the kernel has, and as many again that can be lent. Few, for the kernel fills one
+/// after another, and those that went round lately are in the cache.
+const BUFFERS_MAX: usize = 16;
 const BUFFERS_MIN: usize = 4;
-/// Requests that may fail in one fill before it gives up for this time.
+/// Requests that may fail in one fill before the socket counts as of no use.
 const ERRORS_MAX: u32 = 16;
 /// Names the request in its completions.
 const RECEIVE: u64 = 1;
@@ -37,7 +38,9 @@ struct Head {
     control: Control,
 }
 
-const _: () = assert!(size_of::<Head>() + SLOT_SIZE <= BUFFER_BYTES as usize);
+const _: () = assert!(HEAD_BYTES + SLOT_SIZE <= BUFFER_BYTES as usize);
+/// Where in a slot the message begins.
+pub(super) const HEAD_BYTES: usize = size_of::<Head>();
 /// Room for the name, with what aligns the control messages behind it.
 const NAME_BYTES: usize = offset_of!(Head, control) - offset_of!(Head, name);
 
@@ -86,10 +89,6 @@ impl Receiver {
         let ring = Ring::new(4, 4 * u32::from(count))?;
         let buffers = Buffers::register(ring.kernel(), count)
             .map_err(|error| OpenError::Os("io_uring buffer ring", error))?;
-        // SAFETY: msghdr consists of integers and pointers, for which all zeroes is valid.
-        let mut layout: libc::msghdr = unsafe { std::mem::zeroed() };
-        layout.msg_namelen = u32::try_from(NAME_BYTES).unwrap_or(0);
-        layout.msg_controllen = Control::size();
         let alarm = ring.alarm().map_err(|error| OpenError::Os("eventfd", error))?;
         let mut receiver = Self {
             ring,
@@ -97,7 +96,7 @@ impl Receiver {
             buffers,
             pool: Pool::new(2 * u32::from(count), BUFFER_BYTES as usize),
             socket,
-            layout: Box::new(Layout(layout)),
+            layout: Box::new(Layout(layout())),
             is_armed: false,
             drops: None,
         };
@@ -135,13 +134,11 @@ impl Receiver {
                 Step::On if !is_entered => break,
                 Step::On => {}
                 Step::Full => break,
-                Step::Failed(error) => {
-                    errors += 1;
-                    judge(error)?;
-                    if errors > ERRORS_MAX {
-                        break;
-                    }
-                }
+                // All buffers were full. They are back, and what waits in the socket comes next.
+                Step::Failed(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {}
+                // Interrupted, or an error about something sent earlier, which is told once.
+                Step::Failed(error) if !is_fatal(&error) && errors < ERRORS_MAX => errors += 1,
+                Step::Failed(error) => return Err(error),
             }
         }
         self.buffers.publish();
@@ -194,7 +191,7 @@ impl Receiver {
             return Step::Failed(io::Error::from_raw_os_error(-completion.result()));
         };
         let Some(slot) = slot else { return Step::On };
-        let Some((what, told, range)) = read(&slot, len) else {
+        let Some((what, told, range)) = slot.bytes(0..len).and_then(read) else {
             self.offer(slot);
             return Step::On;
         };
@@ -273,33 +270,40 @@ impl Drop for Receiver {
     }
 }
 
-/// What the kernel wrote about a message in the first `len` bytes of a slot, and where it lies.
-fn read(slot: &Slot, len: usize) -> Option<(Received, Told, Range<usize>)> {
-    let bytes = slot.bytes(0..len).filter(|bytes| bytes.len() >= size_of::<Head>())?;
-    // SAFETY: there are enough bytes, all initialised, as the arena is zeroed at first; slots of
-    // this size start at pages, so the head is aligned. It consists of integers and bytes, valid
-    // whatever they are, and nobody writes while `slot` is borrowed.
-    let head = unsafe { &*bytes.as_ptr().cast::<Head>() };
+/// How much room there is in front of a message.
+pub(super) fn layout() -> libc::msghdr {
+    // SAFETY: msghdr consists of integers and pointers, for which all zeroes is valid.
+    let mut layout: libc::msghdr = unsafe { std::mem::zeroed() };
+    layout.msg_namelen = u32::try_from(NAME_BYTES).unwrap_or(0);
+    layout.msg_controllen = Control::size();
+    layout
+}
+
+/// What the kernel wrote about a message at the start of a slot, and where in it the message lies.
+/// `bytes` are those that it wrote.
+pub(super) fn read(bytes: &[u8]) -> Option<(Received, Told, Range<usize>)> {
+    let is_whole = bytes.len() >= HEAD_BYTES && bytes.as_ptr().cast::<Head>().is_aligned();
+    // SAFETY: there are enough bytes, as aligned as the head, and borrowed, so nobody writes them.
+    // The head consists of integers and bytes, valid whatever they are.
+    let head = is_whole.then(|| unsafe { &*bytes.as_ptr().cast::<Head>() })?;
     // SAFETY: msghdr consists of integers and pointers, for which all zeroes is valid.
     let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
     header.msg_control = (&raw const head.control).cast_mut().cast();
     header.msg_controllen = Control::size().min(head.control_len as usize);
     // SAFETY: the control room is 8-aligned, initialised, and as long as said or longer.
     let told = unsafe { cmsg::read(&header) };
-    let start = size_of::<Head>();
+    let start = HEAD_BYTES;
     let truncated = head.flags & libc::MSG_TRUNC != 0;
     let what = Received { from: head.name.to_addr(), stamp: told.stamp, truncated };
-    Some((what, told, start..len))
+    Some((what, told, start..bytes.len()))
 }
 
-/// What is left of an error that ended the request: only what makes the link useless.
-fn judge(error: io::Error) -> io::Result<()> {
-    match error.raw_os_error() {
-        Some(libc::EBADF | libc::ENOTSOCK | libc::EFAULT | libc::EINVAL) | None => Err(error),
-        // Out of buffers, which are back by now, interrupted, or an error about something sent
-        // earlier, which is told once. What waits in the socket is received by the next request.
-        Some(_) => Ok(()),
-    }
+/// Whether an error that ended the request says that the next one will end the same way.
+fn is_fatal(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EBADF | libc::ENOTSOCK | libc::EFAULT | libc::EINVAL) | None
+    )
 }
 
 /// Copies a message into a slot of the burst's own.
