@@ -20,6 +20,7 @@ usage: syncom-benches COMMAND [--json]
   smoke     every bench of `micro`, small: shows that they work
   micro     frames, sealing, tables, rings, arrivals: ns per operation
   floors    what the kernel takes: round trips and datagrams through the loopback
+  one-way   the last part of `floors`: from core to core, links beside bare requests
   xdp       the link `xdp` against a bare loop over AF_XDP, between namespaces (root)";
 
 fn main() -> ExitCode {
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         "micro" => Ok(micro(Scale::FULL)),
         "floors" => floors::run(Scale::FULL),
         "xdp" => floors::xdp::run(Scale::FULL),
+        "one-way" => floors::one_way(Scale::FULL),
         _ => return usage(),
     };
     match benches {

@@ -14,10 +14,10 @@ mod region;
 mod tests;
 
 pub use pool::Pool;
+pub(crate) use region::Region;
 
 use bytes::Bytes;
 use crossbeam::queue::ArrayQueue;
-use region::Region;
 use std::fmt;
 use std::ops::Range;
 use std::ptr::NonNull;
@@ -41,16 +41,12 @@ struct Memory {
     slot_size: usize,
 }
 
-// SAFETY: `region` is the only member that is neither `Send` nor `Sync`, for the pointer it holds;
-// it owns a mapping of the process, which no thread is tied to, and unmaps it once, when it is
-// dropped. Its bytes are reached through `Slot` and `Part` alone: a `Slot` exists once per index, writes only under `&mut self` and only outside the ranges
+// SAFETY: `region` is the only member that is not `Sync`. Its bytes are reached through `Slot` and
+// `Part` alone: a `Slot` exists once per index, writes only under `&mut self` and only outside the ranges
 // it has shared; a `Part` only reads its own shared range. So no byte is ever written while
 // another thread can read or write it. Hand-over between threads is ordered by `references`
 // (AcqRel) and by the queue of free slots.
 unsafe impl Sync for Memory {}
-
-// SAFETY: as for `Sync`.
-unsafe impl Send for Memory {}
 
 impl fmt::Debug for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -78,7 +74,7 @@ impl Arena {
     pub fn take(&self) -> Option<Slot> {
         let index = self.memory.free.pop()?;
         self.memory.references[index as usize].store(1, Ordering::Relaxed);
-        Some(Slot { memory: Arc::clone(&self.memory), index, shared: Vec::new(), shared_end: 0 })
+        Some(Slot { memory: Arc::clone(&self.memory), index, shared: None })
     }
 
     /// How many slots are free.
@@ -134,9 +130,23 @@ impl Memory {
 pub struct Slot {
     memory: Arc<Memory>,
     index: u32,
-    shared: Vec<Range<usize>>,
-    /// No shared range reaches beyond.
-    shared_end: usize,
+    /// Boxed, for slots are moved more often than shared.
+    shared: Option<Box<Shared>>,
+}
+
+/// What has been shared of a slot.
+#[derive(Default)]
+struct Shared {
+    ranges: Vec<Range<usize>>,
+    /// No range reaches beyond.
+    end: usize,
+}
+
+impl Shared {
+    fn meets(&self, range: &Range<usize>) -> bool {
+        let meets = |part: &Range<usize>| part.start < range.end && range.start < part.end;
+        range.start < self.end && self.ranges.iter().any(meets)
+    }
 }
 
 impl Slot {
@@ -161,11 +171,11 @@ impl Slot {
     }
 
     /// The bytes of `range`, to change; `None` when any of them has been shared.
+    #[inline]
     #[must_use]
     pub fn bytes_mut(&mut self, range: Range<usize>) -> Option<&mut [u8]> {
         self.check(&range)?;
-        let meets = |part: &Range<usize>| part.start < range.end && range.start < part.end;
-        if range.start < self.shared_end && self.shared.iter().any(meets) {
+        if self.shared.as_ref().is_some_and(|shared| shared.meets(&range)) {
             return None;
         }
         // SAFETY: `check` keeps the range inside this slot, which lives as long as `self.memory`.
@@ -184,15 +194,16 @@ impl Slot {
     pub fn share(&mut self, range: Range<usize>) -> Option<Bytes> {
         self.check(&range)?;
         self.memory.references[self.index as usize].fetch_add(1, Ordering::Relaxed);
-        self.shared.push(range.clone());
-        self.shared_end = self.shared_end.max(range.end);
+        let shared = self.shared.get_or_insert_default();
+        shared.ranges.push(range.clone());
+        shared.end = shared.end.max(range.end);
         Some(Bytes::from_owner(Part { memory: Arc::clone(&self.memory), index: self.index, range }))
     }
 
     /// Whether nothing has been shared since the last successful [`Self::reclaim`].
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.shared.is_empty()
+        self.shared.as_ref().is_none_or(|shared| shared.ranges.is_empty())
     }
 
     /// Makes the whole slot writable again if every shared part has been dropped.
@@ -202,9 +213,9 @@ impl Slot {
         }
         // Only `share` adds references, and it needs `&mut self`: once 1, it stays 1.
         let whole = self.memory.references[self.index as usize].load(Ordering::Acquire) == 1;
-        if whole {
-            self.shared.clear();
-            self.shared_end = 0;
+        if whole && let Some(shared) = &mut self.shared {
+            shared.ranges.clear();
+            shared.end = 0;
         }
         whole
     }
@@ -233,7 +244,8 @@ impl Drop for Slot {
 
 impl fmt::Debug for Slot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "slot {} ({} parts shared)", self.index, self.shared.len())
+        let parts = self.shared.as_ref().map_or(0, |shared| shared.ranges.len());
+        write!(f, "slot {} ({parts} parts shared)", self.index)
     }
 }
 

@@ -36,7 +36,7 @@ pub struct RxBurst {
     used: usize,
     /// Where [`Self::put`] goes on within the last used slot.
     fill: usize,
-    /// Whether a slot was offered for which there was no room.
+    /// Whether a link had more than there was room for.
     refused: bool,
     /// Datagrams for which there was no entry left.
     lost: u64,
@@ -129,16 +129,19 @@ impl RxBurst {
     }
 
     /// The datagram at `index`, to be opened in place.
+    #[inline]
     #[must_use]
     pub fn datagram(&mut self, index: usize) -> Option<Datagram<'_>> {
-        let entry = *self.datagrams.get(index)?;
-        let run = *self.runs.get(entry.run as usize)?;
-        let bytes = self.slot_mut(run.slot)?.bytes_mut(entry.range());
+        let entry = self.datagrams.get(index)?;
+        let run = self.runs.get(entry.run as usize)?;
+        let (at, own) = (run.slot as usize, self.slots.len());
+        let slots = if at < own { &mut self.slots } else { &mut self.lent };
+        let slot = slots.get_mut(if at < own { at } else { at - own })?;
         Some(Datagram {
             from: run.from,
             stamp: run.stamp,
             truncated: entry.truncated,
-            bytes: bytes.unwrap_or_default(),
+            bytes: slot.bytes_mut(entry.range()).unwrap_or_default(),
         })
     }
 
@@ -256,20 +259,29 @@ impl RxBurst {
         Ok(())
     }
 
+    /// Makes the burst full if it has slots on loan, for a link that has no more of them.
+    pub(crate) const fn stop_if_lent(&mut self) {
+        self.refused |= !self.lent.is_empty();
+    }
+
     /// Lists the datagrams that lie in `range` of the slot at `slot`.
     fn split(&mut self, slot: usize, range: Range<usize>, segment: usize, what: Received) {
         let run = self.run(slot, what.from, what.stamp);
-        let segment = if segment == 0 { range.len() } else { segment };
-        let mut start = range.start;
-        loop {
-            let end = range.end.min(start.saturating_add(segment));
-            let truncated = what.truncated && end == range.end;
-            let len = end.saturating_sub(start);
-            self.add(Entry { run, start: narrow(start), len: narrow(len), truncated });
-            start = end;
-            if start >= range.end {
-                return;
-            }
+        let segment = if segment == 0 { range.len().max(1) } else { segment };
+        let count = range.len().div_ceil(segment).max(1);
+        let listed = count.min(self.datagrams.capacity() - self.datagrams.len());
+        let (mut start, len) = (narrow(range.start), narrow(segment));
+        self.datagrams.extend((0..listed).map(|_| {
+            let entry = Entry { run, start, len, truncated: false };
+            start = start.wrapping_add(len);
+            entry
+        }));
+        self.lost += (count - listed) as u64;
+        if listed == count
+            && let Some(last) = self.datagrams.last_mut()
+        {
+            last.len = narrow(range.end.saturating_sub(last.start as usize));
+            last.truncated = what.truncated;
         }
     }
 

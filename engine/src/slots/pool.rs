@@ -37,6 +37,12 @@ impl Pool {
         self.ready.pop().or_else(|| self.arena.take())
     }
 
+    /// Whether [`Self::take`] has something to give.
+    #[must_use]
+    pub fn has_some(&self) -> bool {
+        !self.ready.is_empty() || self.arena.free() > 0
+    }
+
     /// Takes a slot back. One with shared parts goes on to the arena when the last of them is
     /// dropped, one of another arena goes home to that.
     pub fn give(&mut self, mut slot: Slot) {

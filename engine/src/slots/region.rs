@@ -4,15 +4,19 @@ use std::alloc::{Layout, handle_alloc_error};
 use std::ptr::{self, NonNull};
 
 /// Zeroed memory that starts at a page and is unmapped when dropped.
-pub(super) struct Region {
+#[derive(Debug)]
+pub(crate) struct Region {
     base: NonNull<u8>,
     len: usize,
 }
 
+// SAFETY: a mapping belongs to the process; no thread is tied to it, and this is its only owner.
+unsafe impl Send for Region {}
+
 impl Region {
     /// A mapping of `len` bytes, at least one. Ends the process when there is no such memory, as
     /// every allocation does.
-    pub(super) fn new(len: usize) -> Self {
+    pub(crate) fn new(len: usize) -> Self {
         let len = len.max(1);
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
@@ -24,7 +28,7 @@ impl Region {
         }
     }
 
-    pub(super) const fn base(&self) -> NonNull<u8> {
+    pub(crate) const fn base(&self) -> NonNull<u8> {
         self.base
     }
 }

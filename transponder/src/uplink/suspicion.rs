@@ -7,6 +7,7 @@ use crate::uplink::veto::Inquiry;
 use crate::world::{World, bit};
 use syncom_group::{Profile, VOTE, vote};
 use syncom_seam::{Now, SECOND, Time, US};
+use syncom_wire::member::MemberState;
 use syncom_wire::report::EventKind;
 use syncom_wire::uplink::RecordHead;
 use syncom_wire::{Incarnation, Slot, Subject};
@@ -108,7 +109,8 @@ impl Suspicion {
     }
 
     /// Adds up the votes. `is_suspected` says of an observer whether it is itself probably dead:
-    /// then it cannot speak, and its silence is an implicit vote (Rapid, section 4.2).
+    /// then it cannot speak, and its silence is an implicit vote (Rapid, section 4.2). So it is when
+    /// the observer was called dead lately: whoever came in its place may never have heard the node.
     pub(crate) fn tally(
         &self,
         sight: &Sight<'_>,
@@ -119,7 +121,9 @@ impl Suspicion {
             let Some(at) = self.bit_of(word, sight) else { continue };
             tally.observers |= 1 << at;
             tally.distinct += 1;
-            tally.weighted += vote(word.health, word.suspects_itself);
+            // Who has never heard the node may be the only one whom it does not know yet.
+            let is_unsure = word.suspects_itself || word.heard == Time(0);
+            tally.weighted += vote(word.health, is_unsure);
             tally.domains |= domain_bit(sight.world, word.slot);
         }
         tally.unweighted = tally.distinct;
@@ -137,6 +141,14 @@ impl Suspicion {
                 tally.domains_able |= bit(entry.head.domain);
             }
         }
+        for (at, observer) in sight.world.former_observers(self.slot, sight.now.at) {
+            let entry = sight.world.members().agent(observer);
+            let is_dead = entry.is_some_and(|entry| entry.state() == MemberState::Dead);
+            if is_dead && tally.observers >> at & 1 == 0 {
+                tally.weighted += VOTE;
+                tally.unweighted += 1;
+            }
+        }
         if sight.world.is_home(self.slot) && self.is_missed(sight) {
             tally.weighted += VOTE;
             tally.unweighted += 1;
@@ -148,11 +160,13 @@ impl Suspicion {
     /// Whether this home hears the node on schedule, and has heard it later than anybody who
     /// accuses it, by more than clocks and queues may differ. Whoever dies is last heard by all at
     /// once, so this holds for those who live and cannot reach their observers; a last heartbeat
-    /// that observers lost delays the verdict by a few intervals and no longer.
+    /// that observers lost delays the verdict by a few intervals and no longer. The margin follows
+    /// the interval that the node keeps towards its observers, as its round trip tells it.
     pub(crate) fn is_heard_by_home(&self, sight: &Sight<'_>) -> bool {
         let home = sight.homes.heard(self.slot, self.incarnation);
-        let margin_ns = sight.profile.interval_ns + sight.profile.margin_min_ns;
-        home > self.evidence.heard().after(margin_ns)
+        let rtt_ns = sight.homes.rtt_ns(self.slot);
+        let margin_ns = sight.profile.interval_for_ns(rtt_ns) + sight.profile.margin_min_ns;
+        home > self.evidence.silent_since().after(margin_ns)
             && sight.homes.is_on_schedule(self.slot, self.incarnation, HOME_MISSES, sight.now.at)
     }
 

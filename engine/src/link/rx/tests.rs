@@ -161,21 +161,3 @@ fn a_slot_that_does_not_fit_whole_comes_back_and_the_burst_is_full() {
     assert!(!burst.is_full() && lend(&mut burst, &mut pool, &[1; SEGMENTS_MAX], 1));
     assert_eq!((burst.len(), burst.take_lost()), (SEGMENTS_MAX, 0));
 }
-
-#[test]
-#[ignore = "a measurement"]
-fn lending_costs() {
-    let (mut burst, mut pool) = (RxBurst::new(64), Pool::new(128, 2048));
-    for foreign in [false, true] {
-        let began = crate::clock::now();
-        for _ in 0..100_000 {
-            for _ in 0..64 {
-                let slot = pool.take().unwrap();
-                assert!(burst.lend(slot, 16..80, 0, plain()).is_ok());
-            }
-            if foreign { burst.clear() } else { burst.clear_into(&mut pool) }
-        }
-        let ns = crate::clock::now().since(began) as f64 / 6_400_000.0;
-        eprintln!("foreign {foreign}: {ns:.1} ns");
-    }
-}
