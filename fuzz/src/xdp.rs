@@ -3,12 +3,11 @@
 use syncom_engine::link::xdp::{Parsed, parse};
 
 /// Ethernet, IP and UDP around a payload: what is accepted lies within the frame, and neither what
-/// follows it nor a change of the Ethernet addresses makes a difference.
+/// follows the frame nor its Ethernet addresses make a difference.
 pub fn xdp_frame(data: &[u8]) {
     let Ok(parsed) = parse(data) else { return };
     let Parsed { payload, .. } = &parsed;
     assert!(payload.start <= payload.end && payload.end <= data.len(), "{parsed:?}");
-    assert_eq!(parse(&data[..payload.end]).as_ref(), Ok(&parsed), "without what follows");
     let mut other = data.to_vec();
     other.push(0xee);
     other[..12].fill(0xff);

@@ -130,6 +130,8 @@ impl XdpLink {
                 None
             }
         };
+        shortcomings
+            .push("no receive timestamps: arrivals are judged by when they are read".into());
         shortcomings.extend(plain.shortcomings());
         Ok(Self {
             device,
