@@ -19,7 +19,8 @@ usage: syncom-benches COMMAND [--json]
 
   smoke     every bench of `micro`, small: shows that they work
   micro     frames, sealing, tables, rings, arrivals: ns per operation
-  floors    what the kernel takes: round trips and datagrams through the loopback";
+  floors    what the kernel takes: round trips and datagrams through the loopback
+  one-way   the last part of `floors`: from core to core, links beside bare requests";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         "smoke" => Ok(micro(Scale::SMOKE)),
         "micro" => Ok(micro(Scale::FULL)),
         "floors" => floors::run(Scale::FULL),
+        "one-way" => floors::one_way(Scale::FULL),
         _ => return usage(),
     };
     match benches {
