@@ -6,7 +6,9 @@
 
 mod floors;
 mod group;
+mod host;
 mod measure;
+mod queue;
 mod seal;
 mod table;
 mod wire;
@@ -19,7 +21,8 @@ usage: syncom-benches COMMAND [--json]
 
   smoke     every bench of `micro`, small: shows that they work
   micro     frames, sealing, tables, rings, arrivals: ns per operation
-  floors    what the kernel takes: round trips and datagrams through the loopback";
+  floors    what the kernel takes: round trips and datagrams through the loopback
+  queue     our queues, crossbeam's and rtrb between two pinned threads";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -29,6 +32,9 @@ fn main() -> ExitCode {
         [command, "--json"] | ["--json", command] => (*command, true),
         _ => return usage(),
     };
+    if command == "queue" {
+        return queues(json);
+    }
     let benches = match command {
         "smoke" => Ok(micro(Scale::SMOKE)),
         "micro" => Ok(micro(Scale::FULL)),
@@ -53,6 +59,18 @@ fn micro(scale: Scale) -> Vec<Bench> {
     table::run(scale, &mut benches);
     group::run(scale, &mut benches);
     benches
+}
+
+fn queues(json: bool) -> ExitCode {
+    match queue::run(queue::Plan::FULL) {
+        Ok(rows) if json => queue::json(&rows).iter().for_each(|line| println!("{line}")),
+        Ok(rows) => queue::print(&rows),
+        Err(error) => {
+            eprintln!("syncom-benches: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
 }
 
 fn usage() -> ExitCode {
