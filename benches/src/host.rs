@@ -18,7 +18,11 @@ pub(crate) fn json() -> String {
 
 /// Version of a crate that was built into this program.
 pub(crate) fn version_of(package: &str) -> &'static str {
-    let lock = include_str!("../../Cargo.lock");
+    version_in(include_str!("../../Cargo.lock"), package)
+}
+
+/// Version of a crate in a lock file.
+pub(crate) fn version_in<'l>(lock: &'l str, package: &str) -> &'l str {
     let entry = format!("name = \"{package}\"\nversion = \"");
     lock.split_once(&entry).and_then(|(_, rest)| rest.split('"').next()).unwrap_or("unknown")
 }
@@ -47,7 +51,7 @@ fn read(path: &str) -> String {
 }
 
 /// Without what would have to be escaped in JSON.
-fn quotable(text: &str) -> String {
+pub(crate) fn quotable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control() && !matches!(c, '"' | '\\')).collect()
 }
 

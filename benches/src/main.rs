@@ -8,6 +8,7 @@ mod floors;
 mod group;
 mod host;
 mod measure;
+mod peers;
 mod queue;
 mod seal;
 mod table;
@@ -22,11 +23,16 @@ usage: syncom-benches COMMAND [--json]
   smoke     every bench of `micro`, small: shows that they work
   micro     frames, sealing, tables, rings, arrivals: ns per operation
   floors    what the kernel takes: round trips and datagrams through the loopback
-  queue     our queues, crossbeam's and rtrb between two pinned threads";
+  queue     our queues, crossbeam's and rtrb between two pinned threads
+  peers stream|rtt [--only PEER,...] [--out DIR] [--rounds N] [--ms N] [--trips N] [--size B] [--mtu B]
+            the same case on other systems, turn by turn; see benches/peers/README.md";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    if let ["peers", rest @ ..] = args.as_slice() {
+        return compare(rest);
+    }
     let (command, json) = match args.as_slice() {
         [command] => (*command, false),
         [command, "--json"] | ["--json", command] => (*command, true),
@@ -59,6 +65,17 @@ fn micro(scale: Scale) -> Vec<Bench> {
     table::run(scale, &mut benches);
     group::run(scale, &mut benches);
     benches
+}
+
+fn compare(args: &[&str]) -> ExitCode {
+    let Some(options) = peers::Options::parse(args) else { return usage() };
+    match peers::run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("syncom-benches: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn queues(json: bool) -> ExitCode {

@@ -87,6 +87,13 @@ pub(crate) const ROOMS: &[Room] = &[
     room("station/store", STORE, &[SEAM, WIRE], &["raft-engine"], Purity::Free),
     room("benches", "syncom-benches", EVERYTHING, &["rtrb"], Purity::Free),
     room(
+        "benches/peers",
+        "syncom-peers",
+        &[],
+        &["nix", "rusteron-media-driver", "zmq"],
+        Purity::Free,
+    ),
+    room(
         "tools/syncom",
         PROGRAM,
         EVERYTHING,
