@@ -202,30 +202,18 @@ impl World {
         self.rings.observers(slot)
     }
 
-    /// Those who observed a node until lately, in the order of their bits of evidence.
-    pub(crate) fn former_observers(
-        &self,
-        slot: Slot,
-        now: Time,
-    ) -> impl Iterator<Item = (usize, Slot)> + '_ {
-        let watch = self.watches.get(slot.0 as usize);
-        let former = watch.map_or(&[][..], |watch| &watch.former).iter().enumerate();
-        former
-            .filter(move |(_, old)| now.since(old.replaced) <= FORMER_NS)
-            .map(|(at, old)| (OBSERVERS_MAX + at, old.slot))
-    }
-
     /// The bit of a reporter in evidence about `subject`: its place among the observers, or behind
     /// them among those who were until lately. `None`: it has no vote.
     pub(crate) fn observer_bit(&self, subject: Slot, reporter: Slot, now: Time) -> Option<usize> {
         if !self.agent_present(reporter) {
             return None;
         }
-        let place = self.observers(subject).iter().position(|slot| *slot == reporter);
-        place.or_else(|| {
-            let mut former = self.former_observers(subject, now);
-            former.find(|(_, slot)| *slot == reporter).map(|(at, _)| at)
-        })
+        if let Some(at) = self.observers(subject).iter().position(|slot| *slot == reporter) {
+            return Some(at);
+        }
+        let watch = self.watches.get(subject.0 as usize)?;
+        let counts = |old: &Former| old.slot == reporter && now.since(old.replaced) <= FORMER_NS;
+        watch.former.iter().position(counts).map(|at| OBSERVERS_MAX + at)
     }
 
     /// Epoch of a node's neighbour set; 0 when it has none.

@@ -50,29 +50,6 @@ fn the_word_of_those_who_were_replaced_long_ago_does_not_count() {
 }
 
 #[test]
-fn an_observer_that_died_first_votes_by_its_silence_also_when_it_was_replaced() {
-    let deaths_if_others_are = |gone: MemberState| {
-        let mut rig = Rig::new(20, 4);
-        let observers = rig.observers(3);
-        rig.kill(3);
-        let (others, accusers) = observers.split_at(3);
-        for other in others {
-            rig.alive.remove(other);
-            rig.set(*other, gone, 1);
-        }
-        rig.feed();
-        // Three words and this home are four votes of six.
-        for accuser in accusers.iter().take(3) {
-            rig.accuse(*accuser, 3, 900);
-        }
-        rig.run(SECOND);
-        rig.records(EventKind::DEAD).len()
-    };
-    assert_eq!(deaths_if_others_are(MemberState::Dead), 1);
-    assert_eq!(deaths_if_others_are(MemberState::Left), 0, "who left owed nobody a word");
-}
-
-#[test]
 fn observers_that_never_heard_a_node_do_not_outweigh_a_home_that_hears_it() {
     let mut rig = Rig::new(20, 4);
     rig.kill(3);

@@ -7,7 +7,6 @@ use crate::uplink::veto::Inquiry;
 use crate::world::{World, bit};
 use syncom_group::{Profile, VOTE, vote};
 use syncom_seam::{Now, SECOND, Time, US};
-use syncom_wire::member::MemberState;
 use syncom_wire::report::EventKind;
 use syncom_wire::uplink::RecordHead;
 use syncom_wire::{Incarnation, Slot, Subject};
@@ -109,8 +108,7 @@ impl Suspicion {
     }
 
     /// Adds up the votes. `is_suspected` says of an observer whether it is itself probably dead:
-    /// then it cannot speak, and its silence is an implicit vote (Rapid, section 4.2). So it is when
-    /// the observer was called dead lately: whoever came in its place may never have heard the node.
+    /// then it cannot speak, and its silence is an implicit vote (Rapid, section 4.2).
     pub(crate) fn tally(
         &self,
         sight: &Sight<'_>,
@@ -139,14 +137,6 @@ impl Suspicion {
             } else {
                 tally.quiet += 1;
                 tally.domains_able |= bit(entry.head.domain);
-            }
-        }
-        for (at, observer) in sight.world.former_observers(self.slot, sight.now.at) {
-            let entry = sight.world.members().agent(observer);
-            let is_dead = entry.is_some_and(|entry| entry.state() == MemberState::Dead);
-            if is_dead && tally.observers >> at & 1 == 0 {
-                tally.weighted += VOTE;
-                tally.unweighted += 1;
             }
         }
         if sight.world.is_home(self.slot) && self.is_missed(sight) {
