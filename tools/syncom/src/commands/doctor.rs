@@ -185,6 +185,7 @@ fn links() -> impl Iterator<Item = Finding> {
         let name = match choice.kind {
             Kind::Mmsg => "link mmsg",
             Kind::Uring => "link uring",
+            Kind::Xdp(_) => "link xdp",
             Kind::Mem(_) => "link mem",
         };
         match choice.obstacle {
