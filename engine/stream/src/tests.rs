@@ -240,7 +240,7 @@ fn frames_travel_as_messages() {
     let node = &mut net.nodes[A];
     let frame = syncom_wire::stream::StreamStatus {
         lane: 9,
-        reserved: [0; 3],
+        tag: 0,
         session: 8,
         next: 7,
         window: 6,
