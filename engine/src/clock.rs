@@ -83,6 +83,12 @@ pub fn now() -> Time {
     Time(get(libc::CLOCK_BOOTTIME))
 }
 
+/// Processor time that this process has used, in ns.
+#[must_use]
+pub fn cpu_ns() -> u64 {
+    get(libc::CLOCK_PROCESS_CPUTIME_ID)
+}
+
 fn get(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is a valid timespec that outlives the call, and the kernel writes nothing

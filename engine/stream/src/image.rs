@@ -88,6 +88,7 @@ pub struct Image {
     echo_us: u32,
     rtt_us: u32,
     end: Option<u64>,
+    is_end_told: bool,
     heard: Time,
 }
 
@@ -132,6 +133,7 @@ impl Image {
             echo_us: 0,
             rtt_us: 0,
             end: None,
+            is_end_told: false,
             heard: now,
         })
     }
@@ -158,6 +160,11 @@ impl Image {
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.end.is_some_and(|end| self.read >= end)
+    }
+
+    /// Whether it has ended, said once.
+    pub fn take_ended(&mut self) -> bool {
+        self.has_ended() && !core::mem::replace(&mut self.is_end_told, true)
     }
 
     /// Whether something that was kept can be read.
