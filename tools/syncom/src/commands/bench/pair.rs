@@ -8,7 +8,9 @@ use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use syncom_engine::channel::{Builder, Channel};
-use syncom_engine::pin;
+use syncom_engine::seal::{ClusterKeys, Sealer};
+use syncom_engine::{clock, pin};
+use syncom_wire::{Boot, PeerId};
 
 /// The secret of a bench: both processes are ours, and nothing leaves the machine.
 const SECRET: [u8; 32] = [7; 32];
@@ -44,6 +46,13 @@ impl Other {
         let line = self.lines.next().and_then(Result::ok);
         let value = line.and_then(|line| serde_json::from_str(&line).ok());
         value.ok_or_else(|| Failure::failed("the second process ended without a result"))
+    }
+
+    /// Where it listens: the first thing that it prints.
+    pub(super) fn address(&mut self) -> Result<SocketAddr, Failure> {
+        let line = self.line()?;
+        let address = line["address"].as_str().and_then(|text| text.parse().ok());
+        address.ok_or_else(|| Failure::failed("the second process does not say where it listens"))
     }
 
     /// Waits for its end.
@@ -86,6 +95,17 @@ pub(super) fn channel(pair: &BenchPair, address: SocketAddr) -> Result<Builder, 
         format!("udp://{address}?mtu={mtu}&seal={seal}&window={window}&cc={cc}&link={link}");
     let builder = Channel::builder(&uri).map_err(|error| Failure::usage(error.to_string()))?;
     Ok(builder.secret("bench", &SECRET))
+}
+
+/// A sealer for single datagrams.
+pub(super) fn sealer(pair: &BenchPair) -> Result<Sealer, Failure> {
+    let keys = ClusterKeys::new("bench", &SECRET, ClusterKeys::FIRST_EPOCH);
+    let boot = Boot(clock::read().wall.0);
+    let me = PeerId::client(boot.0 ^ u64::from(std::process::id()).rotate_right(24));
+    match pair.seal {
+        OnOff::On => Sealer::new(keys, me, boot, 0, 4).map_err(|e| Failure::failed(e.to_string())),
+        OnOff::Off => Ok(Sealer::off(keys, me, boot, 0, 4)),
+    }
 }
 
 /// The name of a link on the command line.

@@ -35,7 +35,7 @@ fn receive(args: &BenchStream) -> Outcome {
     let address: SocketAddr = subscription.channel().local_addr().into();
     println!("{}", json!({"address": address.to_string()}));
     let size = args.pair.size as usize;
-    let (mut proof, mut idle) = (Proof::default(), Idle::new(Strategy::SPIN));
+    let (mut proof, mut idle) = (Proof::default(), Idle::new(Strategy::YIELD));
     let (mut began, mut heard, mut cpu) = (None, clock::now(), 0);
     loop {
         let count = subscription
@@ -87,11 +87,7 @@ fn pause(idle: &mut Idle) {
 fn send(args: &BenchStream) -> Outcome {
     let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let mut other = Other::start("stream", &arguments(&args.pair), nowhere)?;
-    let address = other.line()?;
-    let address: SocketAddr = address["address"]
-        .as_str()
-        .and_then(|text| text.parse().ok())
-        .ok_or_else(|| Failure::failed("the receiver does not say where it listens"))?;
+    let address = other.address()?;
     pin_to(true);
     let mut publication = open(args, address)?;
     let (proof, cpu_ns) = pump(args, &mut publication)?;
@@ -118,7 +114,7 @@ fn pump(args: &BenchStream, publication: &mut Publication) -> Result<(Proof, u64
     let (mut message, mut proof) = (vec![7; size], Proof::default());
     let (began, cpu) = (clock::now(), clock::cpu_ns());
     let over = began.after(u64::from(args.pair.seconds) * SECOND);
-    let mut progress = (0, began);
+    let mut progress = (0, began, Idle::new(Strategy::YIELD));
     while clock::now() < over {
         for _ in 0..ROUND {
             write(&mut message, proof.count);
@@ -150,7 +146,7 @@ fn put(publication: &mut Publication, message: &[u8], claims: bool) -> Result<()
 fn full(
     publication: &mut Publication,
     refused: Refused,
-    progress: &mut (u64, Time),
+    progress: &mut (u64, Time, Idle),
 ) -> Result<(), Failure> {
     if refused != Refused::Full {
         return Err(Failure::failed(refused.to_string()));
@@ -158,9 +154,12 @@ fn full(
     publication.poll().map_err(failed)?;
     let acknowledged = publication.acknowledged();
     if acknowledged != progress.0 {
-        *progress = (acknowledged, clock::now());
+        (progress.0, progress.1) = (acknowledged, clock::now());
+        progress.2.on_work();
     } else if clock::now().since(progress.1) > PATIENCE_NS {
         return Err(Failure::failed("the receiver fell silent"));
+    } else {
+        pause(&mut progress.2);
     }
     Ok(())
 }
