@@ -33,6 +33,8 @@ pub(super) struct Sender {
     segments: Segments,
     /// Datagrams at the head that go one by one, because they were refused as a run.
     singles: usize,
+    /// Longest datagrams that are sent as a run: the path refuses runs of longer ones.
+    segment_max: usize,
     refused: u64,
 }
 
@@ -55,7 +57,7 @@ enum Verdict {
 
 impl Sender {
     pub(super) const fn new(family: Family, segments: Segments) -> Self {
-        Self { family, segments, singles: 0, refused: 0 }
+        Self { family, segments, singles: 0, segment_max: MESSAGE_BYTES_MAX, refused: 0 }
     }
 
     /// Datagrams refused since the last call.
@@ -93,7 +95,10 @@ impl Sender {
             match judge(&error, run, errors) {
                 Verdict::Retry => errors += 1,
                 Verdict::Later => break,
-                Verdict::Split => self.singles = run,
+                Verdict::Split => {
+                    self.singles = run;
+                    self.segment_max = self.segment_max.min(MTU);
+                }
                 Verdict::SplitAlways => self.segments = Segments::Off(error.to_string()),
                 Verdict::Refuse => self.refuse(batch),
                 Verdict::Fatal => return Err(error),
@@ -117,7 +122,7 @@ impl Sender {
         if self.segments != Segments::Kernel || at < self.singles {
             return 1;
         }
-        run_length(&pending[at..])
+        run_length(&pending[at..], self.segment_max)
     }
 
     /// One system call; how many datagrams it sent.
@@ -168,10 +173,10 @@ impl Sender {
 
 /// How many datagrams at the front lie one after another, go to the same destination, and are all
 /// as long as the first, the last one perhaps shorter: what one segmented message can carry.
-fn run_length(pending: &[Queued]) -> usize {
+fn run_length(pending: &[Queued], segment_max: usize) -> usize {
     let Some(first) = pending.first() else { return 0 };
     let segment = first.range().len();
-    if segment == 0 || segment > MTU {
+    if segment == 0 || segment > segment_max {
         return 1;
     }
     let (mut count, mut bytes, mut end) = (1, segment, first.range().end);
@@ -221,7 +226,7 @@ mod tests {
             let _ = batch.claim(*to, *len).unwrap();
             batch.commit(*len);
         }
-        run_length(batch.pending())
+        run_length(batch.pending(), MTU)
     }
 
     #[test]
@@ -246,7 +251,7 @@ mod tests {
         let _ = batch.claim(A, 9).unwrap();
         batch.commit(9);
         assert!(batch.again(A));
-        assert_eq!(run_length(batch.pending()), 1);
+        assert_eq!(run_length(batch.pending(), MTU), 1);
     }
 
     #[test]
