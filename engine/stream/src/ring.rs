@@ -99,6 +99,30 @@ impl Ring {
     }
 }
 
+/// Copies `from` to `to`, which are equally long: short ones by two overlapping moves of fixed size
+/// instead of a call.
+#[inline]
+pub(crate) fn copy(to: &mut [u8], from: &[u8]) {
+    match from.len() {
+        65..=128 => ends::<64>(to, from),
+        33..=64 => ends::<32>(to, from),
+        17..=32 => ends::<16>(to, from),
+        8..=16 => ends::<8>(to, from),
+        _ => to.copy_from_slice(from),
+    }
+}
+
+/// The first and the last `N` bytes, which overlap when there are fewer than twice as many.
+#[inline]
+fn ends<const N: usize>(to: &mut [u8], from: &[u8]) {
+    if let (Some(to), Some(from)) = (to.first_chunk_mut::<N>(), from.first_chunk::<N>()) {
+        *to = *from;
+    }
+    if let (Some(to), Some(from)) = (to.last_chunk_mut::<N>(), from.last_chunk::<N>()) {
+        *to = *from;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,6 +152,16 @@ mod tests {
             assert_eq!(ring.piece(from as u64, end - from), &line[from..end]);
             let run = ring.run(from as u64, end as u64);
             assert_eq!(run, &line[from..from + run.len()]);
+        }
+    }
+
+    #[test]
+    fn copies_of_every_length_are_whole() {
+        let from: Vec<u8> = (0..200).collect();
+        for len in 0..from.len() {
+            let mut to = std::vec![255; len];
+            copy(&mut to, &from[..len]);
+            assert_eq!(to, from[..len]);
         }
     }
 

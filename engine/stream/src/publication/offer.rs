@@ -2,7 +2,7 @@
 
 use super::{CHANNEL_MESSAGE_MAX, Phase, Publication};
 use crate::config::PREFIX;
-use crate::ring::Ring;
+use crate::ring::{Ring, copy};
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 
@@ -44,7 +44,7 @@ impl Publication {
         let slot = self.ring.room(self.tail, need);
         if let Some((prefix, body)) = slot.split_first_chunk_mut::<PREFIX>() {
             *prefix = prefix_of(message.len());
-            body.copy_from_slice(message);
+            copy(body, message);
         }
         Ok(self.advance(need))
     }
