@@ -97,7 +97,7 @@ impl Room {
                 if window & 1 == 0 {
                     let echo_us = script.number_u32();
                     let status =
-                        StreamStatus { lane, tag: 0, session, next, window, echo_us };
+                        StreamStatus { lane, tag: 0, session, next, window, ahead: window, echo_us };
                     self.on_frame(&from, &Frame::StreamStatus(status));
                 } else {
                     let from_sender = script.byte() % 2;

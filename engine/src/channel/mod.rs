@@ -62,7 +62,7 @@ use receive::Reading;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::RawFd;
 use syncom_seam::bounded::BoundedQueue;
-use syncom_seam::{Counter, Rng, Time, US};
+use syncom_seam::{Counter, Rng, Time};
 use syncom_stream::{ImageConfig, PublicationConfig};
 use syncom_wire::Addr;
 use wire::Wire;
@@ -71,8 +71,6 @@ use wire::Wire;
 const BURST_SLOTS: u32 = 8;
 /// Events that wait to be taken; further ones are dropped, since they only inform.
 const EVENTS_MAX: usize = 256;
-/// Of many receivers, each waits up to this long before it asks for what is missing.
-const BACK_OFF_NS: u64 = 500 * US;
 
 /// Names a publication of a [`Channel`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -306,8 +304,8 @@ impl Channel {
 
 /// What an image of this channel is to be.
 fn image_config(uri: &Uri) -> ImageConfig {
-    let back_off_ns = if uri.is_multicast() { BACK_OFF_NS } else { 0 };
-    ImageConfig { window: uri.window, tag: uri.group, back_off_ns, ..ImageConfig::default() }
+    let is_one_of_many = uri.is_multicast();
+    ImageConfig { window: uri.window, tag: uri.group, is_one_of_many, ..ImageConfig::default() }
 }
 
 const fn is_multicast(addr: SocketAddr) -> bool {

@@ -61,12 +61,12 @@ impl Audience {
         self.listeners.iter().any(|known| known.peer == peer && known.boot == boot)
     }
 
-    /// Takes what a receiver says of itself. True when it was not known before; what an earlier
+    /// Takes what a receiver says of itself, and says whether it is new. `None`: what an earlier
     /// life said, or somebody for whom there is no room, is ignored.
-    pub(crate) fn hear(&mut self, heard: Listener) -> bool {
+    pub(crate) fn hear(&mut self, heard: Listener) -> Option<bool> {
         if let Some(known) = self.listeners.iter_mut().find(|known| known.peer == heard.peer) {
             if known.boot > heard.boot {
-                return false;
+                return None;
             }
             let is_new = known.boot < heard.boot;
             let (next, limit) = (known.next.max(heard.next), known.limit.max(heard.limit));
@@ -74,11 +74,11 @@ impl Audience {
             if !is_new {
                 (known.next, known.limit) = (next, limit);
             }
-            return is_new;
+            return Some(is_new);
         }
         if self.is_single {
             if self.listeners.first().is_some_and(|known| known.boot >= heard.boot) {
-                return false;
+                return None;
             }
             self.listeners.clear();
         }
@@ -86,7 +86,7 @@ impl Audience {
         if has_room {
             self.listeners.push(heard);
         }
-        has_room
+        has_room.then_some(true)
     }
 
     /// Forgets one that has ended.
@@ -136,7 +136,7 @@ mod tests {
     fn bounds(flow: Flow) -> Option<(u64, u64)> {
         let mut audience = Audience::new(flow, false);
         for heard in [listener(1, 1, 0, 50, 0), listener(2, 1, 7, 80, 0), listener(3, 1, 7, 90, 0)] {
-            assert!(audience.hear(heard));
+            assert_eq!(audience.hear(heard), Some(true));
         }
         audience.bounds()
     }
@@ -161,18 +161,18 @@ mod tests {
     #[test]
     fn a_flood_of_listeners_is_bounded_and_old_lives_are_ignored() {
         let mut audience = Audience::new(Flow::Min, false);
-        let taken = (0..1000).filter(|n| audience.hear(listener(*n, 5, 0, 9, 0))).count();
+        let taken = (0..1000).filter(|n| audience.hear(listener(*n, 5, 0, 9, 0)).is_some()).count();
         assert_eq!((taken, audience.len()), (Audience::MANY, Audience::MANY));
-        assert!(!audience.hear(listener(1, 4, 0, 99, 0)));
+        assert_eq!(audience.hear(listener(1, 4, 0, 99, 0)), None);
         assert_eq!(audience.bounds(), Some((9, 109)));
     }
 
     #[test]
     fn a_single_listener_is_replaced_by_a_younger_one_only() {
         let mut audience = Audience::new(Flow::Min, true);
-        assert!(audience.hear(listener(1, 5, 0, 50, 0)));
-        assert!(!audience.hear(listener(2, 4, 0, 90, 0)));
-        assert!(audience.hear(listener(2, 6, 0, 70, 0)));
+        assert_eq!(audience.hear(listener(1, 5, 0, 50, 0)), Some(true));
+        assert_eq!(audience.hear(listener(2, 4, 0, 90, 0)), None);
+        assert_eq!(audience.hear(listener(2, 6, 0, 70, 0)), Some(true));
         assert_eq!((audience.len(), audience.bounds()), (1, Some((70, 170))));
     }
 }

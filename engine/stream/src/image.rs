@@ -18,7 +18,7 @@ use crate::post::Post;
 use crate::publication::CHANNEL_MESSAGE_MAX;
 use crate::reassembly::Reassembly;
 use crate::ring::Ring;
-use syncom_seam::{Counter, MS, Time, US};
+use syncom_seam::{Counter, MS, SECOND, Time, US};
 use syncom_wire::stream::{StreamDataHead, StreamNak, StreamNakHead, StreamReset};
 use syncom_wire::{Addr, Boot, List, PeerId, stream::StreamStatus};
 
@@ -32,14 +32,14 @@ pub struct ImageConfig {
     pub message_max: usize,
     /// The tag in statuses, for senders that wait for some receivers only; 0 for none.
     pub tag: u16,
-    /// How long a gap is watched before it is asked for, beyond the time that reordering gets: of
-    /// many receivers each waits for a random part of it, and the first one's request serves all.
-    pub back_off_ns: u64,
+    /// Whether many listen to the same sender: then each waits for a random part of some round
+    /// trips before it asks for what is missing, and the first one's request serves all.
+    pub is_one_of_many: bool,
 }
 
 impl Default for ImageConfig {
     fn default() -> Self {
-        Self { window: 1 << 20, message_max: CHANNEL_MESSAGE_MAX, tag: 0, back_off_ns: 0 }
+        Self { window: 1 << 20, message_max: CHANNEL_MESSAGE_MAX, tag: 0, is_one_of_many: false }
     }
 }
 
@@ -89,12 +89,18 @@ pub struct Image {
     rtt_us: u32,
     end: Option<u64>,
     is_end_told: bool,
+    /// Something is missing since the last flush.
+    is_gap_new: bool,
     heard: Time,
 }
 
 impl Image {
     /// The same gap is asked for at most this often.
     const NAK_PAUSE_MIN_NS: u64 = 100 * US;
+    /// Of many receivers each waits up to so many round trips before it asks.
+    const BACK_OFF_ROUND_TRIPS: u64 = 3;
+    /// Bytes that are no reason to hurry: a few datagrams.
+    const FEW: u64 = 4096;
     /// A status may wait this long for more to tell.
     const STATUS_DELAY_NS: u64 = MS / 2;
 
@@ -134,6 +140,7 @@ impl Image {
             rtt_us: 0,
             end: None,
             is_end_told: false,
+            is_gap_new: false,
             heard: now,
         })
     }
@@ -213,19 +220,17 @@ impl Image {
         end: u64,
     ) -> Taken {
         self.addr = addr;
-        let next = self.runs.next();
-        let limit = self.limit();
-        if payload.is_empty() {
+        if payload.is_empty() && !self.config.is_one_of_many {
             self.naks.ask_all();
         }
-        // A repetition, a question, or a gap: the sender, or we, want to know where we are.
-        self.status_due = self.status_due.min(now);
-        if head.oldest > next {
+        if head.oldest > self.runs.next() {
             self.skip_to(head);
         }
-        let next = self.runs.next();
+        let (next, limit) = (self.runs.next(), self.limit());
         self.seen = self.seen.max(end.min(limit));
         if end > limit || end <= next {
+            // A question, or a repetition: the sender does not know where we are.
+            self.tell_by(now);
             return Taken::Kept;
         }
         let skip = usize::try_from(next.saturating_sub(head.position)).unwrap_or(usize::MAX);
@@ -294,30 +299,38 @@ impl Image {
         self.heard = now;
         self.end = Some(position);
         self.seen = self.seen.max(position.min(self.limit()));
-        self.status_due = self.status_due.min(now);
+        self.tell_by(now);
     }
 
     /// When [`Self::flush`] has something to send; `NEVER` when there is nothing to tell.
     #[must_use]
     pub fn due(&self) -> Time {
-        self.status_due.min(self.naks.due())
+        if self.is_gap_new { Time(0) } else { self.status_due.min(self.naks.due()) }
     }
 
     /// Looks, once per burst, whether a status is owed, and when; returns [`Self::due`].
     pub fn on_burst_end(&mut self, now: Time) -> Time {
         let fresh = self.read - self.told;
-        if self.runs.has_islands() || self.seen > self.runs.next() {
-            self.status_due = self.status_due.min(now);
-        } else if fresh >= self.config.window as u64 / 8 {
+        let has_gap = self.seen > self.runs.next();
+        // A few per round trip while the sender waits for them, few at all when little happens.
+        let soon_ns = (u64::from(self.rtt_us) * US / 8).clamp(20 * US, Self::STATUS_DELAY_NS);
+        if has_gap && self.naks.due() == Time::NEVER {
+            // The gap is looked at, and perhaps watched.
+            self.is_gap_new = true;
+        }
+        if fresh >= self.config.window as u64 / 8 {
             self.status_due = now;
+        } else if has_gap || fresh > Self::FEW {
+            self.tell_by(self.told_at.after(soon_ns));
         } else if fresh > 0 {
-            // Soon when much is under way relative to what the sender may yet send, late else.
-            let soon = (u64::from(self.rtt_us) * US / 4).clamp(20 * US, Self::STATUS_DELAY_NS);
-            let delay = if fresh > 4096 { soon } else { Self::STATUS_DELAY_NS };
-            let from = if fresh > 4096 { self.told_at } else { now };
-            self.status_due = self.status_due.min(from.after(delay));
+            self.tell_by(now.after(Self::STATUS_DELAY_NS));
         }
         self.due()
+    }
+
+    /// A status is owed at that moment, or earlier.
+    fn tell_by(&mut self, moment: Time) {
+        self.status_due = self.status_due.min(moment);
     }
 
     /// Sends what is due: a status, and a NAK when something is missing that was not asked for
@@ -334,8 +347,11 @@ impl Image {
             self.status_due = Time::NEVER;
             return;
         }
-        let patience = (self.config.back_off_ns > 0)
-            .then(|| Self::NAK_PAUSE_MIN_NS + chance % self.config.back_off_ns);
+        let back_off_ns = (u64::from(self.rtt_us) * US * Self::BACK_OFF_ROUND_TRIPS)
+            .clamp(Self::NAK_PAUSE_MIN_NS, SECOND);
+        let patience =
+            self.config.is_one_of_many.then(|| self.naks.patience_ns() + chance % back_off_ns);
+        self.is_gap_new = false;
         let asked = self.naks.ask(now, &self.runs, self.seen, patience);
         if !asked.gaps().is_empty() {
             out.post(self.addr, &StreamNak { head, gaps: List::new(asked.gaps()) });
@@ -354,6 +370,7 @@ impl Image {
             session: self.source.session,
             next,
             window: u32::try_from(self.limit() - next).unwrap_or(u32::MAX),
+            ahead: u32::try_from(self.seen.saturating_sub(next)).unwrap_or(u32::MAX),
             echo_us: core::mem::take(&mut self.echo_us),
         };
         self.status_due = Time::NEVER;

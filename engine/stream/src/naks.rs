@@ -68,6 +68,11 @@ impl Naks {
         self.due
     }
 
+    /// How long reordering may take.
+    pub(crate) const fn patience_ns(&self) -> u64 {
+        self.pause_ns / 8
+    }
+
     /// Watches nothing any more.
     pub(crate) const fn stop(&mut self) {
         self.due = Time::NEVER;
@@ -114,7 +119,7 @@ impl Naks {
         }
         if self.due == Time::NEVER && runs.gaps(seen).any(|gap| gap.1 > self.to) {
             self.watch_to = seen;
-            self.due = now.after(patience_ns.unwrap_or(self.pause_ns / 8));
+            self.due = now.after(patience_ns.unwrap_or(self.patience_ns()));
         }
         asked
     }

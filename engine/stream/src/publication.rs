@@ -15,6 +15,7 @@
 
 mod hear;
 mod offer;
+mod repaired;
 
 use crate::audience::{Audience, Flow};
 use crate::congestion::{Congestion, Control};
@@ -26,6 +27,7 @@ use syncom_wire::stream::{StreamData, StreamDataHead, StreamReset};
 use syncom_wire::{Addr, Fixed as _, FrameHeader, Header};
 
 pub use offer::{Claim, Refused};
+use repaired::Repaired;
 
 /// Bytes of the largest message on a channel.
 pub const CHANNEL_MESSAGE_MAX: usize = 16 << 20;
@@ -42,7 +44,7 @@ pub struct PublicationConfig {
     /// Bytes under way at most; the ring holds twice as many, so that the next window can be
     /// written while one is under way.
     pub window: usize,
-    /// How the window is governed.
+    /// How the window is governed; to many it is static.
     pub control: Control,
     /// Whether many may listen, and whom to wait for then.
     pub flow: Option<Flow>,
@@ -97,6 +99,8 @@ pub struct Publication {
     room: u64,
     /// Receivers have room below this position.
     limit: u64,
+    /// The furthest position from which something has arrived somewhere.
+    seen: u64,
     /// Datagrams are cut without being asked when the line has got this far.
     cut_at: u64,
     /// A position at which a message begins: at or above `sent`, unless there was none since.
@@ -110,6 +114,7 @@ pub struct Publication {
     deadline: Time,
     repair_left: usize,
     repair_since: Time,
+    repaired: Repaired,
     phase: Phase,
     ends_left: u32,
 }
@@ -128,6 +133,8 @@ impl Publication {
         let window = config.window.max(4 * payload);
         let ring = Ring::new(2 * window);
         let flow = config.flow;
+        // Of many receivers the slowest may be the only one behind a full queue.
+        let control = if flow.is_some() { Control::Static } else { config.control };
         Self {
             payload,
             session,
@@ -136,16 +143,18 @@ impl Publication {
             tail: 0,
             room: ring.capacity() as u64,
             limit: Self::first_limit(window, payload),
+            seen: 0,
             cut_at: Self::burst(payload),
             start: 0,
             start_sent: 0,
             audience: Audience::new(flow.unwrap_or_default(), flow.is_none()),
-            congestion: Congestion::new(config.control, payload, window),
+            congestion: Congestion::new(control, payload, window),
             rtt: Rtt::default(),
             doublings: 0,
             deadline: Time::NEVER,
             repair_left: 0,
             repair_since: Time(0),
+            repaired: Repaired::default(),
             phase: Phase::Open,
             ends_left: Self::ENDS,
             ring,
@@ -222,7 +231,8 @@ impl Publication {
     /// Cuts and posts what may leave: full datagrams only, or all of it if `all`. Returns false
     /// when the way out had no room.
     pub fn transmit<P: Post>(&mut self, now: Time, all: bool, out: &mut P) -> bool {
-        let may = self.limit.min(self.base + self.congestion.window());
+        // What has arrived behind a gap is not under way any more.
+        let may = self.limit.min(self.base.max(self.seen) + self.congestion.window());
         let least = if all { 1 } else { self.payload as u64 };
         let (mut has_room, mut is_held) = (true, false);
         let (from, payload) = (self.sent, self.payload as u64);

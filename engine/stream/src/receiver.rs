@@ -164,6 +164,7 @@ impl Receiver {
             session: self.session,
             next: self.runs.next(),
             window: u32::try_from(limit.saturating_sub(self.runs.next())).unwrap_or(u32::MAX),
+            ahead: u32::try_from(self.seen.saturating_sub(self.runs.next())).unwrap_or(u32::MAX),
             echo_us: core::mem::take(&mut self.echo_us),
         };
         out.send(self.addr, &status);

@@ -1,5 +1,8 @@
 //! What streams promise, in virtual time over bad networks.
 
+mod channel;
+mod channel_hostile;
+mod course;
 mod hostile;
 mod net;
 
@@ -244,6 +247,7 @@ fn frames_travel_as_messages() {
         session: 8,
         next: 7,
         window: 6,
+        ahead: 4,
         echo_us: 5,
     };
     node.streams.send(net.now, key(A), &frame, &mut node.out).unwrap();

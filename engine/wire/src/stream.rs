@@ -130,7 +130,7 @@ impl<'a> Parse<'a> for StreamNak<'a> {
 
 layout! {
     /// How far a receiver is.
-    pub struct StreamStatus: 28 {
+    pub struct StreamStatus: 32 {
         /// Which stream.
         lane: u16,
         /// The group that the receiver belongs to, for senders that wait for one group only; or 0.
@@ -141,6 +141,8 @@ layout! {
         next: u64,
         /// Bytes from `next` on that the receiver has room for.
         window: u32,
+        /// Bytes from `next` up to the furthest that has arrived: what is under way lies beyond.
+        ahead: u32,
         /// Stamp of the fragment that this answers; 0 when it answers none.
         echo_us: u32,
     }

@@ -24,11 +24,13 @@ impl Publication {
             limit: status.next.saturating_add(u64::from(status.window)),
             heard: now,
         };
-        let is_new = self.audience.hear(heard);
+        let Some(is_new) = self.audience.hear(heard) else { return false };
         if let Some(sample) = self.rtt.on_echo(now, status.echo_us) {
             self.congestion.on_round_trip(sample);
         }
         self.doublings = 0;
+        let seen = status.next.saturating_add(u64::from(status.ahead));
+        self.seen = self.seen.max(seen.min(self.sent));
         self.settle(now);
         is_new
     }
@@ -70,9 +72,10 @@ impl Publication {
         for gap in nak.gaps.iter() {
             let mut at = gap.position.max(self.base);
             let to = gap.position.saturating_add(u64::from(gap.len)).min(self.sent);
-            if at < to {
-                self.congestion.on_loss(to - at, to, self.sent);
+            if at >= to || self.is_served(now, round_ns, at, to) {
+                continue;
             }
+            self.congestion.on_loss(to - at, to, self.sent);
             while at < to && self.repair_left > 0 {
                 let count = distance(at, to).min(self.payload).min(self.repair_left);
                 self.repair_left -= count;
@@ -83,6 +86,13 @@ impl Publication {
                 out.count(Counter::StreamResent, 1);
             }
         }
+    }
+
+    /// Whether somebody else's request for the same was answered within half a round trip, so that
+    /// the answer is under way to all.
+    fn is_served(&mut self, now: Time, round_ns: u64, from: u64, to: u64) -> bool {
+        let since = Time(now.0.saturating_sub(round_ns / 2));
+        self.config.flow.is_some() && self.repaired.is_repeated(now, since, from, to)
     }
 
     /// A receiver is done with this stream: it has all of it, or wants no more.
@@ -97,6 +107,7 @@ impl Publication {
                 session: reset.session,
                 next: reset.position,
                 window: 0,
+                ahead: 0,
                 echo_us: 0,
             };
             self.on_status(now, from, &status);

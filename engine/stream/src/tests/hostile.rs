@@ -90,7 +90,15 @@ fn hear(streams: &mut Streams, now: Time, boot: u64, frame: &Any, out: &mut Reco
             streams.on_frame(now, &from, &Frame::StreamNak(nak), out);
         }
         &Any::Status(lane, session, next, window, echo_us) => {
-            let status = StreamStatus { lane: lane.into(), tag: 0, session, next, window, echo_us };
+            let status = StreamStatus {
+                lane: lane.into(),
+                tag: 0,
+                session,
+                next,
+                window,
+                ahead: window,
+                echo_us,
+            };
             streams.on_frame(now, &from, &Frame::StreamStatus(status), out);
         }
         &Any::Reset(lane, session, from_sender) => {
