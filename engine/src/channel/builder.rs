@@ -3,7 +3,8 @@
 use super::{Channel, ChannelError, LinkChoice, Publication, Subscription, Uri};
 use crate::clock;
 use crate::counters::Counters;
-use crate::link::{self, Kind, Link, Options};
+use crate::link::mmsg::MmsgLink;
+use crate::link::{self, Kind, Link, OpenError, Options};
 use crate::port::Port;
 use crate::seal::{ClusterKeys, Sealer};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -114,12 +115,30 @@ impl Builder {
                 Sealer::off(keys.unwrap_or_else(none), me, boot, 0, senders)
             }
         };
-        let link = match self.ready.take() {
-            Some(link) => link,
-            None => link::open(&self.kind()?, bind, &self.options()).map_err(ChannelError::Link)?,
+        let listens = bind.port != 0 && bind == self.uri.address.into();
+        let link = match (self.ready.take(), self.uri.group_address()) {
+            (Some(link), _) => link,
+            (None, Some(group)) if listens => {
+                self.boxed(MmsgLink::listen(&group, &self.options()))?
+            }
+            (None, Some(group)) => self.boxed(MmsgLink::speak(&group, &self.options()))?,
+            (None, None) => {
+                link::open(&self.kind()?, bind, &self.options()).map_err(ChannelError::Link)?
+            }
         };
         let counters = self.counters.take().unwrap_or_else(Counters::anonymous);
         Ok(Channel::new(self.uri, Port { link, sealer, counters }, self.streams_max))
+    }
+
+    fn boxed(&self, link: Result<MmsgLink, OpenError>) -> Result<Box<dyn Link>, ChannelError> {
+        match self.uri.link {
+            LinkChoice::Auto | LinkChoice::Mmsg => {
+                link.map(|link| Box::new(link) as Box<dyn Link>).map_err(ChannelError::Link)
+            }
+            LinkChoice::Uring | LinkChoice::Xdp | LinkChoice::Mem => {
+                Err(ChannelError::NoLink("multicast needs link=mmsg"))
+            }
+        }
     }
 
     fn kind(&mut self) -> Result<Kind, ChannelError> {

@@ -172,10 +172,8 @@ impl Channel {
             let Some(at) = of else { continue };
             let publication = &mut self.publications[at];
             match &frame {
-                Frame::StreamStatus(status) => {
-                    if publication.on_status(now, from, status) {
-                        let _ = self.events.push(Event::Heard(PublicationId(at)));
-                    }
+                Frame::StreamStatus(status) if publication.on_status(now, from, status) => {
+                    let _ = self.events.push(Event::Heard(PublicationId(at)));
                 }
                 Frame::StreamNak(nak) => publication.on_nak(now, from, nak, &mut self.wire),
                 Frame::StreamReset(reset) => publication.on_done(now, from, reset),

@@ -83,7 +83,8 @@ fn run(count: u64, publication: &mut Publication, subscription: &mut Subscriptio
 
 #[test]
 fn everything_arrives_in_order_at_every_size_of_datagram() {
-    for query in ["", "seal=off", "mtu=512&window=64k", "mtu=8192&cc=static", "mtu=60000&window=4m"] {
+    for query in ["", "seal=off", "mtu=512&window=64k", "mtu=8192&cc=static", "mtu=60000&window=4m"]
+    {
         let (mut subscription, to) = subscription(query);
         run(20_000, &mut publication(to, query), &mut subscription);
     }
@@ -111,7 +112,7 @@ fn everything_arrives_in_order_over_a_network_that_loses_doubles_and_reorders() 
 fn the_smallest_and_the_largest_message_pass_and_a_larger_one_is_refused() {
     let (mut subscription, to) = subscription("window=4m");
     let mut publication = publication(to, "window=4m");
-    let largest: Vec<u8> = (0..16_u32 << 20).map(|n| (n * 31 >> 3).to_le_bytes()[0]).collect();
+    let largest: Vec<u8> = (0..16_u32 << 20).map(|n| ((n * 31) >> 3).to_le_bytes()[0]).collect();
     publication.offer(&[]).unwrap();
     assert_eq!(publication.offer(&vec![0; (16 << 20) + 1]), Err(Refused::TooLong));
     let (patience, mut heard) = (Patience::new(), vec![]);
@@ -301,4 +302,32 @@ fn who_listens_is_counted_and_acknowledges_what_it_has() {
         subscription.poll(9, |_, _| {}).unwrap();
     }
     assert_eq!(publication.acknowledged(), 9);
+}
+
+#[test]
+fn a_multicast_stream_reaches_all_who_listen_once_and_in_order() {
+    let at = "udp://239.77.1.9:40977?interface=127.0.0.1&window=256k";
+    let open = || builder(at).subscription().unwrap();
+    let mut listeners = [open(), open(), open()];
+    let mut publication = builder(at).publication().unwrap();
+    let (patience, mut heard, mut sent) = (Patience::new(), [0_u64; 3], 0);
+    // The first message makes them known.
+    publication.offer(&message(0)).unwrap();
+    while heard != [5_000; 3] {
+        patience.check(&format!("{heard:?} heard"));
+        if publication.listeners() == 3 {
+            sent += u64::from(sent == 0);
+            while sent < 5_000 && publication.offer(&message(sent)).is_ok() {
+                sent += 1;
+            }
+        }
+        publication.poll().unwrap();
+        for (listener, heard) in listeners.iter_mut().zip(&mut heard) {
+            let look = |_: &super::Source, bytes: &[u8]| {
+                assert!(bytes == message(*heard), "message {heard} is another one");
+                *heard += 1;
+            };
+            listener.poll(100, look).unwrap();
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Channels as URIs: where, and how.
 
 use super::ChannelError;
+use crate::link::mmsg::Group;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use syncom_stream::{Control, Flow};
 use syncom_wire::limits::{DATAGRAM_MAX, MTU};
@@ -101,9 +102,8 @@ impl Uri {
         })?;
         let mut uri = Self::new(address);
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (key, value) = pair
-                .split_once('=')
-                .ok_or_else(|| wrong(format!("{pair:?} is not KEY=VALUE")))?;
+            let (key, value) =
+                pair.split_once('=').ok_or_else(|| wrong(format!("{pair:?} is not KEY=VALUE")))?;
             uri.set(key, value).map_err(wrong)?;
         }
         Ok(uri)
@@ -123,7 +123,9 @@ impl Uri {
                     .filter(|window| (1 << 14..=Self::WINDOW_MAX).contains(window))
                     .ok_or_else(|| expected("16k to 256m bytes"))?;
             }
-            "seal" => self.is_sealed = choose(value, ON_OFF).ok_or_else(|| expected("on or off"))?,
+            "seal" => {
+                self.is_sealed = choose(value, ON_OFF).ok_or_else(|| expected("on or off"))?
+            }
             "cc" => {
                 let choices = [("cubic", Control::Cubic), ("static", Control::Static)];
                 self.control = choose(value, choices).ok_or_else(|| expected("cubic or static"))?;
@@ -142,7 +144,8 @@ impl Uri {
             "group" => self.group = value.parse().map_err(|_| expected("0 to 65535"))?,
             "ttl" => self.ttl = value.parse().map_err(|_| expected("0 to 255"))?,
             "interface" => {
-                let address = value.parse().map_err(|_| expected("an IPv4 address of this host"))?;
+                let address =
+                    value.parse().map_err(|_| expected("an IPv4 address of this host"))?;
                 self.interface = Some(address);
             }
             _ => {
@@ -153,6 +156,15 @@ impl Uri {
             }
         }
         Ok(())
+    }
+
+    /// The multicast group, if the address is that of one (IPv4 only).
+    #[must_use]
+    pub fn group_address(&self) -> Option<Group> {
+        let IpAddr::V4(address) = self.address.ip() else { return None };
+        let Self { interface, ttl, .. } = *self;
+        let port = self.address.port();
+        address.is_multicast().then_some(Group { address, port, interface, ttl })
     }
 
     /// Whether many may listen.

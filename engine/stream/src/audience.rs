@@ -48,7 +48,12 @@ impl Audience {
     /// Nobody yet. A single listener is replaced by whoever is younger.
     pub(crate) fn new(flow: Flow, is_single: bool) -> Self {
         let room = if is_single { 1 } else { Self::MANY };
-        Self { listeners: Vec::with_capacity(room), flow, is_single, patience_ns: Self::PATIENCE_NS }
+        Self {
+            listeners: Vec::with_capacity(room),
+            flow,
+            is_single,
+            patience_ns: Self::PATIENCE_NS,
+        }
     }
 
     /// How many are known.
@@ -135,7 +140,8 @@ mod tests {
 
     fn bounds(flow: Flow) -> Option<(u64, u64)> {
         let mut audience = Audience::new(flow, false);
-        for heard in [listener(1, 1, 0, 50, 0), listener(2, 1, 7, 80, 0), listener(3, 1, 7, 90, 0)] {
+        for heard in [listener(1, 1, 0, 50, 0), listener(2, 1, 7, 80, 0), listener(3, 1, 7, 90, 0)]
+        {
             assert_eq!(audience.hear(heard), Some(true));
         }
         audience.bounds()

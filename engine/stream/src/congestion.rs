@@ -120,7 +120,8 @@ impl Congestion {
     pub(crate) fn on_loss(&mut self, bytes: u64, end: u64, sent: u64) {
         self.lost = self.lost.saturating_add(bytes);
         let is_many = self.lost > self.sent / 4 && self.lost > 16 * self.segment;
-        if self.control == Control::Static || end <= self.recovery || !(self.has_queue() || is_many) {
+        if self.control == Control::Static || end <= self.recovery || !(self.has_queue() || is_many)
+        {
             return;
         }
         self.recovery = sent;

@@ -85,9 +85,7 @@ pub use delivery::{Delivery, Direction, Key, Refusal};
 pub use image::{Image, ImageConfig, Source, Taken};
 pub use mux::{Streams, TIMER};
 pub use post::Post;
-pub use publication::{
-    CHANNEL_MESSAGE_MAX, Claim, Phase, Publication, PublicationConfig, Refused,
-};
+pub use publication::{CHANNEL_MESSAGE_MAX, Claim, Phase, Publication, PublicationConfig, Refused};
 
 #[cfg(test)]
 mod tests;

@@ -105,7 +105,8 @@ impl Naks {
         let wanted = runs.gaps(seen).flat_map(|(from, to)| {
             [(from, to.min(again_below)), (from.max(new_from), to.min(new_below))]
         });
-        let mut asked = Asked { gaps: [Gap { position: 0, len: 0 }; StreamNak::GAPS_MAX], count: 0 };
+        let mut asked =
+            Asked { gaps: [Gap { position: 0, len: 0 }; StreamNak::GAPS_MAX], count: 0 };
         for (gap, (from, to)) in asked.gaps.iter_mut().zip(wanted.filter(|(from, to)| from < to)) {
             *gap = Gap { position: from, len: u32::try_from(to - from).unwrap_or(u32::MAX) };
             asked.count += 1;

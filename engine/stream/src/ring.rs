@@ -133,7 +133,8 @@ mod tests {
     fn pieces_written_and_read_anywhere_agree_with_the_line_they_stand_for() {
         let mut rng = Rng::new(1);
         let mut ring = Ring::new(1);
-        let line: Vec<u8> = (0..4 * ring.capacity()).map(|_| rng.next_u64().to_le_bytes()[0]).collect();
+        let line: Vec<u8> =
+            (0..4 * ring.capacity()).map(|_| rng.next_u64().to_le_bytes()[0]).collect();
         let mut end = 0;
         while end < line.len() {
             let len = usize::try_from(rng.below(Ring::PIECE_MAX as u64)).unwrap();

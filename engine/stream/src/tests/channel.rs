@@ -45,8 +45,11 @@ fn goodput_under_loss_follows_the_committed_curve() {
             let name = if control == Control::Cubic { "cubic" } else { "static" };
             let (whole, tenth) = (loss_per_mille / 10, loss_per_mille % 10);
             let (mb, percent) = (bytes / 1_000_000, bytes * 100 / lossless);
-            writeln!(table, "{name:<7} {whole:>2}.{tenth} %  {mb:>12}  {percent:>9} %  {resent:>8}")
-                .unwrap();
+            writeln!(
+                table,
+                "{name:<7} {whole:>2}.{tenth} %  {mb:>12}  {percent:>9} %  {resent:>8}"
+            )
+            .unwrap();
             assert!(loss_per_mille > 10 || percent >= 80, "{table}");
             assert!(percent >= 40, "{table}");
         }

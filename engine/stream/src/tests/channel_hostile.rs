@@ -5,7 +5,9 @@ use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 use std::vec::Vec;
 use syncom_seam::{Counter, MS, Origin, SECOND, Time};
-use syncom_wire::stream::{Gap, StreamDataHead, StreamNak, StreamNakHead, StreamReset, StreamStatus};
+use syncom_wire::stream::{
+    Gap, StreamDataHead, StreamNak, StreamNakHead, StreamReset, StreamStatus,
+};
 use syncom_wire::{Addr, Boot, Emit, List, PeerId};
 
 const WINDOW: usize = 64 * 1024;
@@ -35,13 +37,7 @@ fn origin(peer: u64, boot: u64) -> Origin {
 
 fn position() -> impl Strategy<Value = u64> {
     let rim = WINDOW as u64;
-    prop_oneof![
-        0..40_u64,
-        0..5000_u64,
-        rim - 3000..rim + 3000,
-        Just(u64::MAX),
-        any::<u64>(),
-    ]
+    prop_oneof![0..40_u64, 0..5000_u64, rim - 3000..rim + 3000, Just(u64::MAX), any::<u64>(),]
 }
 
 fn publication() -> Publication {
@@ -178,7 +174,12 @@ fn replayed_beginnings_and_foreign_sessions_change_nothing() {
     };
     assert!(publication.on_status(now, &origin(1, 5), &status(7, 1000)));
     assert_eq!(publication.acknowledged(), 1000);
-    for (from, session, next) in [(origin(1, 5), 7, 0), (origin(1, 4), 7, 2000), (origin(2, 3), 7, 3000), (origin(1, 5), 6, 3000)] {
+    for (from, session, next) in [
+        (origin(1, 5), 7, 0),
+        (origin(1, 4), 7, 2000),
+        (origin(2, 3), 7, 3000),
+        (origin(1, 5), 6, 3000),
+    ] {
         assert!(!publication.on_status(now, &from, &status(session, next)));
         assert_eq!(publication.acknowledged(), 1000);
     }

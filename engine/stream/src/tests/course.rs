@@ -1,9 +1,7 @@
 //! A publication, its images and a network between them, in virtual time: a bottleneck that sends
 //! so many bytes per second from a queue of fixed length, and a way that takes its time and loses.
 
-use crate::{
-    Flow, Image, ImageConfig, Phase, Post, Publication, PublicationConfig, Source, Taken,
-};
+use crate::{Flow, Image, ImageConfig, Phase, Post, Publication, PublicationConfig, Source, Taken};
 use std::collections::BTreeMap;
 use std::vec::Vec;
 use syncom_seam::{Counter, Origin, Rng, SECOND, Time};

@@ -102,7 +102,8 @@ fn hear(streams: &mut Streams, now: Time, boot: u64, frame: &Any, out: &mut Reco
             streams.on_frame(now, &from, &Frame::StreamStatus(status), out);
         }
         &Any::Reset(lane, session, from_sender) => {
-            let reset = StreamReset { lane: lane.into(), from_sender, reserved: 0, session, position: 0 };
+            let reset =
+                StreamReset { lane: lane.into(), from_sender, reserved: 0, session, position: 0 };
             streams.on_frame(now, &from, &Frame::StreamReset(reset), out);
         }
     }

@@ -29,7 +29,8 @@ impl Proof {
     /// Looks at the next message, which must be `size` bytes long.
     #[inline]
     pub(super) fn see(&mut self, message: &[u8], size: usize) {
-        let front = message.first_chunk::<8>().map_or(self.count, |bytes| u64::from_le_bytes(*bytes));
+        let front =
+            message.first_chunk::<8>().map_or(self.count, |bytes| u64::from_le_bytes(*bytes));
         let tail = message.last_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
         let is_right = front == self.count && message.len() == size;
         self.wrong += u64::from(!is_right);

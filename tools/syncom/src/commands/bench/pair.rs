@@ -25,7 +25,11 @@ pub(super) struct Other {
 impl Other {
     /// Starts this program again as the other end of `case`, with `arguments`; it is told where we
     /// are by `--other`.
-    pub(super) fn start(case: &str, arguments: &[String], here: SocketAddr) -> Result<Self, Failure> {
+    pub(super) fn start(
+        case: &str,
+        arguments: &[String],
+        here: SocketAddr,
+    ) -> Result<Self, Failure> {
         let program = std::env::current_exe()
             .map_err(|error| Failure::failed(format!("cannot find this program: {error}")))?;
         let mut child = Command::new(program)
@@ -91,8 +95,7 @@ pub(super) fn channel(pair: &BenchPair, address: SocketAddr) -> Result<Builder, 
     let seal = if pair.seal == OnOff::On { "on" } else { "off" };
     let BenchPair { mtu, window, cc, .. } = pair;
     let link = link_name(pair.link);
-    let uri =
-        format!("udp://{address}?mtu={mtu}&seal={seal}&window={window}&cc={cc}&link={link}");
+    let uri = format!("udp://{address}?mtu={mtu}&seal={seal}&window={window}&cc={cc}&link={link}");
     let builder = Channel::builder(&uri).map_err(|error| Failure::usage(error.to_string()))?;
     Ok(builder.secret("bench", &SECRET))
 }

@@ -23,7 +23,8 @@ const PATIENCE_NS: u64 = 5 * SECOND;
 /// Runs the case, or the echo's part of it.
 pub(super) fn run(args: &BenchRtt) -> Outcome {
     let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let mut end = if args.datagram { End::datagrams(args, here)? } else { End::stream(args, here)? };
+    let mut end =
+        if args.datagram { End::datagrams(args, here)? } else { End::stream(args, here)? };
     match args.pair.other {
         Some(other) => echo(args, &mut end, other),
         None => ask(args, &mut end),
@@ -36,8 +37,17 @@ fn failed(error: &ChannelError) -> Failure {
 
 /// One end of the ping-pong.
 enum End {
-    Stream { channel: Box<Channel>, to: Option<PublicationId> },
-    Datagrams { link: Box<dyn Link>, sealer: Box<Sealer>, burst: RxBurst, clock: Clock, to: SocketAddr },
+    Stream {
+        channel: Box<Channel>,
+        to: Option<PublicationId>,
+    },
+    Datagrams {
+        link: Box<dyn Link>,
+        sealer: Box<Sealer>,
+        burst: RxBurst,
+        clock: Clock,
+        to: SocketAddr,
+    },
 }
 
 impl End {
@@ -131,7 +141,10 @@ fn echo(args: &BenchRtt, end: &mut End, other: SocketAddr) -> Outcome {
     end.connect(other)?;
     let (mut message, mut heard) = (Vec::with_capacity(args.pair.size as usize), clock::now());
     while clock::now().since(heard) < SECOND {
-        if end.poll(|bytes| { message.clear(); message.extend_from_slice(bytes); })? {
+        if end.poll(|bytes| {
+            message.clear();
+            message.extend_from_slice(bytes);
+        })? {
             end.send(&message)?;
             heard = clock::now();
         }
