@@ -13,7 +13,7 @@ use syncom_wire::limits::{DATAGRAM_MAX, MTU};
 /// |---|---|---|
 /// | `mtu` | bytes of a datagram, 512 to 60,000; more than the path carries is fragmented or lost | 1408 |
 /// | `seal` | `on`, or `off` for measuring; both ends alike | `on` |
-/// | `window` | bytes under way at most, such as `512k` or `4m` | `1m` |
+/// | `window` | bytes under way at most, such as `512k` or `4m` | `2m` |
 /// | `cc` | `cubic`, or `static` for a network of our own | `cubic` |
 /// | `link` | `auto`, `mmsg`, `uring`, `xdp`, `mem` | `auto` |
 /// | `stream` | which stream between two processes, 0 to 65,535 | 1 |
@@ -76,7 +76,7 @@ impl Uri {
             address,
             mtu: MTU,
             is_sealed: true,
-            window: 1 << 20,
+            window: 2 << 20,
             control: Control::Cubic,
             link: LinkChoice::Auto,
             stream: 1,

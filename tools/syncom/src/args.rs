@@ -344,7 +344,7 @@ pub struct BenchPair {
     #[arg(long, value_enum, default_value_t)]
     pub link: LinkName,
     /// Bytes under way at most, such as 512k or 4m
-    #[arg(long, default_value = "1m")]
+    #[arg(long, default_value = "2m")]
     pub window: String,
     /// Congestion control: cubic or static
     #[arg(long, value_parser = ["cubic", "static"], default_value = "cubic")]
@@ -366,6 +366,10 @@ pub struct BenchStream {
     /// Write messages in place (claim and commit) instead of copying them (offer)
     #[arg(long)]
     pub claim: bool,
+    /// So many receivers of one multicast stream; 0 for one receiver and unicast
+    #[arg(long, default_value_t = 0, value_name = "RECEIVERS",
+          value_parser = clap::value_parser!(u16).range(0..=64))]
+    pub multicast: u16,
     /// Datagrams lost on purpose, in per cent
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=50))]
     pub loss: u32,

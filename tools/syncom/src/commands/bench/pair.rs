@@ -95,7 +95,11 @@ pub(super) fn channel(pair: &BenchPair, address: SocketAddr) -> Result<Builder, 
     let seal = if pair.seal == OnOff::On { "on" } else { "off" };
     let BenchPair { mtu, window, cc, .. } = pair;
     let link = link_name(pair.link);
-    let uri = format!("udp://{address}?mtu={mtu}&seal={seal}&window={window}&cc={cc}&link={link}");
+    let interface = if address.ip().is_multicast() { "&interface=127.0.0.1" } else { "" };
+    let uri = format!(
+        "udp://{address}?mtu={mtu}&seal={seal}&window={window}&cc={cc}&link={link}\
+         {interface}"
+    );
     let builder = Channel::builder(&uri).map_err(|error| Failure::usage(error.to_string()))?;
     Ok(builder.secret("bench", &SECRET))
 }

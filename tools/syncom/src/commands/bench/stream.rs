@@ -13,6 +13,8 @@ use syncom_engine::link::fault::{FaultLink, Faults};
 use syncom_engine::link::{self, Kind, Options};
 use syncom_seam::{Counter, SECOND, Time};
 
+/// The multicast group of the bench.
+const GROUP: Ipv4Addr = Ipv4Addr::new(239, 77, 1, 8);
 /// Messages between two looks at the clock.
 const ROUND: u64 = 4096;
 /// Without any progress for so long, the case has failed.
@@ -30,7 +32,10 @@ fn failed(error: ChannelError) -> Failure {
 /// The receiving process: says where it listens, reads until the end, says what it saw.
 fn receive(args: &BenchStream) -> Outcome {
     pin_to(false);
-    let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let here = match args.pair.other {
+        Some(group) if group.ip().is_multicast() => group,
+        Some(_) | None => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+    };
     let mut subscription = channel(&args.pair, here)?.subscription().map_err(failed)?;
     let address: SocketAddr = subscription.channel().local_addr().into();
     println!("{}", json!({"address": address.to_string()}));
@@ -85,14 +90,32 @@ fn pause(idle: &mut Idle) {
 
 /// The sending process: starts the receiver, sends for the time given, and judges.
 fn send(args: &BenchStream) -> Outcome {
-    let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let mut other = Other::start("stream", &arguments(&args.pair), nowhere)?;
-    let address = other.address()?;
+    let to = match args.multicast {
+        0 => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        // A group of this run's own, so that two runs never meet.
+        _ => SocketAddr::from((
+            GROUP,
+            20_000 + u16::try_from(std::process::id() % 20_000).unwrap_or(0),
+        )),
+    };
+    let start = || Other::start("stream", &arguments(&args.pair), to);
+    let mut others: Vec<_> =
+        (0..args.multicast.max(1)).map(|_| start()).collect::<Result<_, _>>()?;
+    let mut address = to;
+    for other in &mut others {
+        let bound = other.address()?;
+        if args.multicast == 0 {
+            address = bound;
+        }
+    }
     pin_to(true);
     let mut publication = open(args, address)?;
-    let (proof, cpu_ns) = pump(args, &mut publication)?;
-    let heard = other.line()?;
-    other.join()?;
+    let (proof, cpu_ns) = pump(args, &mut publication, others.len())?;
+    let mut heard = Vec::with_capacity(others.len());
+    for other in &mut others {
+        heard.push(other.line()?);
+    }
+    others.into_iter().try_for_each(Other::join)?;
     report(args, &publication, proof, cpu_ns, &heard)
 }
 
@@ -109,9 +132,14 @@ fn open(args: &BenchStream, address: SocketAddr) -> Result<Publication, Failure>
 }
 
 /// Sends numbered messages until the time is over and all have arrived.
-fn pump(args: &BenchStream, publication: &mut Publication) -> Result<(Proof, u64), Failure> {
+fn pump(
+    args: &BenchStream,
+    publication: &mut Publication,
+    listeners: usize,
+) -> Result<(Proof, u64), Failure> {
     let size = args.pair.size as usize;
     let (mut message, mut proof) = (vec![7; size], Proof::default());
+    introduce(publication, &mut message, &mut proof, listeners)?;
     let (began, cpu) = (clock::now(), clock::cpu_ns());
     let over = began.after(u64::from(args.pair.seconds) * SECOND);
     let mut progress = (0, began, Idle::new(Strategy::YIELD));
@@ -129,6 +157,26 @@ fn pump(args: &BenchStream, publication: &mut Publication) -> Result<(Proof, u64
         full(publication, Refused::Full, &mut progress)?;
     }
     Ok((proof, clock::cpu_ns() - cpu))
+}
+
+/// The first message, by which all who listen become known.
+fn introduce(
+    publication: &mut Publication,
+    message: &mut [u8],
+    proof: &mut Proof,
+    listeners: usize,
+) -> Outcome {
+    write(message, 0);
+    publication.offer(message).map_err(|refused| Failure::failed(refused.to_string()))?;
+    proof.see(message, message.len());
+    let over = clock::now().after(PATIENCE_NS);
+    while publication.listeners() < listeners {
+        if clock::now() > over {
+            return Err(Failure::failed("not all receivers are heard"));
+        }
+        publication.poll().map_err(failed)?;
+    }
+    Ok(())
 }
 
 #[inline]
@@ -169,12 +217,19 @@ fn report(
     publication: &Publication,
     sent: Proof,
     cpu_ns: u64,
-    heard: &Value,
+    all: &[Value],
 ) -> Outcome {
-    let number = |key: &str| heard[key].as_u64().unwrap_or(0);
-    let (count, span_ns) = (number("count"), number("span_ns"));
-    let is_whole = number("wrong") == 0 && number("hash") == sent.hash();
-    let lost = sent.count.abs_diff(count).max(number("wrong")).max(u64::from(!is_whole));
+    // Each receiver counts; the slowest one's rate is told, and all losses.
+    let of = |heard: &Value, key: &str| heard[key].as_u64().unwrap_or(0);
+    let losses = |heard: &Value| {
+        let is_whole = of(heard, "wrong") == 0 && of(heard, "hash") == sent.hash();
+        let missing = sent.count.abs_diff(of(heard, "count"));
+        missing.max(of(heard, "wrong")).max(u64::from(!is_whole))
+    };
+    let lost: u64 = all.iter().map(losses).sum();
+    let number = |key: &str| all.iter().map(|heard| of(heard, key)).sum::<u64>();
+    let span_ns = all.iter().map(|heard| of(heard, "span_ns")).max().unwrap_or(0);
+    let count = number("count") / all.len().max(1) as u64;
     let rate = float(count) * 1e9 / float(span_ns.max(1));
     let per_op = |ns: u64| float(ns) / float(count.max(1));
     let channel = publication.channel();
@@ -196,6 +251,7 @@ fn report(
         "cpu_ns_per_op_receiver": per_op(number("cpu_ns")),
         "copies_out": 2 - u32::from(args.claim),
         "copies_in": 0,
+        "receivers": all.len(),
         "hash": format!("{:016x}", sent.hash()),
         "host": host(),
     });
