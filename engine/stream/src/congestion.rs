@@ -6,7 +6,7 @@
 //! grown) or if losses are many. A faulty cable loses datagrams too, and slowing down for those
 //! mends nothing.
 
-use syncom_seam::{MS, Time, US};
+use syncom_seam::{MS, Time};
 
 /// How the window of a sender is governed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,8 +35,10 @@ pub(crate) struct Congestion {
     epoch: Option<Time>,
     /// Least round trip seen; 0 before the first sample.
     rtt_min_ns: u64,
-    /// Latest round trip.
+    /// Least round trip of the latest whole round: one sample may be late for want of a processor.
     rtt_ns: u64,
+    /// Least one of the present round; 0 before its first sample.
+    rtt_round_ns: u64,
     /// Losses below this position belong to a decrease that was made.
     recovery: u64,
     /// Bytes sent and lost in the present round, which ends when `round_end` is acknowledged.
@@ -51,7 +53,7 @@ impl Congestion {
     /// Segments that may always be.
     const LEAST: u64 = 4;
     /// Queueing below this is the noise of schedulers.
-    const QUEUE_NOISE_NS: u64 = 500 * US;
+    const QUEUE_NOISE_NS: u64 = MS;
 
     pub(crate) fn new(control: Control, segment: usize, most: usize) -> Self {
         let (segment, most) = (segment.max(1) as u64, most as u64);
@@ -69,6 +71,7 @@ impl Congestion {
             epoch: None,
             rtt_min_ns: 0,
             rtt_ns: 0,
+            rtt_round_ns: 0,
             recovery: 0,
             sent: 0,
             lost: 0,
@@ -83,7 +86,9 @@ impl Congestion {
 
     /// A round trip was measured.
     pub(crate) fn on_round_trip(&mut self, rtt_ns: u64) {
-        self.rtt_ns = rtt_ns;
+        if self.rtt_round_ns == 0 || rtt_ns < self.rtt_round_ns {
+            self.rtt_round_ns = rtt_ns;
+        }
         if self.rtt_min_ns == 0 || rtt_ns < self.rtt_min_ns {
             self.rtt_min_ns = rtt_ns.max(1);
         }
@@ -98,6 +103,7 @@ impl Congestion {
     pub(crate) fn on_ack(&mut self, now: Time, bytes: u64, acked: u64, sent: u64) {
         if acked >= self.round_end {
             (self.round_end, self.sent, self.lost) = (sent, 0, 0);
+            self.rtt_ns = core::mem::take(&mut self.rtt_round_ns);
         }
         if self.control == Control::Static {
             return;
@@ -181,6 +187,13 @@ mod tests {
         congestion
     }
 
+    /// A whole round in which every round trip took so long.
+    fn round(congestion: &mut Congestion, rtt_ns: u64) {
+        congestion.on_round_trip(rtt_ns);
+        congestion.rtt_round_ns = rtt_ns;
+        congestion.on_ack(Time(2000 * MS), 0, u64::MAX, 0);
+    }
+
     #[test]
     fn cube_roots_are_exact() {
         for n in [0, 1, 7, 8, 26, 27, 28, 999_999, 1_000_000] {
@@ -193,7 +206,7 @@ mod tests {
     #[test]
     fn a_loss_behind_a_queue_costs_three_tenths_once_per_window() {
         let mut congestion = grown(MS);
-        congestion.on_round_trip(3 * MS);
+        round(&mut congestion, 3 * MS);
         congestion.on_loss(1000, 5_000, 90_000);
         let window = congestion.window();
         assert_eq!(window, (1_u64 << 20) / 10 * 7);
@@ -218,7 +231,7 @@ mod tests {
     #[test]
     fn the_window_climbs_back_along_the_curve() {
         let mut congestion = grown(MS);
-        congestion.on_round_trip(3 * MS);
+        round(&mut congestion, 3 * MS);
         congestion.on_loss(1000, 5_000, 90_000);
         let mut before = congestion.window();
         let k_ms = cube_root(congestion.peak * 750_000_000);

@@ -16,7 +16,7 @@ use syncom_seam::{Counter, SECOND, Time};
 /// The multicast group of the bench.
 const GROUP: Ipv4Addr = Ipv4Addr::new(239, 77, 1, 8);
 /// Messages between two looks at the clock.
-const ROUND: u64 = 4096;
+const ROUND: usize = 4096;
 /// Without any progress for so long, the case has failed.
 const PATIENCE_NS: u64 = 10 * SECOND;
 
@@ -43,9 +43,8 @@ fn receive(args: &BenchStream) -> Outcome {
     let (mut proof, mut idle) = (Proof::default(), Idle::new(Strategy::YIELD));
     let (mut began, mut heard, mut cpu) = (None, clock::now(), 0);
     loop {
-        let count = subscription
-            .poll(ROUND as usize, |_, message| proof.see(message, size))
-            .map_err(failed)?;
+        let count =
+            subscription.poll(ROUND, |_, message| proof.see(message, size)).map_err(failed)?;
         if count > 0 {
             heard = clock::now();
             if began.is_none() {
