@@ -127,8 +127,7 @@ impl Room {
         }
         let at = script.below(self.out.frames.len());
         let stays = script.byte() % 4 == 0;
-        let bytes =
-            if stays { self.out.frames[at].clone() } else { self.out.frames.remove(at) };
+        let bytes = if stays { self.out.frames[at].clone() } else { self.out.frames.remove(at) };
         self.arrive(&bytes, script);
     }
 
@@ -235,8 +234,7 @@ impl Room {
             }
             _ => {
                 let position = script.number();
-                let reset =
-                    StreamReset { lane: 1, from_sender: 0, reserved: 0, session, position };
+                let reset = StreamReset { lane: 1, from_sender: 0, reserved: 0, session, position };
                 self.speaker.on_done(self.now, &from, &reset);
             }
         }

@@ -96,8 +96,15 @@ impl Room {
                 let (next, window) = (script.number(), script.number_u32());
                 if window & 1 == 0 {
                     let echo_us = script.number_u32();
-                    let status =
-                        StreamStatus { lane, tag: 0, session, next, window, ahead: window, echo_us };
+                    let status = StreamStatus {
+                        lane,
+                        tag: 0,
+                        session,
+                        next,
+                        window,
+                        ahead: window,
+                        echo_us,
+                    };
                     self.on_frame(&from, &Frame::StreamStatus(status));
                 } else {
                     let from_sender = script.byte() % 2;
