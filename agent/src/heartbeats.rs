@@ -89,7 +89,7 @@ impl Heartbeats {
     /// Takes the observers of a newer set.
     pub(crate) fn on_neighbours(&mut self, now: Time, set: &Neighbours<'_>, node: &Node) {
         self.epoch = set.head.epoch;
-        let until = now.after(2 * (node.home_interval_ns() + node.patience_ns()));
+        let until = now.after(node.handover_ns());
         for observer in &mut self.observers {
             let stays = set.observers.iter().any(|one| one.slot == observer.slot);
             observer.until = if stays { Time::NEVER } else { observer.until.min(until) };

@@ -82,6 +82,12 @@ impl Node {
     pub(crate) fn patience_ns(&self) -> u64 {
         self.pace.interval_ns().saturating_mul(u64::from(self.config.profile.misses) + 1)
     }
+
+    /// How long a replaced observer is still sent heartbeats, in ns. It watches for half of that:
+    /// so it may learn one home interval later that it was replaced, and still misses nothing.
+    pub(crate) fn handover_ns(&self) -> u64 {
+        2 * (self.home_interval_ns() + self.patience_ns())
+    }
 }
 
 /// Whether a peer may speak for the group: a satellite, or a replica in its place.

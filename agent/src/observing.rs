@@ -46,7 +46,7 @@ impl Observing {
     }
 
     /// Takes the subjects of a newer set. Subjects that are no longer in it are watched a little
-    /// longer, until their new observers are at it.
+    /// longer: should one die now, its new observers may never have heard it.
     pub(crate) fn on_neighbours<O: Outbox>(
         &mut self,
         now: Now,
@@ -54,7 +54,7 @@ impl Observing {
         node: &mut Node,
         out: &mut O,
     ) {
-        let leave_at = now.at.after(node.patience_ns());
+        let leave_at = now.at.after(node.handover_ns() / 2);
         for watched in &mut self.watched {
             watched.leave_at = watched.leave_at.min(leave_at);
         }

@@ -2,7 +2,7 @@
 
 use crate::node::Node;
 use syncom_group::Arrival;
-use syncom_seam::{SECOND, Time};
+use syncom_seam::Time;
 use syncom_wire::heartbeat::Heartbeat;
 use syncom_wire::neighbours::Neighbour;
 use syncom_wire::{Incarnation, PeerId, Slot};
@@ -143,7 +143,8 @@ impl Watched {
     }
 }
 
-/// How long a new subject may take to be heard, in ns: it may learn of us later than we of it.
+/// How long a new subject may take to be heard, in ns: it may learn of us two intervals later than
+/// we of it. If it takes longer, its homes hear that it lives, and veto.
 fn grace_ns(node: &Node) -> u64 {
-    2 * node.patience_ns() + SECOND
+    node.patience_ns() + 2 * node.pace.interval_ns()
 }

@@ -1,5 +1,7 @@
 //! What the kernel takes for itself: nothing that goes through it can be faster.
 
+mod stream;
+
 use crate::measure::{Bench, Scale, timed};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -15,7 +17,7 @@ const BURST: u32 = 64;
 /// A datagram that is not there after so long is lost.
 const PATIENCE_NS: u64 = SECOND;
 
-/// Two sockets on the loopback, in one thread that never sleeps.
+/// Two sockets on the loopback, in one thread that never sleeps; then in two, on two cores.
 pub(crate) fn run(scale: Scale) -> io::Result<Vec<Bench>> {
     let mut benches = Vec::new();
     for len in [64, 1400] {
@@ -35,7 +37,13 @@ pub(crate) fn run(scale: Scale) -> io::Result<Vec<Bench>> {
         benches.push(timed(&format!("send {len} B"), DATAGRAMS, &sends));
         benches.push(timed(&format!("send+receive {len} B"), DATAGRAMS, &moves));
     }
+    benches.extend(stream::run(scale)?);
     Ok(benches)
+}
+
+/// Only what goes one way, from core to core.
+pub(crate) fn one_way(scale: Scale) -> io::Result<Vec<Bench>> {
+    stream::run(scale)
 }
 
 fn pair() -> io::Result<(Box<dyn Link>, Box<dyn Link>)> {

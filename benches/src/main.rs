@@ -6,7 +6,10 @@
 
 mod floors;
 mod group;
+mod host;
 mod measure;
+mod peers;
+mod queue;
 mod seal;
 mod table;
 mod wire;
@@ -19,20 +22,31 @@ usage: syncom-benches COMMAND [--json]
 
   smoke     every bench of `micro`, small: shows that they work
   micro     frames, sealing, tables, rings, arrivals: ns per operation
-  floors    what the kernel takes: round trips and datagrams through the loopback";
+  floors    what the kernel takes: round trips and datagrams through the loopback
+  one-way   the last part of `floors`: from core to core, links beside bare requests
+  queue     our queues, crossbeam's and rtrb between two pinned threads
+  peers stream|rtt [--only PEER,...] [--out DIR] [--rounds N] [--ms N] [--trips N] [--size B] [--mtu B]
+            the same case on other systems, turn by turn; see benches/peers/README.md";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    if let ["peers", rest @ ..] = args.as_slice() {
+        return compare(rest);
+    }
     let (command, json) = match args.as_slice() {
         [command] => (*command, false),
         [command, "--json"] | ["--json", command] => (*command, true),
         _ => return usage(),
     };
+    if command == "queue" {
+        return queues(json);
+    }
     let benches = match command {
         "smoke" => Ok(micro(Scale::SMOKE)),
         "micro" => Ok(micro(Scale::FULL)),
         "floors" => floors::run(Scale::FULL),
+        "one-way" => floors::one_way(Scale::FULL),
         _ => return usage(),
     };
     match benches {
@@ -53,6 +67,29 @@ fn micro(scale: Scale) -> Vec<Bench> {
     table::run(scale, &mut benches);
     group::run(scale, &mut benches);
     benches
+}
+
+fn compare(args: &[&str]) -> ExitCode {
+    let Some(options) = peers::Options::parse(args) else { return usage() };
+    match peers::run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("syncom-benches: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn queues(json: bool) -> ExitCode {
+    match queue::run(queue::Plan::FULL) {
+        Ok(rows) if json => queue::json(&rows).iter().for_each(|line| println!("{line}")),
+        Ok(rows) => queue::print(&rows),
+        Err(error) => {
+            eprintln!("syncom-benches: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
 }
 
 fn usage() -> ExitCode {

@@ -89,6 +89,12 @@ pub fn cpu_ns() -> u64 {
     get(libc::CLOCK_PROCESS_CPUTIME_ID)
 }
 
+/// Time that this thread has spent on a core so far, in ns.
+#[must_use]
+pub fn thread_cpu_ns() -> u64 {
+    get(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
 fn get(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is a valid timespec that outlives the call, and the kernel writes nothing

@@ -25,6 +25,7 @@ pub mod queue;
 pub mod seal;
 pub mod signal;
 pub mod slots;
+mod sync;
 pub mod timers;
 
 pub use endpoint::{Endpoint, EndpointError, Received};

@@ -4,33 +4,45 @@
 //! becomes a [`Bytes`] that keeps the slot alive, nothing is copied, and the slot goes back to the
 //! arena when the last of its parts is dropped, on whatever thread that happens. A shared range
 //! can no longer be written, which [`Slot::bytes_mut`] enforces.
+//!
+//! A link whose device writes into slots keeps them in a [`Pool`]. There a slot goes round (pool,
+//! device, burst, pool) as a plain value: no allocation, no atomic operation.
+
+mod pool;
+mod region;
+#[cfg(test)]
+mod tests;
+
+pub use pool::Pool;
+pub(crate) use region::Region;
 
 use bytes::Bytes;
 use crossbeam::queue::ArrayQueue;
-use std::cell::UnsafeCell;
 use std::fmt;
 use std::ops::Range;
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A fixed number of slots of a fixed size. Cloning gives another handle to the same memory.
 ///
-/// Memory is zeroed lazily by the operating system: pages never written are never resident.
+/// The memory is one mapping that starts at a page; the operating system zeroes it lazily, so pages
+/// never written are never resident.
 #[derive(Clone, Debug)]
 pub struct Arena {
     memory: Arc<Memory>,
 }
 
 struct Memory {
-    bytes: Box<[UnsafeCell<u8>]>,
+    region: Region,
     /// Per slot: its [`Slot`] handle, if any, and the shared parts.
     references: Box<[AtomicU32]>,
     free: ArrayQueue<u32>,
     slot_size: usize,
 }
 
-// SAFETY: `bytes` is the only member that is not `Sync`. It is reached through `Slot` and `Part`
-// alone: a `Slot` exists once per index, writes only under `&mut self` and only outside the ranges
+// SAFETY: `region` is the only member that is not `Sync`. Its bytes are reached through `Slot` and
+// `Part` alone: a `Slot` exists once per index, writes only under `&mut self` and only outside the ranges
 // it has shared; a `Part` only reads its own shared range. So no byte is ever written while
 // another thread can read or write it. Hand-over between threads is ordered by `references`
 // (AcqRel) and by the queue of free slots.
@@ -48,16 +60,13 @@ impl Arena {
     pub fn new(count: u32, slot_size: usize) -> Self {
         let count = count.max(1);
         let slot_size = slot_size.max(1);
-        let zeroed = vec![0_u8; count as usize * slot_size].into_boxed_slice();
-        // SAFETY: `UnsafeCell<u8>` is `repr(transparent)` over `u8`: same size, alignment and
-        // validity. The pointer comes from `Box::into_raw` and is owned by nobody else.
-        let bytes = unsafe { Box::from_raw(Box::into_raw(zeroed) as *mut [UnsafeCell<u8>]) };
+        let region = Region::new((count as usize).saturating_mul(slot_size));
         let free = ArrayQueue::new(count as usize);
         for index in 0..count {
             let _ = free.push(index);
         }
         let references = (0..count).map(|_| AtomicU32::new(0)).collect();
-        Self { memory: Arc::new(Memory { bytes, references, free, slot_size }) }
+        Self { memory: Arc::new(Memory { region, references, free, slot_size }) }
     }
 
     /// Takes a free slot; `None` when all are in use.
@@ -65,7 +74,7 @@ impl Arena {
     pub fn take(&self) -> Option<Slot> {
         let index = self.memory.free.pop()?;
         self.memory.references[index as usize].store(1, Ordering::Relaxed);
-        Some(Slot { memory: Arc::clone(&self.memory), index, shared: Vec::new() })
+        Some(Slot { memory: Arc::clone(&self.memory), index, shared: None })
     }
 
     /// How many slots are free.
@@ -74,20 +83,43 @@ impl Arena {
         self.memory.free.len()
     }
 
+    /// How many slots there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.memory.references.len()
+    }
+
     /// Bytes of one slot.
     #[must_use]
     pub fn slot_size(&self) -> usize {
         self.memory.slot_size
+    }
+
+    /// Where the memory starts, to be told to a device: the slot of index `i` lies at
+    /// `i * slot_size`, [`Self::count`] of them. It stays there as long as any handle, slot or
+    /// shared part of this arena lives.
+    #[must_use]
+    pub fn base(&self) -> NonNull<u8> {
+        self.memory.region.base()
+    }
+
+    /// Whether `slot` is one of this arena's.
+    #[must_use]
+    pub fn owns(&self, slot: &Slot) -> bool {
+        Arc::ptr_eq(&self.memory, &slot.memory)
     }
 }
 
 impl Memory {
     /// Where the slot starts. Offsets below `slot_size` stay inside the arena.
     fn start(&self, index: u32) -> *mut u8 {
-        UnsafeCell::raw_get(self.bytes[index as usize * self.slot_size..].as_ptr())
+        // SAFETY: every index is below the count, so the offset lies within the mapping, whose
+        // size is the product of both.
+        unsafe { self.region.base().add(index as usize * self.slot_size).as_ptr() }
     }
 
     fn release(&self, index: u32) {
+        // Release what this holder did with the bytes; acquire what all others did.
         if self.references[index as usize].fetch_sub(1, Ordering::AcqRel) == 1 {
             let _ = self.free.push(index);
         }
@@ -98,10 +130,32 @@ impl Memory {
 pub struct Slot {
     memory: Arc<Memory>,
     index: u32,
-    shared: Vec<Range<usize>>,
+    /// Boxed, for slots are moved more often than shared.
+    shared: Option<Box<Shared>>,
+}
+
+/// What has been shared of a slot.
+#[derive(Default)]
+struct Shared {
+    ranges: Vec<Range<usize>>,
+    /// No range reaches beyond.
+    end: usize,
+}
+
+impl Shared {
+    fn meets(&self, range: &Range<usize>) -> bool {
+        let meets = |part: &Range<usize>| part.start < range.end && range.start < part.end;
+        range.start < self.end && self.ranges.iter().any(meets)
+    }
 }
 
 impl Slot {
+    /// Its place in the arena, from 0: what a device knows it by.
+    #[must_use]
+    pub const fn index(&self) -> u32 {
+        self.index
+    }
+
     /// The bytes of `range`, to read.
     #[must_use]
     pub fn bytes(&self, range: Range<usize>) -> Option<&[u8]> {
@@ -117,10 +171,11 @@ impl Slot {
     }
 
     /// The bytes of `range`, to change; `None` when any of them has been shared.
+    #[inline]
     #[must_use]
     pub fn bytes_mut(&mut self, range: Range<usize>) -> Option<&mut [u8]> {
         self.check(&range)?;
-        if self.shared.iter().any(|part| part.start < range.end && range.start < part.end) {
+        if self.shared.as_ref().is_some_and(|shared| shared.meets(&range)) {
             return None;
         }
         // SAFETY: `check` keeps the range inside this slot, which lives as long as `self.memory`.
@@ -139,22 +194,28 @@ impl Slot {
     pub fn share(&mut self, range: Range<usize>) -> Option<Bytes> {
         self.check(&range)?;
         self.memory.references[self.index as usize].fetch_add(1, Ordering::Relaxed);
-        self.shared.push(range.clone());
+        let shared = self.shared.get_or_insert_default();
+        shared.ranges.push(range.clone());
+        shared.end = shared.end.max(range.end);
         Some(Bytes::from_owner(Part { memory: Arc::clone(&self.memory), index: self.index, range }))
     }
 
     /// Whether nothing has been shared since the last successful [`Self::reclaim`].
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.shared.is_empty()
+        self.shared.as_ref().is_none_or(|shared| shared.ranges.is_empty())
     }
 
     /// Makes the whole slot writable again if every shared part has been dropped.
     pub fn reclaim(&mut self) -> bool {
+        if self.is_whole() {
+            return true;
+        }
         // Only `share` adds references, and it needs `&mut self`: once 1, it stays 1.
         let whole = self.memory.references[self.index as usize].load(Ordering::Acquire) == 1;
-        if whole {
-            self.shared.clear();
+        if whole && let Some(shared) = &mut self.shared {
+            shared.ranges.clear();
+            shared.end = 0;
         }
         whole
     }
@@ -172,13 +233,19 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.memory.release(self.index);
+        if self.is_whole() {
+            // This was the only reference, as `reclaim` says.
+            let _ = self.memory.free.push(self.index);
+        } else {
+            self.memory.release(self.index);
+        }
     }
 }
 
 impl fmt::Debug for Slot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "slot {} ({} parts shared)", self.index, self.shared.len())
+        let parts = self.shared.as_ref().map_or(0, |shared| shared.ranges.len());
+        write!(f, "slot {} ({parts} parts shared)", self.index)
     }
 }
 
@@ -205,45 +272,5 @@ impl AsRef<[u8]> for Part {
 impl Drop for Part {
     fn drop(&mut self) {
         self.memory.release(self.index);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_slot_comes_back_when_its_last_part_is_dropped() {
-        let arena = Arena::new(1, 8);
-        let mut slot = arena.take().unwrap();
-        assert!(arena.take().is_none());
-        slot.bytes_mut(0..8).unwrap().copy_from_slice(b"abcdefgh");
-        let (head, tail) = (slot.share(0..3).unwrap(), slot.share(3..8).unwrap());
-        drop(slot);
-        assert_eq!((&head[..], &tail[..], arena.free()), (&b"abc"[..], &b"defgh"[..], 0));
-        drop(head);
-        assert_eq!(arena.free(), 0);
-        std::thread::spawn(move || drop(tail)).join().unwrap();
-        assert_eq!(arena.free(), 1);
-    }
-
-    #[test]
-    fn a_shared_range_cannot_be_written_until_it_is_dropped() {
-        let arena = Arena::new(1, 8);
-        let mut slot = arena.take().unwrap();
-        let part = slot.share(2..4).unwrap();
-        assert!(slot.bytes_mut(0..3).is_none() && slot.bytes_mut(3..8).is_none());
-        assert!(slot.bytes_mut(0..2).is_some() && slot.bytes_mut(4..8).is_some());
-        assert!(!slot.reclaim());
-        drop(part);
-        assert!(slot.reclaim() && slot.bytes_mut(0..8).is_some());
-    }
-
-    #[test]
-    fn ranges_outside_the_slot_are_refused() {
-        let arena = Arena::new(2, 8);
-        let mut slot = arena.take().unwrap();
-        assert!(slot.bytes(0..9).is_none() && slot.bytes_mut(0..9).is_none());
-        assert!(slot.share(8..9).is_none() && slot.bytes(8..8).is_some());
     }
 }

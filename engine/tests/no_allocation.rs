@@ -72,13 +72,13 @@ impl Role for Echo {
     fn on_burst_end<O: Outbox>(&mut self, _: Now, _: &mut O) {}
 }
 
-fn member(number: u16, first_to: Option<Addr>) -> Member<Echo> {
+fn member(kind: &Kind, number: u16, first_to: Option<Addr>) -> Member<Echo> {
     let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into();
     let keys = ClusterKeys::new("lab", &[7; 32], ClusterKeys::FIRST_EPOCH);
     let boot = Boot(clock::read().wall.0);
     Member {
         role: Echo { first_to, frames: 0, timers: 0 },
-        link: link::open(&Kind::Mmsg, bind, &Options::SMALL).unwrap(),
+        link: link::open(kind, bind, &Options::SMALL).unwrap(),
         sealer: Sealer::new(keys, PeerId::satellite(number), boot, 0, 64).unwrap(),
         counters: Counters::anonymous(),
         store: None,
@@ -93,13 +93,12 @@ fn turn_until_timers(host: &mut Host<Echo>, timers: u64) {
     }
 }
 
-#[test]
-fn a_warm_host_allocates_nothing_per_frame_and_timer() {
+fn allocates_nothing(kind: &Kind) {
     let mut host = Host::new(Box::new(|_, _| {})).unwrap();
-    let quiet = member(2, None);
+    let quiet = member(kind, 2, None);
     let to = quiet.link.local_addr();
     host.add(quiet).unwrap();
-    host.add(member(1, Some(to))).unwrap();
+    host.add(member(kind, 1, Some(to))).unwrap();
     turn_until_timers(&mut host, 1000);
     let before = ALLOCATIONS.get();
     turn_until_timers(&mut host, 4000);
@@ -129,4 +128,18 @@ fn a_warm_channel_allocates_nothing_per_message() {
     let before = ALLOCATIONS.get();
     run(50_000);
     assert_eq!(ALLOCATIONS.get() - before, 0);
+}
+
+#[test]
+fn a_warm_host_allocates_nothing_per_frame_and_timer() {
+    allocates_nothing(&Kind::Mmsg);
+}
+
+#[test]
+fn nor_does_it_with_io_uring() {
+    let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into();
+    match link::open(&Kind::Uring, bind, &Options::SMALL) {
+        Ok(_) => allocates_nothing(&Kind::Uring),
+        Err(error) => eprintln!("cannot run here: {error}"),
+    }
 }

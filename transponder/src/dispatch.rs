@@ -150,7 +150,7 @@ impl Transponder {
             out.count(Counter::UplinkNoise, 1);
             return ReportAck::RECEIVED;
         }
-        let heard = from.heard.0.saturating_sub(u64::from(head.heard_ago_us) * US);
+        let silent_since = Time(from.heard.0.saturating_sub(u64::from(head.heard_ago_us) * US));
         let is_heard = head.flags & Report::NEVER_HEARD == 0;
         let word = Word {
             slot: id.slot,
@@ -160,7 +160,8 @@ impl Transponder {
             suspects_itself: head.flags & Report::SELF_SUSPECT != 0,
             health: head.health,
             domain: head.domain,
-            heard: if is_heard { Time(heard) } else { Time(0) },
+            silent_since,
+            heard: if is_heard { silent_since } else { Time(0) },
             first: from.heard,
             last: from.heard,
         };

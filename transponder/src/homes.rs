@@ -167,10 +167,14 @@ impl Homes {
         heard.or_else(|| entry.head.addr.is_some().then_some(entry.head.addr))
     }
 
+    /// The smoothed round trip to a node, as it measured it, in ns; 0 when unknown.
+    pub(crate) fn rtt_ns(&self, slot: Slot) -> u64 {
+        self.entries.get(slot.0 as usize).map_or(0, |entry| u64::from(entry.rtt_us) * US)
+    }
+
     /// Time-out of a first transmission to a node, in ns.
     pub(crate) fn rto_ns(&self, slot: Slot) -> u64 {
-        let rtt_us = self.entries.get(slot.0 as usize).map_or(0, |entry| entry.rtt_us);
-        (2 * u64::from(rtt_us) * US).clamp(RTO_MIN_NS, 1_000 * MS)
+        (2 * self.rtt_ns(slot)).clamp(RTO_MIN_NS, 1_000 * MS)
     }
 }
 

@@ -15,11 +15,21 @@ use syncom_wire::neighbours::Neighbour;
 use syncom_wire::roster::RosterEntry;
 use syncom_wire::{Addr, Incarnation, PeerId, Role, Slot, View};
 
-/// How long former observers of a node still count: until everybody heard of the change.
+/// How long former observers of a node still count: until their successors have heard the node and
+/// could miss it.
 const FORMER_NS: u64 = 5 * SECOND;
+/// Former observers of one node that are kept: those of some views in quick succession.
+const FORMER_MAX: usize = 2 * OBSERVERS_MAX;
+
+/// Who observed a node before, and until when.
+#[derive(Clone, Copy, Debug)]
+struct Former {
+    slot: Slot,
+    replaced: Time,
+}
 
 /// A node's neighbour set as it was announced.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Watch {
     /// The view in which the set last changed; 0 when it never had one.
     epoch: u64,
@@ -27,9 +37,25 @@ struct Watch {
     digest: u64,
     observers: [Slot; OBSERVERS_MAX],
     count: usize,
-    former: [Slot; OBSERVERS_MAX],
-    former_count: usize,
-    changed: Time,
+    /// Those replaced last stand last.
+    former: Vec<Former>,
+}
+
+impl Watch {
+    /// Replaces the observers. Those who go are remembered, the last ones of any number of views.
+    fn replace(&mut self, observers: &[Slot], now: Time) {
+        self.former
+            .retain(|old| now.since(old.replaced) <= FORMER_NS && !observers.contains(&old.slot));
+        let held = self.observers.get(..self.count).unwrap_or(&[]);
+        for slot in held.iter().filter(|slot| !observers.contains(slot)) {
+            if self.former.len() == FORMER_MAX {
+                self.former.remove(0);
+            }
+            self.former.push(Former { slot: *slot, replaced: now });
+        }
+        self.count = observers.len().min(OBSERVERS_MAX);
+        self.observers[..self.count].copy_from_slice(&observers[..self.count]);
+    }
 }
 
 /// See the module.
@@ -133,13 +159,8 @@ impl World {
         if watch.digest == digest {
             return false;
         }
-        (watch.digest, watch.epoch, watch.changed) = (digest, epoch, now);
-        let same = watch.observers.get(..watch.count) == Some(observers);
-        if !same {
-            (watch.former, watch.former_count) = (watch.observers, watch.count);
-            watch.count = observers.len().min(OBSERVERS_MAX);
-            watch.observers[..watch.count].copy_from_slice(&observers[..watch.count]);
-        }
+        (watch.digest, watch.epoch) = (digest, epoch);
+        watch.replace(observers, now);
         true
     }
 
@@ -181,21 +202,18 @@ impl World {
         self.rings.observers(slot)
     }
 
-    /// The bit of a reporter in evidence about `subject`: its place among the observers, or 8 and
-    /// its place among those before the last change. `None`: it has no vote.
+    /// The bit of a reporter in evidence about `subject`: its place among the observers, or behind
+    /// them among those who were until lately. `None`: it has no vote.
     pub(crate) fn observer_bit(&self, subject: Slot, reporter: Slot, now: Time) -> Option<usize> {
         if !self.agent_present(reporter) {
             return None;
         }
-        let place = |slots: &[Slot]| slots.iter().position(|slot| *slot == reporter);
-        if let Some(at) = place(self.observers(subject)) {
+        if let Some(at) = self.observers(subject).iter().position(|slot| *slot == reporter) {
             return Some(at);
         }
         let watch = self.watches.get(subject.0 as usize)?;
-        if now.since(watch.changed) > FORMER_NS {
-            return None;
-        }
-        place(watch.former.get(..watch.former_count)?).map(|at| OBSERVERS_MAX + at)
+        let counts = |old: &Former| old.slot == reporter && now.since(old.replaced) <= FORMER_NS;
+        watch.former.iter().position(counts).map(|at| OBSERVERS_MAX + at)
     }
 
     /// Epoch of a node's neighbour set; 0 when it has none.

@@ -145,9 +145,7 @@ impl Builder {
         match (self.kind.take(), self.uri.link) {
             (Some(kind), _) => Ok(kind),
             (None, LinkChoice::Auto | LinkChoice::Mmsg) => Ok(Kind::Mmsg),
-            (None, LinkChoice::Uring) => {
-                Err(ChannelError::NoLink("link=uring cannot be had yet: use link=mmsg"))
-            }
+            (None, LinkChoice::Uring) => Ok(Kind::Uring),
             (None, LinkChoice::Xdp) => {
                 Err(ChannelError::NoLink("link=xdp cannot be had yet: use link=mmsg"))
             }

@@ -150,7 +150,7 @@ impl<L: Link> Link for FaultLink<L> {
     fn tx_flush(&mut self) -> io::Result<usize> {
         let mut taken = 0;
         self.release()?;
-        while let Some(queued) = self.batch.pending().first().copied() {
+        while let Some(queued) = self.batch.first() {
             for _ in 0..self.copies() {
                 let due = self.due();
                 if due <= self.now || self.held.len() == HELD_MAX {
@@ -173,7 +173,7 @@ impl<L: Link> Link for FaultLink<L> {
     }
 
     fn tx_pending(&self) -> usize {
-        self.batch.pending().len() + self.inner.tx_pending()
+        self.batch.pending() + self.inner.tx_pending()
     }
 
     fn local_addr(&self) -> Addr {

@@ -134,8 +134,8 @@ impl Link for MemLink {
     fn tx_flush(&mut self) -> io::Result<usize> {
         let mut sent = 0;
         let inboxes = lock(&self.hub.inboxes);
-        for queued in self.batch.pending() {
-            let datagram = self.batch.of(queued);
+        for queued in self.batch.iter() {
+            let datagram = self.batch.of(&queued);
             match inboxes.get(&queued.to) {
                 Some(inbox) if datagram.len() <= DATAGRAM_MAX => {
                     lock(inbox).push(self.addr, datagram);
@@ -150,7 +150,7 @@ impl Link for MemLink {
     }
 
     fn tx_pending(&self) -> usize {
-        self.batch.pending().len()
+        self.batch.pending()
     }
 
     fn local_addr(&self) -> Addr {

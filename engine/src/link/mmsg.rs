@@ -4,11 +4,11 @@
 //! as a single message that the kernel or the card cuts up (`UDP_SEGMENT`), and runs that the
 //! kernel coalesced on arrival (`UDP_GRO`) are split here. Nothing blocks.
 
-mod address;
-mod cmsg;
+pub(super) mod address;
+pub(super) mod cmsg;
 mod receive;
-mod send;
-mod socket;
+pub(super) mod send;
+pub(super) mod socket;
 
 use super::{Link, OpenError, Options, RxBurst, TxBatch};
 use send::Sender;
@@ -111,7 +111,7 @@ impl Link for MmsgLink {
     }
 
     fn tx_pending(&self) -> usize {
-        self.batch.pending().len()
+        self.batch.pending()
     }
 
     fn local_addr(&self) -> Addr {

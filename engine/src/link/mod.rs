@@ -4,10 +4,11 @@
 //! its [`RxBurst`] to a link, which fills it with what has arrived; the loop claims transmit slots
 //! from the link, encodes and seals straight into them, and flushes once per duty cycle.
 //!
-//! Backends are sibling files with the same behaviour ([`mmsg`], [`mem`]), chosen in [`open`].
+//! Backends are sibling files with the same behaviour ([`mmsg`], [`uring`], [`mem`]), chosen in [`open`].
 //! Loss and traces are wrappers around any link ([`fault`], [`tap`]), never flags inside one.
 //!
-//! **Memory.** Receive memory belongs to the loop, so a thousand links in one process share it.
+//! **Memory.** Receive memory belongs to the loop, so a thousand links in one process share it; a
+//! link whose device writes to memory of its own lends the burst what it has received.
 //! Transmit memory belongs to the link, since a device may dictate where it lives; it is sized by
 //! [`Options::tx_bytes`], filled from the front after every flush, and resident only as far as it
 //! was ever used.
@@ -15,12 +16,15 @@
 pub mod fault;
 pub mod mem;
 pub mod mmsg;
+mod probe;
 mod rx;
 pub mod tap;
 #[cfg(test)]
 mod tests;
 mod tx;
+pub mod uring;
 
+pub use probe::{Choice, probe};
 pub use rx::{Datagram, RxBurst, SEGMENTS_MAX, SLOT_SIZE};
 pub use tx::TxBatch;
 
@@ -155,6 +159,9 @@ impl<L: Link + ?Sized> Link for Box<L> {
 pub enum Kind {
     /// A UDP socket driven by `recvmmsg` and `sendmmsg`, with segmentation offload.
     Mmsg,
+    /// A UDP socket driven by io_uring, received into memory of the link's own: up to 2 MB, as far
+    /// as it was ever used. Needs Linux 6.1.
+    Uring,
     /// In-process, between links of the same hub.
     Mem(mem::Hub),
 }
@@ -266,6 +273,7 @@ impl std::error::Error for OpenError {
 pub fn open(kind: &Kind, bind: Addr, options: &Options) -> Result<Box<dyn Link>, OpenError> {
     match kind {
         Kind::Mmsg => Ok(Box::new(mmsg::MmsgLink::open(bind, options)?)),
+        Kind::Uring => Ok(Box::new(uring::UringLink::open(bind, options)?)),
         Kind::Mem(hub) => Ok(Box::new(hub.open(bind, options)?)),
     }
 }

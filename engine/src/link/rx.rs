@@ -1,6 +1,12 @@
 //! Received datagrams of one burst, and the memory they lie in.
+//!
+//! A link either receives into the slots of the burst, or lends it slots of its own that a device
+//! has filled. Whoever reads the burst sees no difference.
 
-use crate::slots::{Arena, Slot};
+#[cfg(test)]
+mod tests;
+
+use crate::slots::{Arena, Pool, Slot};
 use bytes::Bytes;
 use std::ops::Range;
 use syncom_seam::WallTime;
@@ -19,26 +25,39 @@ pub const SEGMENTS_MAX: usize = 128;
 #[derive(Debug)]
 pub struct RxBurst {
     slots: Vec<Slot>,
+    /// Slots of a link, which go back to it. At most as many as there are slots of its own.
+    lent: Vec<Slot>,
     /// Replacements for slots with shared parts, reserved when the first part is shared.
     spares: Vec<Slot>,
     arena: Arena,
+    runs: Vec<Run>,
     datagrams: Vec<Entry>,
     /// Slots used by this burst.
     used: usize,
     /// Where [`Self::put`] goes on within the last used slot.
     fill: usize,
+    /// Whether a link had more than there was room for.
+    refused: bool,
     /// Datagrams for which there was no entry left.
     lost: u64,
 }
 
-#[derive(Clone, Debug)]
-struct Entry {
+/// What datagrams that came as one have in common.
+#[derive(Clone, Copy, Debug)]
+struct Run {
     from: Addr,
     stamp: Option<WallTime>,
-    truncated: bool,
+    /// Index into `slots`, or beyond them into `lent`.
     slot: u32,
+}
+
+/// One datagram.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    run: u32,
     start: u32,
     len: u32,
+    truncated: bool,
 }
 
 impl Entry {
@@ -76,12 +95,15 @@ impl RxBurst {
         let arena = Arena::new(count.saturating_mul(2), slot_size.clamp(1, SLOT_SIZE));
         let slots: Vec<Slot> = (0..count).map_while(|_| arena.take()).collect();
         Self {
+            lent: Vec::with_capacity(slots.len()),
             spares: Vec::with_capacity(slots.len()),
+            runs: Vec::with_capacity(slots.len() * SEGMENTS_MAX),
             datagrams: Vec::with_capacity(slots.len() * SEGMENTS_MAX),
             slots,
             arena,
             used: 0,
             fill: 0,
+            refused: false,
             lost: 0,
         }
     }
@@ -101,19 +123,25 @@ impl RxBurst {
     /// Whether there is no room left, so that the link may have more.
     #[must_use]
     pub const fn is_full(&self) -> bool {
-        self.used == self.slots.len() || self.datagrams.len() == self.datagrams.capacity()
+        self.used + self.lent.len() >= self.slots.len()
+            || self.datagrams.len() == self.datagrams.capacity()
+            || self.refused
     }
 
     /// The datagram at `index`, to be opened in place.
+    #[inline]
     #[must_use]
     pub fn datagram(&mut self, index: usize) -> Option<Datagram<'_>> {
         let entry = self.datagrams.get(index)?;
-        let bytes = self.slots.get_mut(entry.slot as usize)?.bytes_mut(entry.range());
+        let run = self.runs.get(entry.run as usize)?;
+        let (at, own) = (run.slot as usize, self.slots.len());
+        let slots = if at < own { &mut self.slots } else { &mut self.lent };
+        let slot = slots.get_mut(if at < own { at } else { at - own })?;
         Some(Datagram {
-            from: entry.from,
-            stamp: entry.stamp,
+            from: run.from,
+            stamp: run.stamp,
             truncated: entry.truncated,
-            bytes: bytes.unwrap_or_default(),
+            bytes: slot.bytes_mut(entry.range()).unwrap_or_default(),
         })
     }
 
@@ -121,31 +149,37 @@ impl RxBurst {
     #[must_use]
     pub fn bytes(&self, index: usize) -> Option<&[u8]> {
         let entry = self.datagrams.get(index)?;
-        self.slots.get(entry.slot as usize)?.bytes(entry.range())
+        let at = self.runs.get(entry.run as usize)?.slot as usize;
+        let slot = self.slots.get(at).or_else(|| self.lent.get(at - self.slots.len()))?;
+        slot.bytes(entry.range())
     }
 
     /// Takes `range` of the datagram at `index` out of the burst, to outlive it: without a copy as
-    /// long as the arena has a spare slot, else copied. The datagram is read-only from now on.
+    /// long as there is a spare slot or the slot is a link's, else copied. The datagram is read-only
+    /// from now on.
     #[must_use]
     pub fn share(&mut self, index: usize, range: Range<usize>) -> Option<Bytes> {
-        let entry = self.datagrams.get(index)?;
+        let entry = *self.datagrams.get(index)?;
         if range.start > range.end || range.end > entry.len as usize {
             return None;
         }
         let start = entry.start as usize;
         let within = start + range.start..start + range.end;
-        let slot = self.slots.get_mut(entry.slot as usize)?;
-        if slot.is_whole() {
+        let at = self.runs.get(entry.run as usize)?.slot;
+        let own = self.slots.get(at as usize);
+        if let Some(slot) = own.filter(|slot| slot.is_whole()) {
             match self.arena.take() {
                 Some(spare) => self.spares.push(spare),
                 None => return slot.bytes(within).map(Bytes::copy_from_slice),
             }
         }
-        slot.share(within)
+        self.slot_mut(at)?.share(within)
     }
 
-    /// Forgets all datagrams; every slot can be written again.
+    /// Forgets all datagrams; every slot can be written again, and those of links go home.
     pub fn clear(&mut self) {
+        self.lent.clear();
+        self.runs.clear();
         self.datagrams.clear();
         for slot in &mut self.slots[..self.used] {
             if slot.is_whole() {
@@ -160,6 +194,13 @@ impl RxBurst {
         }
         self.used = 0;
         self.fill = 0;
+        self.refused = false;
+    }
+
+    /// As [`Self::clear`], giving the slots that were lent straight back to `pool`.
+    pub(crate) fn clear_into(&mut self, pool: &mut Pool) {
+        self.lent.drain(..).for_each(|slot| pool.give(slot));
+        self.clear();
     }
 
     /// Datagrams lost since the last call because the kernel coalesced more than it says it can.
@@ -181,26 +222,61 @@ impl RxBurst {
     /// bytes each, the last of which may be shorter, or be cut short if `truncated`.
     pub(crate) fn received(&mut self, slot: usize, len: usize, segment: usize, what: Received) {
         let size = self.arena.slot_size();
-        let Ok(index) = u32::try_from(slot) else { return };
-        let len = len.min(size);
-        let segment = if segment == 0 { len } else { segment };
         self.used = self.used.max(slot + 1);
-        let mut start = 0_usize;
-        loop {
-            let end = len.min(start.saturating_add(segment));
-            let truncated = what.truncated && end == len;
-            self.add(Entry {
-                from: what.from,
-                stamp: what.stamp,
-                truncated,
-                slot: index,
-                start: narrow(start),
-                len: narrow(end - start),
-            });
-            start = end;
-            if start >= len {
-                return;
-            }
+        self.split(slot, 0..len.min(size), segment, what);
+    }
+
+    /// Takes in a slot of a link's own that holds datagrams in `range`, each of `segment` bytes
+    /// (0: there is but one), the last of which may be shorter, or be cut short if `truncated`.
+    /// They are opened in place and shared like others; the slot goes home with the next
+    /// [`Self::clear`], or after it with the last of its shared parts.
+    ///
+    /// # Errors
+    /// The slot comes back when there is no room for all of it: the burst is full then, and the
+    /// link offers it to the next one.
+    pub(crate) fn lend(
+        &mut self,
+        slot: Slot,
+        range: Range<usize>,
+        segment: usize,
+        what: Received,
+    ) -> Result<(), Slot> {
+        let range = range.start.min(slot.size())..range.end.min(slot.size());
+        let segments = if segment == 0 { 1 } else { range.len().div_ceil(segment) };
+        let room = self.datagrams.capacity() - self.datagrams.len();
+        self.refused |= room < segments.clamp(1, SEGMENTS_MAX);
+        if self.is_full() {
+            return Err(slot);
+        }
+        let at = self.slots.len() + self.lent.len();
+        self.lent.push(slot);
+        self.split(at, range, segment, what);
+        Ok(())
+    }
+
+    /// Makes the burst full if it has slots on loan, for a link that has no more of them.
+    pub(crate) const fn stop_if_lent(&mut self) {
+        self.refused |= !self.lent.is_empty();
+    }
+
+    /// Lists the datagrams that lie in `range` of the slot at `slot`.
+    fn split(&mut self, slot: usize, range: Range<usize>, segment: usize, what: Received) {
+        let run = self.run(slot, what.from, what.stamp);
+        let segment = if segment == 0 { range.len().max(1) } else { segment };
+        let count = range.len().div_ceil(segment).max(1);
+        let listed = count.min(self.datagrams.capacity() - self.datagrams.len());
+        let (mut start, len) = (narrow(range.start), narrow(segment));
+        self.datagrams.extend((0..listed).map(|_| {
+            let entry = Entry { run, start, len, truncated: false };
+            start = start.wrapping_add(len);
+            entry
+        }));
+        self.lost += (count - listed) as u64;
+        if listed == count
+            && let Some(last) = self.datagrams.last_mut()
+        {
+            last.len = narrow(range.end.saturating_sub(last.start as usize));
+            last.truncated = what.truncated;
         }
     }
 
@@ -226,9 +302,24 @@ impl RxBurst {
         }
         self.fill += len;
         let truncated = len < whole;
-        let (slot, start, len) = (narrow(slot), narrow(start), narrow(len));
-        self.add(Entry { from, stamp, truncated, slot, start, len });
+        let run = self.run(slot, from, stamp);
+        self.add(Entry { run, start: narrow(start), len: narrow(len), truncated });
         true
+    }
+
+    /// Begins a run of datagrams in the slot at `slot` and returns its number. There is room for
+    /// as many runs as datagrams; one without a datagram counts as lost there.
+    fn run(&mut self, slot: usize, from: Addr, stamp: Option<WallTime>) -> u32 {
+        let number = narrow(self.runs.len());
+        if self.runs.len() < self.runs.capacity() {
+            self.runs.push(Run { from, stamp, slot: narrow(slot) });
+        }
+        number
+    }
+
+    fn slot_mut(&mut self, at: u32) -> Option<&mut Slot> {
+        let (at, own) = (at as usize, self.slots.len());
+        if at < own { self.slots.get_mut(at) } else { self.lent.get_mut(at - own) }
     }
 
     fn add(&mut self, entry: Entry) {
@@ -248,73 +339,8 @@ pub(crate) struct Received {
     pub(crate) truncated: bool,
 }
 
-/// Offsets and counts of a burst: slots are at most 64 KB and counted by `u32`.
-#[expect(clippy::cast_possible_truncation, reason = "bounded by SLOT_SIZE or a u32 count")]
+/// Offsets and counts of a burst: slots are small and counted by `u32`.
+#[expect(clippy::cast_possible_truncation, reason = "bounded by the size or the count of slots")]
 const fn narrow(n: usize) -> u32 {
     n as u32
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const FROM: Addr = Addr::v4([127, 0, 0, 1], 9);
-
-    fn plain() -> Received {
-        Received { from: FROM, stamp: None, truncated: false }
-    }
-
-    #[test]
-    fn a_coalesced_slot_is_split_into_its_datagrams() {
-        let mut burst = RxBurst::new(2);
-        burst.unused_mut().next().unwrap()[..10].copy_from_slice(b"aaaabbbbcc");
-        burst.received(0, 10, 4, plain());
-        let parts: Vec<_> = (0..burst.len()).map(|i| burst.bytes(i).unwrap()).collect();
-        assert_eq!(parts, [&b"aaaa"[..], b"bbbb", b"cc"]);
-    }
-
-    #[test]
-    fn an_empty_datagram_is_a_datagram() {
-        let mut burst = RxBurst::new(1);
-        burst.received(0, 0, 0, plain());
-        assert_eq!((burst.len(), burst.bytes(0)), (1, Some(&[][..])));
-    }
-
-    #[test]
-    fn only_the_last_datagram_of_a_slot_can_be_cut_short() {
-        let mut burst = RxBurst::with_slot_size(1, 8);
-        burst.received(0, 8, 4, Received { truncated: true, ..plain() });
-        let cut: Vec<_> = (0..2).map(|i| burst.datagram(i).unwrap().truncated).collect();
-        assert_eq!(cut, [false, true]);
-    }
-
-    #[test]
-    fn a_shared_datagram_outlives_the_burst_and_its_neighbours_stay_writable() {
-        let mut burst = RxBurst::new(1);
-        for round in 0_u8..5 {
-            burst.clear();
-            assert!(burst.put(FROM, None, [&[round; 4], &[]]));
-            assert!(burst.put(FROM, None, [&[9; 2], &[9]]));
-            let kept = burst.share(0, 1..4).unwrap();
-            assert!(burst.datagram(0).unwrap().bytes.is_empty());
-            assert_eq!(burst.datagram(1).unwrap().bytes, [9; 3]);
-            burst.clear();
-            assert!(burst.put(FROM, None, [&[0xEE; 100], &[]]));
-            assert_eq!(&kept[..], [round; 3]);
-        }
-    }
-
-    #[test]
-    fn without_a_spare_slot_sharing_copies_and_receiving_goes_on() {
-        let mut burst = RxBurst::new(1);
-        let mut kept = Vec::new();
-        for round in 0_u8..10 {
-            burst.clear();
-            assert!(burst.put(FROM, None, [&[round; 4], &[]]));
-            kept.push(burst.share(0, 0..4).unwrap());
-        }
-        for (round, bytes) in (0_u8..).zip(&kept) {
-            assert_eq!(&bytes[..], [round; 4]);
-        }
-    }
 }

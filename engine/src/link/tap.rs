@@ -86,7 +86,7 @@ where
     fn tx_flush(&mut self) -> io::Result<usize> {
         let from = self.inner.local_addr();
         let mut moved = 0;
-        while let Some(queued) = self.batch.pending().first().copied() {
+        while let Some(queued) = self.batch.first() {
             if !self.batch.copy_to(&queued, &mut self.inner)? {
                 break;
             }
@@ -101,7 +101,7 @@ where
     }
 
     fn tx_pending(&self) -> usize {
-        self.batch.pending().len() + self.inner.tx_pending()
+        self.batch.pending() + self.inner.tx_pending()
     }
 
     fn local_addr(&self) -> Addr {

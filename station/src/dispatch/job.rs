@@ -5,7 +5,7 @@ use crate::machine::encoder::Encoder;
 use std::collections::BTreeMap;
 use syncom_group::SlotSet;
 use syncom_seam::limits::OUTCOMES_MAX;
-use syncom_seam::{MS, Now, Time};
+use syncom_seam::{MS, Time};
 use syncom_wire::idset::IdSet;
 use syncom_wire::order::{OrderHead, Outcome, Receipt};
 use syncom_wire::{PeerId, Slot};
@@ -44,10 +44,9 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// Begins an order that was committed at `since_ns`; a new leader deducts what has passed.
-    pub(crate) fn new(order: &NewOrder, since_ns: u64, to: SlotSet, now: Now) -> Self {
-        let allowed_ns = u64::from(order.deadline_ms) * MS;
-        let passed_ns = now.wall.0.saturating_sub(since_ns).min(allowed_ns);
+    /// Begins an order. A new leader gives all the time again: what passed before is known by wall
+    /// clocks only, which jump and differ, and would void an order that was never sent.
+    pub(crate) fn new(order: &NewOrder, to: SlotSet, now: Time) -> Self {
         Self {
             policy: order.policy,
             need: order.need as usize,
@@ -58,8 +57,8 @@ impl Job {
             shards: BTreeMap::new(),
             last_shard: 0,
             avoid: None,
-            since: now.at,
-            deadline: now.at.after(allowed_ns - passed_ns),
+            since: now,
+            deadline: now.after(u64::from(order.deadline_ms) * MS),
             first_us: 0,
             last_us: 0,
             done: 0,
@@ -199,7 +198,6 @@ impl Job {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use syncom_seam::WallTime;
     use syncom_wire::OrderId;
 
     fn job(slots: u32) -> Job {
@@ -217,7 +215,7 @@ mod tests {
             set.insert(Slot(slot));
             set
         });
-        Job::new(&order, 0, to, Now { at: Time(1_000), wall: WallTime(0) })
+        Job::new(&order, to, Time(1_000))
     }
 
     fn only(slot: u32) -> SlotSet {

@@ -79,7 +79,7 @@ impl Station {
         if let Ok(image) = IdSet::parse(&entry.order.to) {
             to.insert_all(image);
         }
-        let mut job = Job::new(&entry.order, entry.state.since_ns, to, now);
+        let mut job = Job::new(&entry.order, to, now.at);
         self.bury(&mut job);
         self.dispatch.jobs.insert(id, job);
         self.assign(now, id, out);

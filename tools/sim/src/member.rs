@@ -67,6 +67,8 @@ pub(crate) struct Member {
     pub(crate) life: u32,
     pub(crate) boot: Boot,
     pub(crate) identity: PeerId,
+    /// When this life was told who it is.
+    pub(crate) identified_at: Option<Time>,
     pub(crate) paused: Option<Missed>,
     pub(crate) children: Children,
     pub(crate) disk: Option<SimDisk>,
@@ -89,6 +91,7 @@ impl Member {
             life: 0,
             boot: Boot(0),
             identity: PeerId::ANY,
+            identified_at: None,
             paused: None,
             children: Children::default(),
             disk,
@@ -134,6 +137,7 @@ impl Member {
         self.life += 1;
         self.boot = boot;
         self.identity = identity;
+        self.identified_at = None;
         self.paused = None;
         self.children = Children::default();
         self.newest.clear();

@@ -60,16 +60,21 @@ pub struct Scenario {
     pub end_at: Time,
     /// Reports and orders that clients make per virtual second.
     pub load_per_s: u64,
+    /// When the second half of the nodes starts; with the first half when `None`.
+    pub surge_at: Option<Time>,
+    /// How long the death of a member may take to be announced, in ns; no promise when `None`.
+    pub notice_ns: Option<u64>,
 }
 
 impl Scenario {
     /// Names of scenarios: what each is about.
-    pub const NAMES: [(&'static str, &'static str); 5] = [
+    pub const NAMES: [(&'static str, &'static str); 6] = [
         ("swarm", "every seed draws its own mix of all faults"),
         ("calm", "no faults at all"),
         ("loss", "20 % loss, duplication and reordering, clocks jump, no member dies"),
         ("crashes", "members of every role crash and come back, and managed services die"),
         ("partition", "groups are cut off, one-way and both ways"),
+        ("surge", "half of the nodes join at once, and within the next second some of all die"),
     ];
 
     /// The scenario of a seed.
@@ -80,7 +85,7 @@ impl Scenario {
         let mut rng = Rng::new(seed);
         let (network, crashes, pauses, cuts) = match options.scenario.as_str() {
             "swarm" => (rng.chance(3, 4), rng.below(8), rng.below(5), rng.below(3)),
-            "calm" => (false, 0, 0, 0),
+            "calm" | "surge" => (false, 0, 0, 0),
             "loss" => (true, 0, 0, 0),
             "crashes" => (false, 12, 0, 0),
             "partition" => (false, 0, 0, 4),
@@ -110,8 +115,13 @@ impl Scenario {
             heal_at,
             end_at: heal_at.after(30 * SECOND),
             load_per_s: 5 + rng.below(20),
+            surge_at: None,
+            notice_ns: None,
         };
         scenario.draw_faults(&mut rng, options, [crashes, pauses, cuts]);
+        if options.scenario == "surge" {
+            scenario.draw_surge(&mut rng, options);
+        }
         let (services, clock_jumps) = match options.scenario.as_str() {
             "swarm" => (rng.below(4), rng.below(4)),
             "crashes" => (SERVICE_DEATHS_MAX, 0),
@@ -151,6 +161,18 @@ impl Scenario {
         self.faults = faults;
     }
 
+    /// One twentieth of the nodes dies for good, at one moment within a second of the surge.
+    fn draw_surge(&mut self, rng: &mut Rng, options: &Options) {
+        let first = (options.replicas + options.satellites) as u64;
+        let at = self.fault_from.after(START_SPREAD_NS + rng.below(SECOND));
+        for _ in 0..(options.nodes / 20).max(1) {
+            let member = usize::try_from(first + rng.below(options.nodes as u64)).unwrap_or(0);
+            self.faults.push((at, Fault::Crash { member, down_ns: None }));
+        }
+        self.surge_at = Some(self.fault_from);
+        self.notice_ns = Some(NOTICE_MAX_NS);
+    }
+
     fn draw_mishaps(&mut self, rng: &mut Rng, options: &Options, services: u64, clock_jumps: u64) {
         let span = self.heal_at.since(self.fault_from);
         let first = options.replicas + options.satellites;
@@ -173,6 +195,12 @@ impl Scenario {
         }
     }
 }
+
+/// Nodes that start together do so within this time, in ns: a machine room that is switched on.
+pub(crate) const START_SPREAD_NS: u64 = 500 * MS;
+/// How long the death of a member may take to be announced on a good network, in ns: m·η + α, two
+/// rounds of probes, a batch that was held back, a commit, and some room.
+const NOTICE_MAX_NS: u64 = 2_500 * MS;
 
 /// Services that die in one run at most: fewer than the restarts after which the recovery manager
 /// leaves a service alone.

@@ -1,14 +1,17 @@
 //! Faults as they strike, and how a stopped member goes on.
 
 use crate::fault::Fault;
-use crate::member::Missed;
+use crate::member::{Member, Missed};
 use crate::network::Cut;
 use crate::scenario::Options;
 use crate::schedule::Happening;
 use crate::world::World;
-use syncom_seam::Exit;
+use syncom_seam::{Exit, MS};
 
 const SIGSEGV: i32 = 11;
+/// A node that was told who it is has shown itself to its homes after so long, in ns. Before, nobody
+/// can say whether it is dead or still on its way in.
+const SHOWN_NS: u64 = 250 * MS;
 
 impl World {
     /// A stopped member goes on: first it hears what its socket held, then its timers expire.
@@ -44,6 +47,11 @@ impl World {
                     return;
                 }
                 self.counts.crashes += 1;
+                let Member { name, identified_at, .. } = &self.members[member];
+                let age_ns = identified_at.map_or(0, |at| self.now.since(at));
+                if age_ns >= SHOWN_NS {
+                    self.watch.on_crash(self.now, name, age_ns);
+                }
                 self.members[member].end(self.now);
                 if let Some(disk) = &mut self.members[member].disk {
                     disk.crash();

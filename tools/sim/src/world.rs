@@ -7,7 +7,7 @@ use crate::invariants::Watch;
 use crate::member::{AnyRole, Member, SOCKET_HOLDS};
 use crate::network::Network;
 use crate::outbox::Effects;
-use crate::scenario::{Options, Scenario};
+use crate::scenario::{Options, START_SPREAD_NS, Scenario};
 use crate::schedule::{Datagram, Happening, Schedule};
 use crate::trace::Trace;
 use std::rc::Rc;
@@ -66,10 +66,12 @@ impl World {
             let disk = (index < options.replicas).then(|| SimDisk::new(seed ^ index as u64));
             let name = world.name_of(index);
             world.members.push(Member::new(name, address(index), disk));
-            // Servers first, nodes within half a second: a machine room that is switched on.
+            // Servers first.
             let servers = options.replicas + options.satellites;
-            let late = if index < servers { 0 } else { world.rng.below(500 * MS) };
-            let at = world.now.after(late);
+            let late = if index < servers { 0 } else { world.rng.below(START_SPREAD_NS) };
+            let is_second_half = index >= servers + options.nodes / 2;
+            let surge_at = world.scenario.surge_at.filter(|_| is_second_half);
+            let at = surge_at.unwrap_or(world.now).after(late);
             world.schedule.at(at, Happening::Start { member: index });
         }
         for (at, fault) in world.scenario.faults.clone() {
@@ -212,6 +214,7 @@ impl World {
         let life = self.members[index].life;
         if let Some(identity) = effects.identity.take() {
             self.members[index].identity = identity;
+            self.members[index].identified_at = Some(self.now);
         }
         for (to, bytes) in effects.sends.drain(..) {
             self.transmit(index, to, &bytes);

@@ -59,3 +59,21 @@ fn swarm_seed_17_a_death_that_waited_for_a_majority_is_no_false_one() {
 fn swarm_seed_185_a_replica_that_compacted_its_log_still_takes_appends() {
     holds("swarm", 185);
 }
+
+/// Its welcome was lost for two seconds; it was called dead while its accusers took it back.
+#[test]
+fn loss_seed_1153_one_who_hears_the_accused_is_a_sign_of_life() {
+    holds("loss", 1_153);
+}
+
+/// Observers that had never heard it, because its neighbour sets were lost, spoke too soon.
+#[test]
+fn loss_seed_1192_who_never_heard_a_node_has_a_quarter_of_a_vote() {
+    holds("loss", 1_192);
+}
+
+/// The leader's wall clock jumped ahead when the restart was committed, which voided the order.
+#[test]
+fn loss_seed_1500_a_clock_that_jumps_voids_no_order() {
+    holds("loss", 1_500);
+}

@@ -99,6 +99,20 @@ pub enum LinkName {
     Mem,
 }
 
+impl LinkName {
+    /// Its name in configurations.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Mmsg => "mmsg",
+            Self::Uring => "uring",
+            Self::Xdp => "xdp",
+            Self::Mem => "mem",
+        }
+    }
+}
+
 /// `syncom up`.
 #[derive(Clone, Debug, Args)]
 pub struct Up {

@@ -72,12 +72,28 @@ pub const fn profile(name: ProfileName) -> Profile {
     }
 }
 
-/// Opens a link; the failure says what to do.
+/// Names of the links that a member can have: `auto` is the first of the others, because it moves
+/// more wherever it was measured and works everywhere.
+pub const LINKS: [&str; 3] = ["auto", "mmsg", "uring"];
+
+/// Opens a link by its name; the failure says what to do.
 ///
 /// # Errors
-/// Port in use, no such address, missing privilege.
-pub fn open_link(listen: SocketAddr, options: &Options) -> Result<Box<dyn Link>, Failure> {
-    link::open(&Kind::Mmsg, listen.into(), options)
+/// No such link; port in use, no such address, missing privilege, a kernel that forbids it.
+pub fn open_link(
+    name: &str,
+    listen: SocketAddr,
+    options: &Options,
+) -> Result<Box<dyn Link>, Failure> {
+    let kind = match name {
+        "auto" | "mmsg" => Kind::Mmsg,
+        "uring" => Kind::Uring,
+        other => {
+            let names = LINKS.join(", ");
+            return Err(Failure::usage(format!("no link is called {other:?}; there are: {names}")));
+        }
+    };
+    link::open(&kind, listen.into(), options)
         .map_err(|error| Failure::failed(format!("cannot listen on {listen}: {error}")))
 }
 

@@ -66,7 +66,7 @@ pub fn run(kind: Kind, args: &args::Member) -> Outcome {
         show::tell("datagrams are NOT sealed: anyone on the network may forge them");
     }
     let options = if kind == Kind::Agent { Options::SMALL } else { Options::LARGE };
-    let link = assemble::open_link(config.member.listen, &options)?;
+    let link = assemble::open_link(&config.member.link, config.member.listen, &options)?;
     let role = kind.name();
     let addr = reachable(link.local_addr().into(), &config.cluster.replicas);
     let local = Local {

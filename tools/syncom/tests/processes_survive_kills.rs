@@ -5,7 +5,7 @@
 
 mod cluster;
 
-use cluster::{Cluster, TempDir, eventually, kill_9, members, throughout};
+use cluster::{Cluster, TempDir, eventually, kill_9, members, throughout, wall_now};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -29,12 +29,22 @@ fn a_cluster_of_processes_survives_every_kind_of_kill() {
     cluster.stop();
 }
 
-/// Observers are assigned anew with every node that joins, and judge slower until they have heard
-/// their subject once: twice the dead-timeout and a second.
-const SETTLING: Duration = Duration::from_secs(4);
+/// Nodes that joined so long ago are watched by observers that have all heard them.
+const SETTLED: Duration = Duration::from_secs(2);
+
+/// Whether all nodes are alive and were so for a while already.
+fn is_settled(cluster: &Cluster) -> bool {
+    let latest = wall_now().saturating_sub(SETTLED);
+    let nodes = cluster.json(&["nodes", "--json"]);
+    nodes.len() as u64 == NODES
+        && nodes.iter().all(|node| {
+            let since = Duration::from_nanos(node["since_ns"].as_u64().unwrap());
+            node["state"] == "alive" && since <= latest
+        })
+}
 
 fn ten_dead_agents_are_ten_events(cluster: &Cluster) {
-    throughout("all nodes are alive", SETTLING, || cluster.status()["nodes"]["alive"] == NODES);
+    eventually("all nodes are alive and settled", || is_settled(cluster).then_some(()));
     let pids = cluster.node_pids();
     let victims: BTreeSet<String> = (1..=10).map(|n| format!("node{n}")).collect();
     kill_9(&victims.iter().map(|name| pids[name]).collect::<Vec<_>>());

@@ -36,6 +36,7 @@ pub(crate) fn check(steps: &mut Steps, seeds: &str) {
     let rustdoc = ["doc", "--workspace", "--no-deps", "--quiet"];
     steps.run_with("documentation", "cargo", &rustdoc, &[("RUSTDOCFLAGS", "-D warnings")]);
     pure_builds(steps);
+    models(steps);
     readme_tests(steps);
     fuzz_replay(steps);
     steps.run(
@@ -90,6 +91,14 @@ fn pure_builds(steps: &mut Steps) {
         }
         steps.run(&format!("{name} alone"), "cargo", &args);
     }
+}
+
+/// Explores the lock-free code under loom. Apart from the rest, since everything below it is built
+/// with other flags.
+fn models(steps: &mut Steps) {
+    let args = ["test", "--release", "--quiet", "--package", "syncom-models", "--lib"];
+    let args = [&args[..], &["--target-dir", "target/loom"]].concat();
+    steps.run_with("models of the queues", "cargo", &args, &[("RUSTFLAGS", "--cfg loom")]);
 }
 
 /// Replays everything that fuzzing ever found, and a few mutations of it.

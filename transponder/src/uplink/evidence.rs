@@ -29,7 +29,10 @@ pub(crate) struct Word {
     pub(crate) health: u8,
     /// The reporter's failure domain.
     pub(crate) domain: u16,
-    /// When it heard the subject last.
+    /// Since when it has not heard the subject: its last heartbeat, or when the reporter became its
+    /// observer.
+    pub(crate) silent_since: Time,
+    /// When it heard the subject last; 0 when never.
     pub(crate) heard: Time,
     /// When this word came first.
     pub(crate) first: Time,
@@ -46,6 +49,7 @@ impl Word {
         suspects_itself: false,
         health: 0,
         domain: 0,
+        silent_since: Time(0),
         heard: Time(0),
         first: Time(0),
         last: Time(0),
@@ -64,6 +68,7 @@ impl Word {
                 suspects_itself: self.suspects_itself | other.suspects_itself,
                 health: self.health.max(other.health),
                 domain: self.domain.max(other.domain),
+                silent_since: self.silent_since.max(other.silent_since),
                 heard: self.heard.max(other.heard),
                 first: self.first.min(other.first),
                 last: self.last.max(other.last),
@@ -93,6 +98,7 @@ pub(crate) struct Evidence {
     first: Time,
     last: Time,
     heard: Time,
+    silent_since: Time,
     health_max: u8,
 }
 
@@ -105,6 +111,7 @@ impl Evidence {
             first: Time::NEVER,
             last: Time(0),
             heard: Time(0),
+            silent_since: Time(0),
             health_max: 0,
         }
     }
@@ -124,9 +131,14 @@ impl Evidence {
         self.last
     }
 
-    /// When the subject was last heard by anybody who speaks here.
+    /// When the subject was last heard by anybody who speaks here; 0 when never.
     pub(crate) const fn heard(&self) -> Time {
         self.heard
+    }
+
+    /// Since when nobody who speaks here has heard the subject.
+    pub(crate) const fn silent_since(&self) -> Time {
+        self.silent_since
     }
 
     /// The worst local health among all who ever spoke here.
@@ -138,6 +150,7 @@ impl Evidence {
     pub(crate) fn absorb(&mut self, word: &Word) -> Absorbed {
         self.first = self.first.min(word.first);
         self.last = self.last.max(word.last);
+        self.silent_since = self.silent_since.max(word.silent_since);
         self.heard = self.heard.max(word.heard);
         self.health_max = self.health_max.max(word.health);
         match self.words().binary_search_by_key(&word.slot, |held| held.slot) {
@@ -162,6 +175,7 @@ impl Evidence {
         self.first = self.first.min(other.first);
         self.last = self.last.max(other.last);
         self.heard = self.heard.max(other.heard);
+        self.silent_since = self.silent_since.max(other.silent_since);
         self.health_max = self.health_max.max(other.health_max);
         for word in other.words() {
             self.absorb(word);
@@ -176,19 +190,22 @@ mod tests {
     use std::vec::Vec;
 
     fn word() -> impl Strategy<Value = Word> {
-        let times = (0..1000u64, 0..1000u64, 0..1000u64);
+        let times = (0..1000u64, 0..1000u64, 0..1000u64, 0..1000u64);
         ((0..24u32, 0..3u32, 0..4u64), any::<[bool; 2]>(), 0..8u8, 0..4u16, times).prop_map(
-            |((slot, incarnation, seq), flags, health, domain, (heard, first, last))| Word {
-                slot: Slot(slot),
-                incarnation: Incarnation(incarnation),
-                seq,
-                is_retracted: flags[0],
-                suspects_itself: flags[1],
-                health,
-                domain,
-                heard: Time(heard),
-                first: Time(first),
-                last: Time(last),
+            |((slot, incarnation, seq), flags, health, domain, (silent, heard, first, last))| {
+                Word {
+                    slot: Slot(slot),
+                    incarnation: Incarnation(incarnation),
+                    seq,
+                    is_retracted: flags[0],
+                    suspects_itself: flags[1],
+                    health,
+                    domain,
+                    silent_since: Time(silent),
+                    heard: Time(heard),
+                    first: Time(first),
+                    last: Time(last),
+                }
             },
         )
     }

@@ -79,11 +79,16 @@ impl Suspects {
             return Taken::Repeated;
         }
         let Some(case) = self.open(sight, slot, incarnation) else { return Taken::NoRoom };
-        let absorbed = case.evidence.absorb(word);
-        if !word.is_retracted && absorbed != Absorbed::Nothing {
+        if case.evidence.absorb(word) == Absorbed::Nothing {
+            return Taken::Repeated;
+        }
+        if word.is_retracted {
+            // It was heard: a sign of life, whatever the others still say.
+            case.inquiry.veto(sight.now.at);
+        } else {
             case.inquiry.on_accused(word.last);
         }
-        if absorbed == Absorbed::Nothing { Taken::Repeated } else { Taken::Kept }
+        Taken::Kept
     }
 
     /// Opens a case because this home itself misses the node.

@@ -119,7 +119,9 @@ impl Suspicion {
             let Some(at) = self.bit_of(word, sight) else { continue };
             tally.observers |= 1 << at;
             tally.distinct += 1;
-            tally.weighted += vote(word.health, word.suspects_itself);
+            // Who has never heard the node may be the only one whom it does not know yet.
+            let is_unsure = word.suspects_itself || word.heard == Time(0);
+            tally.weighted += vote(word.health, is_unsure);
             tally.domains |= domain_bit(sight.world, word.slot);
         }
         tally.unweighted = tally.distinct;
@@ -148,11 +150,13 @@ impl Suspicion {
     /// Whether this home hears the node on schedule, and has heard it later than anybody who
     /// accuses it, by more than clocks and queues may differ. Whoever dies is last heard by all at
     /// once, so this holds for those who live and cannot reach their observers; a last heartbeat
-    /// that observers lost delays the verdict by a few intervals and no longer.
+    /// that observers lost delays the verdict by a few intervals and no longer. The margin follows
+    /// the interval that the node keeps towards its observers, as its round trip tells it.
     pub(crate) fn is_heard_by_home(&self, sight: &Sight<'_>) -> bool {
         let home = sight.homes.heard(self.slot, self.incarnation);
-        let margin_ns = sight.profile.interval_ns + sight.profile.margin_min_ns;
-        home > self.evidence.heard().after(margin_ns)
+        let rtt_ns = sight.homes.rtt_ns(self.slot);
+        let margin_ns = sight.profile.interval_for_ns(rtt_ns) + sight.profile.margin_min_ns;
+        home > self.evidence.silent_since().after(margin_ns)
             && sight.homes.is_on_schedule(self.slot, self.incarnation, HOME_MISSES, sight.now.at)
     }
 

@@ -10,18 +10,18 @@ const INET6: libc::sa_family_t = libc::AF_INET6 as libc::sa_family_t;
 
 /// The address family of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Family {
+pub(in crate::link) enum Family {
     V4,
     V6,
 }
 
 impl Family {
     /// The family to open a socket of, to bind it to `addr`.
-    pub(super) const fn of(addr: Addr) -> Self {
+    pub(in crate::link) const fn of(addr: Addr) -> Self {
         if Ipv6Addr::from_octets(addr.ip).to_ipv4_mapped().is_some() { Self::V4 } else { Self::V6 }
     }
 
-    pub(super) const fn domain(self) -> libc::c_int {
+    pub(in crate::link) const fn domain(self) -> libc::c_int {
         match self {
             Self::V4 => libc::AF_INET,
             Self::V6 => libc::AF_INET6,
@@ -32,7 +32,7 @@ impl Family {
 /// Room for an address of either family.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub(super) union SockAddr {
+pub(in crate::link) union SockAddr {
     family: libc::sa_family_t,
     v4: libc::sockaddr_in,
     v6: libc::sockaddr_in6,
@@ -40,13 +40,13 @@ pub(super) union SockAddr {
 
 impl SockAddr {
     /// All zeroes: the family "unspecified".
-    pub(super) const fn empty() -> Self {
+    pub(in crate::link) const fn empty() -> Self {
         // SAFETY: every member consists of integers, for which all zeroes is valid.
         unsafe { std::mem::zeroed() }
     }
 
     /// `addr` for a socket of `family`, and its length; `None` when such a socket cannot reach it.
-    pub(super) fn of(addr: Addr, family: Family) -> Option<(Self, libc::socklen_t)> {
+    pub(in crate::link) fn of(addr: Addr, family: Family) -> Option<(Self, libc::socklen_t)> {
         let mut out = Self::empty();
         match family {
             Family::V4 => {
@@ -73,7 +73,7 @@ impl SockAddr {
     }
 
     /// What the kernel wrote here; [`Addr::NONE`] for a family that is neither.
-    pub(super) fn to_addr(self) -> Addr {
+    pub(in crate::link) fn to_addr(self) -> Addr {
         // SAFETY: `empty` zeroed every byte and the kernel writes whole addresses, so all bytes
         // are initialised; every member consists of integers and is valid for any bytes; `family`
         // lies at offset 0 in all of them and tells which one was written.
@@ -94,7 +94,7 @@ impl SockAddr {
 
 /// The size of a socket structure.
 #[expect(clippy::cast_possible_truncation, reason = "socket structures are tens of bytes")]
-pub(super) const fn length<T>() -> libc::socklen_t {
+pub(in crate::link) const fn length<T>() -> libc::socklen_t {
     size_of::<T>() as libc::socklen_t
 }
 

@@ -10,36 +10,36 @@ const SIZE: usize = 128;
 /// Room for the control messages of one datagram, aligned as the kernel wants it.
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
-pub(super) struct Control([u8; SIZE]);
+pub(in crate::link) struct Control([u8; SIZE]);
 
 /// What the kernel said about a received datagram.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Told {
+pub(in crate::link) struct Told {
     /// When it arrived.
-    pub(super) stamp: Option<WallTime>,
+    pub(in crate::link) stamp: Option<WallTime>,
     /// Bytes of each datagram, when several were coalesced.
-    pub(super) segment: usize,
+    pub(in crate::link) segment: usize,
     /// Datagrams dropped on this socket so far; wraps.
-    pub(super) drops: Option<u32>,
+    pub(in crate::link) drops: Option<u32>,
 }
 
 impl Control {
-    pub(super) const fn empty() -> Self {
+    pub(in crate::link) const fn empty() -> Self {
         Self([0; SIZE])
     }
 
-    pub(super) const fn size() -> usize {
+    pub(in crate::link) const fn size() -> usize {
         SIZE
     }
 
-    pub(super) fn as_mut_ptr(&mut self) -> *mut libc::c_void {
+    pub(in crate::link) fn as_mut_ptr(&mut self) -> *mut libc::c_void {
         self.0.as_mut_ptr().cast()
     }
 }
 
 /// Writes into the control room of `header` that its payload is to be cut into datagrams of
 /// `segment` bytes.
-pub(super) fn put_segment(header: &mut libc::msghdr, control: &mut Control, segment: u16) {
+pub(in crate::link) fn put_segment(header: &mut libc::msghdr, control: &mut Control, segment: u16) {
     header.msg_control = control.as_mut_ptr();
     // SAFETY: CMSG_SPACE and CMSG_LEN are arithmetic.
     let (space, len) = unsafe { (libc::CMSG_SPACE(2), libc::CMSG_LEN(2)) };
@@ -60,7 +60,7 @@ pub(super) fn put_segment(header: &mut libc::msghdr, control: &mut Control, segm
 /// # Safety
 /// `header.msg_control` must point to at least `header.msg_controllen` initialised bytes, aligned
 /// for `cmsghdr`.
-pub(super) unsafe fn read(header: &libc::msghdr) -> Told {
+pub(in crate::link) unsafe fn read(header: &libc::msghdr) -> Told {
     let mut told = Told::default();
     // SAFETY: the caller vouches for the buffer; CMSG_FIRSTHDR and CMSG_NXTHDR return only headers
     // that lie within it, and null at its end.

@@ -11,16 +11,16 @@ use syncom_wire::Addr;
 
 /// A socket, and what the kernel granted.
 #[derive(Debug)]
-pub(super) struct Opened {
-    pub(super) socket: OwnedFd,
-    pub(super) local: Addr,
-    pub(super) family: Family,
-    pub(super) segments: Segments,
-    pub(super) shortcomings: Vec<String>,
+pub(in crate::link) struct Opened {
+    pub(in crate::link) socket: OwnedFd,
+    pub(in crate::link) local: Addr,
+    pub(in crate::link) family: Family,
+    pub(in crate::link) segments: Segments,
+    pub(in crate::link) shortcomings: Vec<String>,
 }
 
 /// Opens, configures and binds.
-pub(super) fn open(bind: Addr, options: &Options) -> Result<Opened, OpenError> {
+pub(in crate::link) fn open(bind: Addr, options: &Options) -> Result<Opened, OpenError> {
     open_with(bind, options, false)
 }
 

@@ -2,6 +2,7 @@
 //! when faults have stopped and the cluster has had time to heal.
 
 mod dead_only_dead;
+mod deaths_in_time;
 mod effects_once;
 mod no_report_lost;
 mod one_order_of_events;
@@ -16,6 +17,16 @@ use crate::world::World;
 use std::collections::BTreeMap;
 use syncom_seam::{SECOND, Time};
 
+/// A member that crashed.
+#[derive(Debug)]
+struct Crash {
+    at: Time,
+    /// How long it had been a member, in ns.
+    age_ns: u64,
+    /// When its death was announced first, and the view after it.
+    announced: Option<(Time, u64)>,
+}
+
 /// What is watched all along.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
@@ -27,6 +38,8 @@ pub(crate) struct Watch {
     pub(crate) service_starts: BTreeMap<(usize, u32), u32>,
     /// How often it died of a fault.
     pub(crate) service_deaths: BTreeMap<(usize, u32), u32>,
+    /// Nodes that crashed when they were known to be members, by name.
+    crashed: BTreeMap<String, Crash>,
     /// When the newest event was announced first.
     announced_at: Time,
     /// From when until when the station, which always has something to commit, committed nothing.
@@ -59,9 +72,18 @@ impl Watch {
             self.stalls.push((self.announced_at, now));
         }
         self.announced_at = now;
+        if let Some(crash) = self.crashed.get_mut(&event.subject)
+            && event.kind == "deadPeer"
+        {
+            crash.announced.get_or_insert((now, event.view));
+        }
         if let Some(violation) = dead_only_dead::check(self, now, replica, event, members) {
             self.violation(now, &violation);
         }
+    }
+
+    pub(crate) fn on_crash(&mut self, now: Time, name: &str, age_ns: u64) {
+        self.crashed.insert(name.to_owned(), Crash { at: now, age_ns, announced: None });
     }
 
     /// How much of the time since `at` the station could commit, in ns.
@@ -94,6 +116,7 @@ impl Watch {
 pub(crate) fn at_rest(world: &World) -> Vec<String> {
     let mut violations = Vec::new();
     one_view::check(world, &mut violations);
+    deaths_in_time::check(world, &mut violations);
     no_report_lost::check(world, &mut violations);
     effects_once::check(world, &mut violations);
     orders_end::check(world, &mut violations);

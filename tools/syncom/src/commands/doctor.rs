@@ -4,7 +4,7 @@ use crate::exit::Outcome;
 use crate::secret::user;
 use serde_json::{Value, json};
 use std::fs::read_to_string;
-use syncom_engine::host_info::HostInfo;
+use syncom_engine::link::{self, Kind};
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,18 +70,9 @@ pub fn run(json: bool) -> Outcome {
 }
 
 fn examine() -> Vec<Finding> {
-    vec![
-        kernel(),
-        processor(),
-        encryption(),
-        isolation(),
-        open_files(),
-        receive_buffer(),
-        offload(),
-        huge_pages(),
-        privileges(),
-        clock_source(),
-    ]
+    let host = [kernel(), processor(), encryption(), isolation(), open_files(), receive_buffer()];
+    let rest = [huge_pages(), privileges(), clock_source()];
+    host.into_iter().chain(links()).chain(rest).collect()
 }
 
 /// A file's text, trimmed; empty when it cannot be read.
@@ -188,17 +179,27 @@ fn receive_buffer() -> Finding {
     )
 }
 
-fn offload() -> Finding {
-    let shortcomings = HostInfo::probe().shortcomings;
-    if shortcomings.is_empty() {
-        return Finding::new("link", "mmsg with segmentation offload both ways", Grade::Good, "");
-    }
-    Finding::new(
-        "link",
-        format!("mmsg: {}", shortcomings.join("; ")),
-        Grade::Could,
-        "small datagrams cost a system call each; a newer kernel offloads segmentation",
-    )
+/// One finding per kind of link that needs nothing but a socket.
+fn links() -> impl Iterator<Item = Finding> {
+    link::probe().into_iter().map(|choice| {
+        let name = match choice.kind {
+            Kind::Mmsg => "link mmsg",
+            Kind::Uring => "link uring",
+            Kind::Mem(_) => "link mem",
+        };
+        match choice.obstacle {
+            Some(why) => Finding::new(name, why, Grade::Could, "mmsg does instead"),
+            None if choice.shortcomings.is_empty() => {
+                Finding::new(name, "with segmentation offload both ways", Grade::Good, "")
+            }
+            None => Finding::new(
+                name,
+                choice.shortcomings.join("; "),
+                Grade::Could,
+                "small datagrams cost a system call each; a newer kernel offloads segmentation",
+            ),
+        }
+    })
 }
 
 fn huge_pages() -> Finding {

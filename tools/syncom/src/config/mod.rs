@@ -4,6 +4,7 @@ mod template;
 
 pub use template::{Layout, write_cluster};
 
+use crate::assemble::LINKS;
 use crate::exit::{Failure, file_failure};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -57,7 +58,7 @@ pub struct Member {
     pub domain: String,
     /// Where it keeps its state. Relative to this file.
     pub dir: PathBuf,
-    /// `auto` or `mmsg`: what moves its datagrams.
+    /// `auto`, `mmsg` or `uring`: what moves its datagrams.
     #[serde(default = "default_link")]
     pub link: String,
 }
@@ -172,8 +173,8 @@ impl Config {
         if domain.len() > 32 {
             return Err("member.domain may have at most 32 bytes".into());
         }
-        if !matches!(link.as_str(), "auto" | "mmsg") {
-            return Err(format!("member.link is {link:?}; this version has \"auto\" and \"mmsg\""));
+        if !LINKS.contains(&link.as_str()) {
+            return Err(format!("member.link is {link:?}; this version has {}", LINKS.join(", ")));
         }
         match (kind, number) {
             (Kind::Station, Some(n)) if (1..=replicas.len()).contains(&usize::from(*n)) => {

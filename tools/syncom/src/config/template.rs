@@ -134,7 +134,7 @@ fn render(
          domain = \"\"\n\
          # Where it keeps its state; relative to this file.\n\
          dir = \"state/{name}\"\n\
-         # auto or mmsg.\n\
+         # auto, mmsg or uring.\n\
          link = \"auto\"\n\
          {service}",
         cluster = layout.name,

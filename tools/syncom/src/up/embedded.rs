@@ -47,9 +47,9 @@ pub(super) fn start(plan: &Plan<'_>) -> Result<(Vec<SocketAddr>, Embedded), Fail
         counters: Some(plan.dir.join("counters")),
     };
     let boot = assemble::next_boot(&plan.dir)?;
-    let links: Vec<Box<dyn Link>> = (0..plan.args.replicas)
-        .map(|_| assemble::open_link(LISTEN.into(), &Options::LARGE))
-        .collect::<Result<_, _>>()?;
+    let open = || assemble::open_link(plan.args.link.name(), LISTEN.into(), &Options::LARGE);
+    let links: Vec<Box<dyn Link>> =
+        (0..plan.args.replicas).map(|_| open()).collect::<Result<_, _>>()?;
     let replicas: Vec<SocketAddr> =
         links.iter().map(|link| SocketAddr::from(link.local_addr())).collect();
     for (number, link) in (1..).zip(links) {
@@ -61,7 +61,7 @@ pub(super) fn start(plan: &Plan<'_>) -> Result<(Vec<SocketAddr>, Embedded), Fail
     }
     for number in 1..=plan.args.satellites {
         let name = format!("sat{number}");
-        let link = assemble::open_link(LISTEN.into(), &Options::LARGE)?;
+        let link = open()?;
         publish(plan, &name, "satellite", link.local_addr())?;
         let member = assemble::satellite(&common, &name, "", number, link, &replicas, boot)?;
         cluster.spawn(&name, vec![(name.clone(), member)])?;
@@ -88,7 +88,8 @@ fn start_agents(
         for number in numbers {
             let config = agent_config(plan, *number, base, boot, replicas);
             let name = config.name.clone();
-            let link = assemble::open_link(LISTEN.into(), &Options::SMALL)?;
+            let link_name = plan.args.link.name();
+            let link = assemble::open_link(link_name, LISTEN.into(), &Options::SMALL)?;
             if *number <= AGENTS_PUBLISHED {
                 publish(plan, &name, "agent", link.local_addr())?;
             }

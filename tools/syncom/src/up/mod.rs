@@ -52,14 +52,16 @@ trait Running {
 pub fn run(args: &args::Up) -> Outcome {
     let began = clock::now();
     match args.link {
-        LinkName::Auto | LinkName::Mmsg => {}
-        LinkName::Uring | LinkName::Xdp | LinkName::Mem => {
-            return Err(Failure::usage(
-                "this version moves datagrams with mmsg only; leave --link out or say auto or mmsg",
-            ));
+        LinkName::Auto | LinkName::Mmsg | LinkName::Uring => {}
+        LinkName::Xdp | LinkName::Mem => {
+            return Err(Failure::usage(format!(
+                "up cannot run over {} in this version; leave --link out or say mmsg or uring",
+                args.link.name()
+            )));
         }
     }
-    let files = u64::from(args.nodes) + 512;
+    let per_node = if args.link == LinkName::Uring { 4 } else { 1 };
+    let files = u64::from(args.nodes) * per_node + 512;
     let allowed = syncom_engine::host_info::allow_open_files(files).map_err(|error| {
         Failure::failed(format!("cannot raise the limit of open files: {error}"))
     })?;

@@ -73,8 +73,8 @@ pub(super) fn start(plan: &Plan<'_>) -> Result<(Vec<SocketAddr>, Processes), Fai
 /// Ports that are free now: each is taken and given back.
 fn free_ports(count: usize) -> Result<Vec<SocketAddr>, Failure> {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let links: Vec<_> =
-        (0..count).map(|_| assemble::open_link(any, &Options::SMALL)).collect::<Result<_, _>>()?;
+    let open = |_| assemble::open_link("mmsg", any, &Options::SMALL);
+    let links: Vec<_> = (0..count).map(open).collect::<Result<_, _>>()?;
     Ok(links.iter().map(|link| SocketAddr::from(link.local_addr())).collect())
 }
 
@@ -94,7 +94,7 @@ fn config(
             listen,
             domain,
             dir: name.into(),
-            link: "auto".into(),
+            link: plan.args.link.name().into(),
         },
         service: Vec::new(),
     }

@@ -47,6 +47,11 @@ pub(crate) fn syncom(args: &[&str]) -> Command {
     command
 }
 
+/// What this machine's wall clock shows, since 1970.
+pub(crate) fn wall_now() -> Duration {
+    Duration::from_nanos(clock::read().wall.0)
+}
+
 /// Runs a command to its end.
 pub(crate) fn run(args: &[&str]) -> Output {
     syncom(args).output().unwrap()

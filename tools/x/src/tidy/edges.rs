@@ -1,7 +1,7 @@
 //! Imports flow one way: every edge between crates is in the table, in manifests and in code.
 
 use super::manifest::dependencies;
-use super::rooms::{ROOMS, Room, TEST_ONLY, room_in};
+use super::rooms::{BASELINES, ROOMS, Room, TEST_ONLY, room_in};
 use crate::finding::Finding;
 use crate::source::words;
 use crate::tree::Tree;
@@ -38,7 +38,8 @@ fn manifest(room: &Room, path: &str, text: &str, findings: &mut Vec<Finding>) {
         let is_ours = ROOMS.iter().any(|room| room.name == name);
         let refusal = if is_ours {
             (!room.house.contains(&name)).then(|| format!("{} may not import {name}", room.name))
-        } else if TEST_ONLY.contains(&name) {
+        } else if TEST_ONLY.contains(&name) || room.folder == "benches" && BASELINES.contains(&name)
+        {
             None
         } else {
             (!room.others.contains(&name)).then(|| match home_of(name) {

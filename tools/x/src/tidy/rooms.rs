@@ -80,11 +80,19 @@ pub(crate) const ROOMS: &[Room] = &[
         ],
         Purity::Free,
     ),
+    room("engine/models", "syncom-models", &[], &[], Purity::Free),
     room("agent", AGENT, ROLE, &[], Purity::Bare),
     room("transponder", TRANSPONDER, ROLE, &[], Purity::Bare),
     room("station", STATION, ROLE, &["raft", "slog"], Purity::Collections),
     room("station/store", STORE, &[SEAM, WIRE], &["raft-engine"], Purity::Free),
-    room("benches", "syncom-benches", EVERYTHING, &[], Purity::Free),
+    room("benches", "syncom-benches", EVERYTHING, &["rtrb"], Purity::Free),
+    room(
+        "benches/peers",
+        "syncom-peers",
+        &[],
+        &["nix", "rusteron-media-driver", "zmq"],
+        Purity::Free,
+    ),
     room(
         "tools/syncom",
         PROGRAM,
@@ -106,6 +114,9 @@ pub(crate) const ROOMS: &[Room] = &[
 
 /// Crates that only tests use: they have no home.
 pub(crate) const TEST_ONLY: &[&str] = &["proptest", "loom"];
+
+/// Crates that the benches measure against, wherever their home is.
+pub(crate) const BASELINES: &[&str] = &["crossbeam"];
 
 /// The room in a folder.
 pub(crate) fn room_in(folder: &str) -> Option<&'static Room> {

@@ -1,0 +1,126 @@
+//! The systems that are measured beside each other: one table, one line protocol.
+
+use crate::host;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// A system in its best configuration on this kind of machine.
+#[derive(Debug)]
+pub(super) struct System {
+    pub(super) name: &'static str,
+    pub(super) config: &'static str,
+    /// The crate that brings it, whose version is shown; none when it is the kernel.
+    package: Option<&'static str>,
+    /// What carries its bytes.
+    pub(super) link: &'static str,
+    /// The program of `benches/peers` that runs it.
+    program: &'static str,
+    /// The feature that builds it.
+    feature: Option<&'static str>,
+    /// What its build wants from the machine.
+    needs: &'static str,
+    /// Whether the size of its datagrams can be chosen.
+    pub(super) has_mtu: bool,
+    /// Whether each end is pinned to a core of its own.
+    pub(super) is_pinned: bool,
+}
+
+/// All systems; ratios are to the first.
+pub(super) const SYSTEMS: &[System] = &[
+    System {
+        name: "aeron",
+        config: "driver in the process, spinning",
+        package: Some("rusteron-media-driver"),
+        link: "udp loopback",
+        program: "peer-aeron",
+        feature: Some("aeron"),
+        needs: "cmake >= 3.30 (pip install cmake), clang, libclang-dev, uuid-dev",
+        has_mtu: true,
+        is_pinned: true,
+    },
+    System {
+        name: "zeromq",
+        config: "push/pull, pair",
+        package: Some("zmq"),
+        link: "tcp loopback",
+        program: "peer-zeromq",
+        feature: Some("zeromq"),
+        needs: "a C++ compiler, or libzmq3-dev",
+        has_mtu: false,
+        // It has a thread for I/O in each process, which would wait for the core of the other.
+        is_pinned: false,
+    },
+    System {
+        name: "bare udp",
+        config: "segmented, packed, nothing repaired",
+        package: None,
+        link: "udp loopback",
+        program: "peer-udp",
+        feature: None,
+        needs: "nothing",
+        has_mtu: true,
+        is_pinned: true,
+    },
+];
+
+/// The root of the project.
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+impl System {
+    /// Version of what brings it.
+    pub(super) fn version(&self) -> String {
+        let lock = include_str!("../../peers/Cargo.lock");
+        let version = |package| format!("{package} {}", host::version_in(lock, package));
+        self.package.map_or_else(|| "the kernel's".into(), version)
+    }
+
+    /// Builds it, unless that has been done.
+    ///
+    /// # Errors
+    /// Why it cannot be had, in one sentence.
+    pub(super) fn build(&self) -> Result<(), String> {
+        eprintln!("building {} (minutes the first time)", self.name);
+        let mut cargo = Command::new("cargo");
+        cargo.args(["build", "--release", "--locked", "--quiet", "--bin", self.program]);
+        cargo.args(["--manifest-path", "benches/peers/Cargo.toml", "--target-dir"]);
+        cargo.arg(target()).current_dir(ROOT);
+        cargo.args(self.feature.iter().flat_map(|feature| ["--features", feature]));
+        let output = cargo.output().map_err(|error| format!("cannot run cargo: {error}"))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let text = String::from_utf8_lossy(&output.stderr);
+        let telling = ["CMake Error", "is required", "error: ", "error["];
+        let mut lines = text.lines().map(str::trim);
+        let first = telling.iter().find_map(|sign| {
+            text.lines()
+                .map(str::trim)
+                .find(|line| line.contains(sign) && !line.contains("custom build"))
+        });
+        let reason = first.or_else(|| lines.next_back()).unwrap_or("no reason was given");
+        Err(format!("cannot be built here ({reason}); it needs {}", self.needs))
+    }
+
+    /// The program, ready for its arguments.
+    pub(super) fn command(&self) -> Command {
+        Command::new(target().join("release").join(self.program))
+    }
+}
+
+/// Where peers are built: beside what else is built, but apart from it.
+fn target() -> PathBuf {
+    let ours = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    ours.unwrap_or_else(|| PathBuf::from(ROOT).join("target")).join("peers")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_system_is_locked_to_a_version() {
+        for system in SYSTEMS {
+            assert!(!system.version().contains("unknown"), "{}", system.name);
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! One turn of one system: two processes, and what they say.
+
+use super::options::{Case, Options};
+use super::systems::System;
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Duration;
+
+/// How long an end may be silent beyond what it was asked to do.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How long an end may take to clean up.
+const LINGER: Duration = Duration::from_secs(3);
+/// The first of the ports that a turn uses.
+const PORT: u16 = 47_100;
+
+/// What one turn gave.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Turn {
+    pub(super) seconds: f64,
+    pub(super) msgs_per_s: f64,
+    pub(super) cpu_ns_per_op: f64,
+    pub(super) lost: u64,
+    pub(super) hash: String,
+    /// p50, p99, p99.9 and the longest; 0 in a stream.
+    pub(super) trips_ns: [u64; 4],
+}
+
+/// Runs both ends of a case once.
+///
+/// # Errors
+/// What an end complained about, or that it said nothing in time.
+pub(super) fn take(
+    options: &Options,
+    system: &System,
+    size_b: usize,
+    mtu_b: usize,
+    cores: [usize; 2],
+) -> Result<Turn, String> {
+    let (near, far) = match options.case {
+        Case::Stream => ("sender", "receiver"),
+        Case::Rtt => ("ping", "pong"),
+    };
+    let start = |role: &str, core: usize| {
+        let mut command = system.command();
+        command.arg(role).arg(format!("size={size_b}")).arg(format!("mtu={mtu_b}"));
+        command.arg(format!("port={PORT}")).arg(format!("ms={}", options.duration_ms));
+        command.arg(format!("trips={}", options.trips));
+        if system.is_pinned {
+            command.arg(format!("core={core}"));
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().map_err(|error| format!("cannot be started: {error}"))?;
+        End::new(role, child)
+    };
+    let mut far = start(far, cores[1])?;
+    far.line("ready")?;
+    let mut near = start(near, cores[0])?;
+    let near = near.line("result")?;
+    let far = far.line("result")?;
+    Ok(match options.case {
+        Case::Stream => stream(&near, &far),
+        Case::Rtt => round_trips(&near, &far),
+    })
+}
+
+type Pairs = BTreeMap<String, String>;
+
+fn number(pairs: &Pairs, key: &str) -> u64 {
+    pairs.get(key).and_then(|value| value.parse().ok()).unwrap_or(0)
+}
+
+fn cpu_ns_per_op(near: &Pairs, far: &Pairs) -> f64 {
+    let cpu_ns = number(near, "cpu_ns") + number(far, "cpu_ns");
+    cpu_ns as f64 / number(near, "messages").max(1) as f64
+}
+
+fn stream(near: &Pairs, far: &Pairs) -> Turn {
+    let seconds = number(far, "ns").max(1) as f64 / 1e9;
+    let received = number(far, "messages");
+    Turn {
+        seconds,
+        msgs_per_s: received as f64 / seconds,
+        cpu_ns_per_op: cpu_ns_per_op(near, far),
+        lost: number(near, "messages").saturating_sub(received),
+        hash: far.get("hash").cloned().unwrap_or_default(),
+        trips_ns: [0; 4],
+    }
+}
+
+fn round_trips(near: &Pairs, far: &Pairs) -> Turn {
+    let trips_ns = ["p50_ns", "p99_ns", "p999_ns", "max_ns"].map(|key| number(near, key));
+    let seconds = number(far, "ns").max(1) as f64 / 1e9;
+    Turn {
+        seconds,
+        msgs_per_s: number(far, "messages") as f64 / seconds,
+        cpu_ns_per_op: cpu_ns_per_op(near, far),
+        lost: number(far, "lost"),
+        hash: far.get("hash").cloned().unwrap_or_default(),
+        trips_ns,
+    }
+}
+
+/// A process that says lines. It is ended with this value, if it has not ended itself.
+struct End {
+    role: String,
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl End {
+    fn new(role: &str, mut child: Child) -> Result<Self, String> {
+        let output = child.stdout.take().ok_or("its output cannot be read")?;
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Ok(Self { role: role.into(), child, lines })
+    }
+
+    /// Waits for a line that begins with `word`; gives the pairs behind it.
+    fn line(&mut self, word: &str) -> Result<Pairs, String> {
+        loop {
+            let Ok(line) = self.lines.recv_timeout(PATIENCE) else {
+                let complaint = self.complaint();
+                return Err(format!("its {} did not say `{word}`: {complaint}", self.role));
+            };
+            if let Some(rest) = line.strip_prefix(word) {
+                let pairs = rest.split_whitespace().filter_map(|pair| pair.split_once('='));
+                return Ok(pairs.map(|(key, value)| (key.into(), value.into())).collect());
+            }
+        }
+    }
+
+    /// Ends the process and gives the last line of what it wrote about failures.
+    fn complaint(&mut self) -> String {
+        self.end();
+        let mut text = String::new();
+        if let Some(mut errors) = self.child.stderr.take() {
+            let _ = errors.read_to_string(&mut text);
+        }
+        text.lines().next_back().unwrap_or("it said nothing else").into()
+    }
+
+    /// Ends the process. That this fails means that it has ended itself.
+    fn end(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        // Its output closes when it ends; until then it may have files to remove.
+        while self.lines.recv_timeout(LINGER).is_ok() {}
+        self.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    fn end(script: &str) -> End {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        End::new("sender", command.spawn().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn results_are_pairs_behind_their_word() {
+        let mut end = end("echo ready; echo chatter; echo result messages=7 ns=100 hash=ff");
+        assert!(end.line("ready").unwrap().is_empty());
+        let pairs = end.line("result").unwrap();
+        assert_eq!((number(&pairs, "messages"), number(&pairs, "absent")), (7, 0));
+        let near: Pairs = [("messages".into(), "9".into())].into();
+        assert_eq!(stream(&near, &pairs).lost, 2);
+    }
+
+    #[test]
+    fn an_end_that_fails_says_why() {
+        let reason = end("echo no driver >&2; exit 1").line("ready").unwrap_err();
+        assert_eq!(reason, "its sender did not say `ready`: no driver");
+    }
+}
