@@ -148,7 +148,7 @@ impl Course {
             && entry.key().0 <= self.now
         {
             let (to, bytes) = entry.remove();
-            if to == SPEAKER { self.to_speaker(&bytes) } else { self.to_reader(to, &bytes) }
+            if to == SPEAKER { self.speaker_hears(&bytes) } else { self.reader_hears(to, &bytes) }
         }
         for at in 0..self.readers.len() {
             self.read(at);
@@ -184,7 +184,7 @@ impl Course {
         }
     }
 
-    fn to_speaker(&mut self, bytes: &[u8]) {
+    fn speaker_hears(&mut self, bytes: &[u8]) {
         // The first byte says which reader speaks.
         let (reader, bytes) = bytes.split_first().unwrap();
         let from = Origin {
@@ -208,7 +208,7 @@ impl Course {
         self.send(out, true);
     }
 
-    fn to_reader(&mut self, to: Addr, bytes: &[u8]) {
+    fn reader_hears(&mut self, to: Addr, bytes: &[u8]) {
         let reader = &mut self.readers[usize::from(to.port) - 100];
         if reader.stopped_until > self.now {
             return;

@@ -44,8 +44,8 @@ enum End {
     Datagrams {
         link: Box<dyn Link>,
         sealer: Box<Sealer>,
-        burst: RxBurst,
-        clock: Clock,
+        burst: Box<RxBurst>,
+        clock: Box<Clock>,
         to: SocketAddr,
     },
 }
@@ -61,7 +61,7 @@ impl End {
         let link = link::open(&Kind::Mmsg, here.into(), &Options::LARGE)
             .map_err(|error| Failure::failed(error.to_string()))?;
         let sealer = Box::new(sealer(&args.pair)?);
-        let (burst, clock) = (RxBurst::new(4), Clock::new());
+        let (burst, clock) = (Box::new(RxBurst::new(4)), Box::new(Clock::new()));
         Ok(Self::Datagrams { link, sealer, burst, clock, to: here })
     }
 
