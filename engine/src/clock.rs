@@ -83,6 +83,12 @@ pub fn now() -> Time {
     Time(get(libc::CLOCK_BOOTTIME))
 }
 
+/// Processor time that this process has used, in ns.
+#[must_use]
+pub fn cpu_ns() -> u64 {
+    get(libc::CLOCK_PROCESS_CPUTIME_ID)
+}
+
 /// Time that this thread has spent on a core so far, in ns.
 #[must_use]
 pub fn thread_cpu_ns() -> u64 {

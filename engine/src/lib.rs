@@ -6,8 +6,10 @@
 //! Disk and child processes answer through the same loop. The engine knows no rule of the
 //! protocol, and no role knows the engine.
 //!
-//! Programs that only want to exchange frames use an [`Endpoint`].
+//! Programs that only want to exchange frames use an [`Endpoint`]; those that want reliable streams
+//! at the speed of the machine use a [`channel`].
 
+pub mod channel;
 pub mod child;
 pub mod clock;
 pub mod counters;

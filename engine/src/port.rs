@@ -109,7 +109,7 @@ impl Port {
 
     /// Claims a slot, has its body written, seals it and queues it. Returns the datagram's length;
     /// `None` when the link had no room and the datagram is lost, as datagrams may be.
-    fn transmit(
+    pub(crate) fn transmit(
         &mut self,
         to: Addr,
         body_max: usize,

@@ -5,6 +5,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
+use syncom_engine::channel::Channel;
 use syncom_engine::clock;
 use syncom_engine::counters::Counters;
 use syncom_engine::host::{Host, Member};
@@ -103,6 +104,30 @@ fn allocates_nothing(kind: &Kind) {
     turn_until_timers(&mut host, 4000);
     assert_eq!(ALLOCATIONS.get() - before, 0);
     assert!(host.role(1).unwrap().frames >= 3000);
+}
+
+#[test]
+fn a_warm_channel_allocates_nothing_per_message() {
+    let builder = |uri: &str| Channel::builder(uri).unwrap().secret("lab", &[7; 32]);
+    let mut listener = builder("udp://127.0.0.1:0").subscription().unwrap();
+    let to: SocketAddr = listener.channel().local_addr().into();
+    let mut speaker = builder(&format!("udp://{to}")).publication().unwrap();
+    let deadline = clock::now().after(60 * SECOND);
+    let mut run = |count: u64| {
+        let (mut sent, mut heard) = (0, 0);
+        while heard < count {
+            assert!(clock::now() < deadline, "{heard} of {sent}");
+            while sent < count && speaker.offer(&[7; 700]).is_ok() {
+                sent += 1;
+            }
+            speaker.poll().unwrap();
+            heard += listener.poll(64, |_, _| {}).unwrap() as u64;
+        }
+    };
+    run(20_000);
+    let before = ALLOCATIONS.get();
+    run(50_000);
+    assert_eq!(ALLOCATIONS.get() - before, 0);
 }
 
 #[test]

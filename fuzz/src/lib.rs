@@ -9,6 +9,7 @@
 //! Targets build on the stable toolchain, where `cargo test` replays `corpus/` through them; only
 //! the wrappers in `fuzz_targets/` need instrumentation. README.md says how to run them.
 
+mod channel;
 mod corpus;
 mod goldens;
 mod open;
@@ -21,6 +22,7 @@ mod texts;
 mod wire;
 mod xdp;
 
+pub use channel::channel;
 pub use corpus::{expand, read, write};
 pub use open::open;
 pub use roles::{agent, station, transponder};
@@ -36,6 +38,7 @@ pub type Target = fn(&[u8]);
 /// All targets by name: that of their corpus and of their wrapper.
 pub const TARGETS: &[(&str, Target)] = &[
     ("agent", agent),
+    ("channel", channel),
     ("command", command),
     ("config", config),
     ("frames", frames),

@@ -81,14 +81,14 @@ impl Room {
             addr: addr(who % 3),
             heard: self.now,
         };
-        let (lane, session) = (script.byte() % 10, script.number());
+        let (lane, session) = (u16::from(script.byte() % 10), script.number());
         match script.byte() % 4 {
             0 | 1 => self.hear_data(lane, session, &from, script),
             2 => {
                 let gaps: Vec<Gap> = (0..script.below(8))
                     .map(|_| Gap { position: script.number(), len: script.number_u32() })
                     .collect();
-                let head = StreamNakHead { lane, reserved: [0; 3], session };
+                let head = StreamNakHead { lane, reserved: 0, session };
                 let nak = StreamNak { head, gaps: List::new(&gaps) };
                 self.on_frame(&from, &Frame::StreamNak(nak));
             }
@@ -96,8 +96,15 @@ impl Room {
                 let (next, window) = (script.number(), script.number_u32());
                 if window & 1 == 0 {
                     let echo_us = script.number_u32();
-                    let status =
-                        StreamStatus { lane, reserved: [0; 3], session, next, window, echo_us };
+                    let status = StreamStatus {
+                        lane,
+                        tag: 0,
+                        session,
+                        next,
+                        window,
+                        ahead: window,
+                        echo_us,
+                    };
                     self.on_frame(&from, &Frame::StreamStatus(status));
                 } else {
                     let from_sender = script.byte() % 2;
@@ -109,13 +116,13 @@ impl Room {
         }
     }
 
-    fn hear_data(&mut self, lane: u8, session: u64, from: &Origin, script: &mut Script<'_>) {
+    fn hear_data(&mut self, lane: u16, session: u64, from: &Origin, script: &mut Script<'_>) {
         let position = script.number();
         let oldest = script.number().min(position);
         let noise = script.number_u32();
         let head = StreamDataHead {
             lane,
-            reserved: [0; 3],
+            first: StreamDataHead::NO_START,
             session,
             position,
             oldest,

@@ -12,9 +12,24 @@ pub(super) mod socket;
 
 use super::{Link, OpenError, Options, RxBurst, TxBatch};
 use send::Sender;
+use socket::Opened;
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use syncom_wire::Addr;
+
+/// A multicast group, and how to reach it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// Its port.
+    pub port: u16,
+    /// The address of the interface to use; without one, the system chooses.
+    pub interface: Option<Ipv4Addr>,
+    /// How many networks far datagrams go.
+    pub ttl: u8,
+}
 
 /// A UDP socket.
 #[derive(Debug)]
@@ -35,8 +50,27 @@ impl MmsgLink {
     /// # Errors
     /// See [`super::open`].
     pub fn open(bind: Addr, options: &Options) -> Result<Self, OpenError> {
-        let opened = socket::open(bind, options)?;
-        Ok(Self {
+        Ok(Self::of(socket::open(bind, options)?, options))
+    }
+
+    /// Opens a socket that listens to a multicast group, together with others on this host.
+    ///
+    /// # Errors
+    /// See [`super::open`].
+    pub fn listen(group: &Group, options: &Options) -> Result<Self, OpenError> {
+        Ok(Self::of(socket::open_group(group, true, options)?, options))
+    }
+
+    /// Opens a socket that sends to a multicast group, and is answered by its members.
+    ///
+    /// # Errors
+    /// See [`super::open`].
+    pub fn speak(group: &Group, options: &Options) -> Result<Self, OpenError> {
+        Ok(Self::of(socket::open_group(group, false, options)?, options))
+    }
+
+    fn of(opened: Opened, options: &Options) -> Self {
+        Self {
             socket: opened.socket,
             local: opened.local,
             batch: TxBatch::new(options.tx_bytes, options.tx_datagrams),
@@ -44,7 +78,7 @@ impl MmsgLink {
             drops_seen: 0,
             overflow: 0,
             shortcomings: opened.shortcomings,
-        })
+        }
     }
 
     /// As [`Link::rx_burst`], behind what is in the burst already.

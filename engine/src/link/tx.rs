@@ -36,6 +36,8 @@ pub struct TxBatch {
     queued: usize,
     sent: usize,
     queued_max: usize,
+    /// Longer datagrams go alone: the path refuses runs of them.
+    segment_max: usize,
 }
 
 /// A datagram that waits to be sent.
@@ -125,6 +127,15 @@ impl TxBatch {
             queued: 0,
             sent: 0,
             queued_max,
+            segment_max: MESSAGE_BYTES_MAX,
+        }
+    }
+
+    /// A run of datagrams this long was refused: from now on only those that fit any path go as
+    /// runs.
+    pub fn limit_segments(&mut self, refused: usize) {
+        if refused > MTU {
+            self.segment_max = MTU;
         }
     }
 
@@ -195,7 +206,7 @@ impl TxBatch {
         self.runs.push(Run { to: self.to, start, len, segment: len, count: 1 });
         self.left = match len as usize {
             0 => 0,
-            len if len > MTU => 0,
+            len if len > self.segment_max => 0,
             len => narrow(SEGMENTS_MAX.min(MESSAGE_BYTES_MAX / len)) - 1,
         };
     }
@@ -400,7 +411,8 @@ mod tests {
     fn a_run_stays_within_what_one_message_can_carry() {
         assert_eq!(counts(&[(A, 1); 100]), [SEGMENTS_MAX, 36]);
         assert_eq!(counts(&[(A, MTU); 100])[0], MESSAGE_BYTES_MAX / MTU);
-        assert_eq!(counts(&[(A, MTU + 1); 2]), [1, 1]);
+        assert_eq!(counts(&[(A, MTU + 1); 2]), [2]);
+        assert_eq!(counts(&[(A, 40_000); 2]), [1, 1]);
     }
 
     #[test]

@@ -47,6 +47,11 @@
 //! # listener.drain();
 //! ```
 //!
+//! **Channels** move the same line at the speed of the machine, for applications: a
+//! [`Publication`] cuts datagrams from a ring, an [`Image`] reads them where the kernel wrote them,
+//! one sender may have many receivers, and somebody who comes late begins at the present position.
+//! Both are driven by `syncom-engine`'s channels and send through a [`Post`].
+//!
 //! Start reading at [`Streams`]; then `sender` and `receiver`, which know nothing of each other.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -55,18 +60,32 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod audience;
+mod carry;
 mod config;
+mod congestion;
 mod delivery;
+mod image;
 mod line;
 mod mux;
+mod naks;
+mod post;
+mod publication;
 mod reassembly;
 mod receiver;
+mod ring;
 mod rtt;
 mod sender;
 
+pub use audience::Flow;
+pub use carry::Broken;
 pub use config::{Config, LANES_MAX};
+pub use congestion::Control;
 pub use delivery::{Delivery, Direction, Key, Refusal};
+pub use image::{Image, ImageConfig, Source, Taken};
 pub use mux::{Streams, TIMER};
+pub use post::Post;
+pub use publication::{CHANNEL_MESSAGE_MAX, Claim, Phase, Publication, PublicationConfig, Refused};
 
 #[cfg(test)]
 mod tests;

@@ -159,6 +159,8 @@ impl Streams {
             Frame::StreamReset(reset) => reset.lane,
             _ => return false,
         };
+        // Higher lanes are those of channels, which roles do not speak on.
+        let Ok(lane) = u8::try_from(lane) else { return true };
         let key = Key { peer: from.peer, lane };
         self.on_life(from, out);
         match frame {

@@ -59,9 +59,21 @@ impl Reassembly {
         starts.zip(ends).filter(|(from, to)| from < to)
     }
 
+    /// Notes that everything up to `to` arrived, when there are no islands: the usual case.
+    #[inline]
+    pub(crate) fn advance(&mut self, to: u64) {
+        debug_assert!(self.islands.is_empty() && to >= self.next);
+        self.next = to;
+    }
+
     /// Begins again at position 0; the memory stays.
     pub(crate) fn restart(&mut self) {
-        self.next = 0;
+        self.restart_at(0);
+    }
+
+    /// Begins again at `position`; the memory stays.
+    pub(crate) fn restart_at(&mut self, position: u64) {
+        self.next = position;
         self.islands.clear();
     }
 }

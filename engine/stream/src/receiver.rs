@@ -7,11 +7,12 @@
 use crate::config::{Config, PREFIX};
 use crate::delivery::{Delivery, Direction, Key};
 use crate::line::Line;
+use crate::naks::Naks;
 use crate::reassembly::Reassembly;
 use alloc::vec::Vec;
-use syncom_seam::{Counter, MS, Outbox, SECOND, Time, US};
+use syncom_seam::{Counter, MS, Outbox, Time};
 use syncom_wire::limits::MESSAGE_MAX;
-use syncom_wire::stream::{Gap, StreamData, StreamNak, StreamNakHead, StreamReset, StreamStatus};
+use syncom_wire::stream::{StreamData, StreamNak, StreamNakHead, StreamReset, StreamStatus};
 use syncom_wire::{Addr, Boot, List};
 
 /// The sender does not do what a sender does; the stream cannot go on.
@@ -32,16 +33,7 @@ pub(crate) struct Receiver {
     /// The limit in the latest status.
     limit_told: u64,
     echo_us: u32,
-    nak_pause_ns: u64,
-    nak_round: Time,
-    /// Gaps below this were asked for when the round began, or before.
-    nak_old_to: u64,
-    /// Gaps below this were asked for.
-    nak_to: u64,
-    /// Gaps from `nak_to` up to this are watched until `nak_due`: they may be mere reordering.
-    nak_watch_to: u64,
-    nak_due: Time,
-    nak_all: bool,
+    naks: Naks,
     heard: Time,
     has_ended: bool,
     has_reset: bool,
@@ -64,13 +56,7 @@ impl Receiver {
             seen: 0,
             limit_told: 0,
             echo_us: 0,
-            nak_pause_ns: MS,
-            nak_round: Time::default(),
-            nak_old_to: 0,
-            nak_to: 0,
-            nak_watch_to: 0,
-            nak_due: Time::NEVER,
-            nak_all: false,
+            naks: Naks::new(MS),
             heard: Time::default(),
             has_ended: false,
             has_reset: false,
@@ -101,7 +87,7 @@ impl Receiver {
         if !self.has_ended {
             self.has_ended = true;
             self.has_reset = true;
-            self.nak_due = Time::NEVER;
+            self.naks.stop();
             (self.line, self.runs) = (Line::default(), Reassembly::default());
         }
     }
@@ -146,8 +132,10 @@ impl Receiver {
         self.heard = now;
         self.addr = addr;
         self.echo_us = head.stamp_us;
-        self.nak_pause_ns = (u64::from(head.rtt_us) * US).clamp(MS, SECOND);
-        self.nak_all |= data.payload.is_empty();
+        self.naks.pace(head.rtt_us);
+        if data.payload.is_empty() {
+            self.naks.ask_all();
+        }
         let end = head.position.saturating_add(data.payload.len() as u64);
         self.seen = self.seen.max(end.min(self.limit(config)));
         if end <= self.limit(config) && self.runs.insert(head.position, end) {
@@ -171,11 +159,12 @@ impl Receiver {
         let limit = self.limit(config);
         self.limit_told = limit;
         let status = StreamStatus {
-            lane: self.key.lane,
-            reserved: [0; 3],
+            lane: self.key.lane.into(),
+            tag: 0,
             session: self.session,
             next: self.runs.next(),
             window: u32::try_from(limit.saturating_sub(self.runs.next())).unwrap_or(u32::MAX),
+            ahead: u32::try_from(self.seen.saturating_sub(self.runs.next())).unwrap_or(u32::MAX),
             echo_us: core::mem::take(&mut self.echo_us),
         };
         out.send(self.addr, &status);
@@ -184,60 +173,26 @@ impl Receiver {
 
     /// When [`Self::nak`] is due for gaps that are still watched; `NEVER` when none is.
     pub(crate) const fn nak_due(&self) -> Time {
-        self.nak_due
+        self.naks.due()
     }
 
     /// Asks for gaps: new ones when they have outlived reordering, old ones after one to two round
     /// trips, all of them when the sender asks.
     pub(crate) fn nak<O: Outbox>(&mut self, now: Time, out: &mut O) {
-        let asks_all = core::mem::take(&mut self.nak_all);
-        let is_new_round = asks_all || now.since(self.nak_round) >= self.nak_pause_ns;
-        let is_due = asks_all || self.nak_due <= now;
-        let again_below = match (asks_all, is_new_round) {
-            (true, _) => self.nak_to,
-            (false, true) => self.nak_old_to,
-            (false, false) => 0,
-        };
-        let nak_to = self.nak_to;
-        let new_below = match (asks_all, is_due) {
-            (true, _) => self.seen,
-            (false, true) => self.nak_watch_to,
-            (false, false) => 0,
-        };
-        let wanted = self.runs.gaps(self.seen).flat_map(|(from, to)| {
-            [(from, to.min(again_below)), (from.max(nak_to), to.min(new_below))]
-        });
-        let wanted = wanted.filter(|(from, to)| from < to);
-        let mut gaps = [Gap { position: 0, len: 0 }; StreamNak::GAPS_MAX];
-        let mut count = 0;
-        for (gap, (from, to)) in gaps.iter_mut().zip(wanted) {
-            *gap = Gap { position: from, len: u32::try_from(to - from).unwrap_or(u32::MAX) };
-            count += 1;
-            self.nak_to = self.nak_to.max(to);
-        }
-        if is_new_round {
-            (self.nak_round, self.nak_old_to) = (now, self.nak_to);
-        }
-        if is_due {
-            self.nak_due = Time::NEVER;
-        }
-        if self.nak_due == Time::NEVER && self.runs.gaps(self.seen).any(|gap| gap.1 > self.nak_to) {
-            self.nak_watch_to = self.seen;
-            self.nak_due = now.after(self.nak_pause_ns / 8);
-        }
-        let gaps = gaps.get(..count).unwrap_or_default();
+        let asked = self.naks.ask(now, &self.runs, self.seen, None);
+        let gaps = asked.gaps();
         if !gaps.is_empty() {
             let head =
-                StreamNakHead { lane: self.key.lane, reserved: [0; 3], session: self.session };
+                StreamNakHead { lane: self.key.lane.into(), reserved: 0, session: self.session };
             out.send(self.addr, &StreamNak { head, gaps: List::new(gaps) });
-            out.count(Counter::StreamNaks, count as u64);
+            out.count(Counter::StreamNaks, gaps.len() as u64);
         }
     }
 
     /// What a sender of this session is told when it cannot go on.
     pub(crate) fn refusal(&self) -> StreamReset {
         StreamReset {
-            lane: self.key.lane,
+            lane: self.key.lane.into(),
             from_sender: 0,
             reserved: 0,
             session: self.session,

@@ -24,11 +24,11 @@ impl Rtt {
         u32::try_from((now.0 / US) & u64::from(u32::MAX)).unwrap_or(1).max(1)
     }
 
-    /// Learns from a stamp that came back; 0 is none.
-    pub(crate) fn on_echo(&mut self, now: Time, echo_us: u32) {
+    /// Learns from a stamp that came back; 0 is none. Returns the sample in ns.
+    pub(crate) fn on_echo(&mut self, now: Time, echo_us: u32) -> Option<u64> {
         let sample = u64::from(Self::stamp_us(now).wrapping_sub(echo_us)) * US;
         if echo_us == 0 || sample > Self::SAMPLE_MAX_NS {
-            return;
+            return None;
         }
         if self.smoothed_ns == 0 {
             (self.smoothed_ns, self.variation_ns) = (sample.max(1), sample / 2);
@@ -37,6 +37,7 @@ impl Rtt {
             self.variation_ns = (3 * self.variation_ns + error) / 4;
             self.smoothed_ns = ((7 * self.smoothed_ns + sample) / 8).max(1);
         }
+        Some(sample)
     }
 
     /// The smoothed round trip in ns; 0 before the first sample.
@@ -46,12 +47,17 @@ impl Rtt {
 
     /// The timeout after `doublings` fruitless ones.
     pub(crate) fn rto_ns(&self, config: &Config, doublings: u32) -> u64 {
+        self.rto_between(config.rto_min_ns, config.rto_max_ns, doublings)
+    }
+
+    /// The timeout after `doublings` fruitless ones, within the bounds given.
+    pub(crate) fn rto_between(&self, min_ns: u64, max_ns: u64, doublings: u32) -> u64 {
         let base = match self.smoothed_ns {
             0 => Self::FIRST_RTO_NS,
             smoothed => smoothed + (4 * self.variation_ns).max(MS),
         };
-        let rto = base.clamp(config.rto_min_ns, config.rto_max_ns);
-        rto.saturating_mul(1 << doublings.min(20)).min(config.rto_max_ns)
+        let rto = base.clamp(min_ns, max_ns.max(min_ns));
+        rto.saturating_mul(1 << doublings.min(20)).min(max_ns)
     }
 }
 

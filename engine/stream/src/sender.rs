@@ -164,7 +164,7 @@ impl Sender {
         }
         self.boot = Some(boot);
         self.heard = now;
-        self.rtt.on_echo(now, status.echo_us);
+        let _ = self.rtt.on_echo(now, status.echo_us);
         self.limit = self.limit.max(status.next.saturating_add(u64::from(status.window)));
         if status.next > self.line.base() {
             self.line.release(status.next);
@@ -252,7 +252,7 @@ impl Sender {
     /// Tells the receiver that this session is over.
     pub(crate) fn say_end<O: Outbox>(&self, out: &mut O) {
         let reset = StreamReset {
-            lane: self.key.lane,
+            lane: self.key.lane.into(),
             from_sender: 1,
             reserved: 0,
             session: self.session,
@@ -286,8 +286,8 @@ impl Sender {
     fn emit<O: Outbox>(&self, now: Time, position: u64, count: usize, out: &mut O) -> usize {
         let payload = self.line.get(position, count);
         let head = StreamDataHead {
-            lane: self.key.lane,
-            reserved: [0; 3],
+            lane: self.key.lane.into(),
+            first: StreamDataHead::NO_START,
             session: self.session,
             position,
             oldest: self.line.base(),

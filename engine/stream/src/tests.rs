@@ -1,5 +1,8 @@
 //! What streams promise, in virtual time over bad networks.
 
+mod channel;
+mod channel_hostile;
+mod course;
 mod hostile;
 mod net;
 
@@ -240,10 +243,11 @@ fn frames_travel_as_messages() {
     let node = &mut net.nodes[A];
     let frame = syncom_wire::stream::StreamStatus {
         lane: 9,
-        reserved: [0; 3],
+        tag: 0,
         session: 8,
         next: 7,
         window: 6,
+        ahead: 4,
         echo_us: 5,
     };
     node.streams.send(net.now, key(A), &frame, &mut node.out).unwrap();

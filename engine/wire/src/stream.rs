@@ -14,9 +14,10 @@ layout! {
     /// The fixed part of a fragment.
     pub struct StreamDataHead: 36 {
         /// Which stream between these two processes.
-        lane: u8,
-        /// Zero.
-        reserved: [u8; 3],
+        lane: u16,
+        /// Where in the payload the first message begins, for those who join late;
+        /// [`StreamDataHead::NO_START`] when none does.
+        first: u16,
         /// Which life of the stream: the sender's monotonic clock when it began, in ns. A later one
         /// replaces an earlier one, and a restarted sender never repeats one.
         session: u64,
@@ -31,6 +32,11 @@ layout! {
         /// The sender's smoothed round trip: a receiver asks for the same bytes no sooner.
         rtt_us: u32,
     }
+}
+
+impl StreamDataHead {
+    /// No message begins in this fragment, or its sender takes nobody in the middle.
+    pub const NO_START: u16 = u16::MAX;
 }
 
 /// A fragment of a stream.
@@ -83,9 +89,9 @@ layout! {
     /// The fixed part of a NAK.
     pub struct StreamNakHead: 12 {
         /// Which stream.
-        lane: u8,
+        lane: u16,
         /// Zero.
-        reserved: [u8; 3],
+        reserved: u16,
         /// Which life of it.
         session: u64,
     }
@@ -124,17 +130,19 @@ impl<'a> Parse<'a> for StreamNak<'a> {
 
 layout! {
     /// How far a receiver is.
-    pub struct StreamStatus: 28 {
+    pub struct StreamStatus: 32 {
         /// Which stream.
-        lane: u8,
-        /// Zero.
-        reserved: [u8; 3],
+        lane: u16,
+        /// The group that the receiver belongs to, for senders that wait for one group only; or 0.
+        tag: u16,
         /// Which life of it.
         session: u64,
         /// All bytes below this position have arrived.
         next: u64,
         /// Bytes from `next` on that the receiver has room for.
         window: u32,
+        /// Bytes from `next` up to the furthest that has arrived: what is under way lies beyond.
+        ahead: u32,
         /// Stamp of the fragment that this answers; 0 when it answers none.
         echo_us: u32,
     }
@@ -146,11 +154,11 @@ layout! {
     /// A stream has ended: the receiver knows nothing of it, or the sender cannot go on.
     pub struct StreamReset: 20 {
         /// Which stream.
-        lane: u8,
+        lane: u16,
         /// 0 from the receiver to the sender, 1 the other way.
         from_sender: u8,
         /// Zero.
-        reserved: u16,
+        reserved: u8,
         /// Which life of it.
         session: u64,
         /// The position at which it happened.
@@ -173,7 +181,7 @@ mod tests {
 
     const HEAD: StreamDataHead = StreamDataHead {
         lane: 1,
-        reserved: [0; 3],
+        first: StreamDataHead::NO_START,
         session: 2,
         position: 100,
         oldest: 90,
@@ -211,7 +219,7 @@ mod tests {
     #[test]
     fn gaps_survive_the_round_trip() {
         let gaps = [Gap { position: 5, len: 6 }, Gap { position: 50, len: 1 }];
-        let head = StreamNakHead { lane: 1, reserved: [0; 3], session: 2 };
+        let head = StreamNakHead { lane: 1, reserved: 0, session: 2 };
         let nak = StreamNak { head, gaps: List::new(&gaps) };
         let mut buffer = [0; 64];
         let len = round_trip(&nak, &mut buffer);

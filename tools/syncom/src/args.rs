@@ -54,6 +54,8 @@ pub enum Command {
     Doctor(Json),
     /// Simulate a whole cluster in virtual time, faults included
     Sim(Sim),
+    /// Measure this machine with the real code
+    Bench(Bench),
     /// Print a shell completion script
     Completions {
         /// Which shell
@@ -308,6 +310,94 @@ pub struct Sim {
     /// Print one JSON object per seed
     #[arg(long)]
     pub json: bool,
+}
+
+/// `syncom bench`.
+#[derive(Clone, Debug, Args)]
+pub struct Bench {
+    /// What to measure
+    #[command(subcommand)]
+    pub case: BenchCase,
+}
+
+/// What to measure.
+#[derive(Clone, Debug, Subcommand)]
+pub enum BenchCase {
+    /// A reliable stream one way between two processes
+    Stream(BenchStream),
+    /// Ping-pong between two processes
+    Rtt(BenchRtt),
+}
+
+/// Sealing, on or off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum OnOff {
+    /// Sealed
+    #[default]
+    On,
+    /// Clear, to see the difference
+    Off,
+}
+
+/// What all cases between two processes have in common.
+#[derive(Clone, Debug, Args)]
+pub struct BenchPair {
+    /// Bytes of a message
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(0..=16_777_216))]
+    pub size: u32,
+    /// Bytes of a datagram, header and tag included
+    #[arg(long, default_value_t = 1408, value_parser = clap::value_parser!(u32).range(512..=60_000))]
+    pub mtu: u32,
+    /// Whether datagrams are sealed
+    #[arg(long, value_enum, default_value_t)]
+    pub seal: OnOff,
+    /// How long to measure
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub seconds: u32,
+    /// Which backend moves datagrams
+    #[arg(long, value_enum, default_value_t)]
+    pub link: LinkName,
+    /// Bytes under way at most, such as 512k or 4m
+    #[arg(long, default_value = "2m")]
+    pub window: String,
+    /// Congestion control: cubic or static
+    #[arg(long, value_parser = ["cubic", "static"], default_value = "cubic")]
+    pub cc: String,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// The part of the second process; the first one says it
+    #[arg(long, hide = true, value_name = "ADDRESS")]
+    pub other: Option<SocketAddr>,
+}
+
+/// `syncom bench stream`.
+#[derive(Clone, Debug, Args)]
+pub struct BenchStream {
+    /// What all such cases have in common
+    #[command(flatten)]
+    pub pair: BenchPair,
+    /// Write messages in place (claim and commit) instead of copying them (offer)
+    #[arg(long)]
+    pub claim: bool,
+    /// So many receivers of one multicast stream; 0 for one receiver and unicast
+    #[arg(long, default_value_t = 0, value_name = "RECEIVERS",
+          value_parser = clap::value_parser!(u16).range(0..=64))]
+    pub multicast: u16,
+    /// Datagrams lost on purpose, in per cent
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=50))]
+    pub loss: u32,
+}
+
+/// `syncom bench rtt`.
+#[derive(Clone, Debug, Args)]
+pub struct BenchRtt {
+    /// What all such cases have in common
+    #[command(flatten)]
+    pub pair: BenchPair,
+    /// Single datagrams instead of a stream
+    #[arg(long)]
+    pub datagram: bool,
 }
 
 fn odd_replicas(text: &str) -> Result<u16, String> {

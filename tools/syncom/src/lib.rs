@@ -57,6 +57,7 @@ const fn owns_state(command: &Command) -> bool {
         | Command::Counters(_)
         | Command::Doctor(_)
         | Command::Sim(_)
+        | Command::Bench(_)
         | Command::Completions { .. } => false,
     }
 }
@@ -84,6 +85,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Counters(args) => commands::listing::counters(&find()?, args.json),
         Command::Doctor(args) => commands::doctor::run(args.json),
         Command::Sim(args) => commands::sim::run(&args),
+        Command::Bench(args) => commands::bench::run(&args),
         Command::Completions { shell } => {
             let mut command = Cli::command();
             clap_complete::generate(shell, &mut command, "syncom", &mut std::io::stdout());

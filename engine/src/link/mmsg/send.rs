@@ -120,7 +120,10 @@ impl Sender {
             match judge(&error, run, errors) {
                 Verdict::Retry => errors += 1,
                 Verdict::Later => break,
-                Verdict::Split => self.singles = run,
+                Verdict::Split => {
+                    self.singles = run;
+                    batch.limit_segments(head.segment());
+                }
                 Verdict::SplitAlways => self.segments = Segments::Off(error.to_string()),
                 Verdict::Refuse => self.refuse(batch),
                 Verdict::Fatal => return Err(error),

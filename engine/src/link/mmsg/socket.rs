@@ -1,9 +1,11 @@
 //! Opening a UDP socket with everything that this link wants of it.
 
+use super::Group;
 use super::address::{Family, SockAddr, length};
 use super::send::Segments;
 use crate::link::{OpenError, Options};
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use syncom_wire::Addr;
 
@@ -19,11 +21,19 @@ pub(in crate::link) struct Opened {
 
 /// Opens, configures and binds.
 pub(in crate::link) fn open(bind: Addr, options: &Options) -> Result<Opened, OpenError> {
+    open_with(bind, options, false)
+}
+
+fn open_with(bind: Addr, options: &Options, shares: bool) -> Result<Opened, OpenError> {
     let family = Family::of(bind);
     let socket = create(family).map_err(|error| explain("socket", bind, error))?;
     if family == Family::V6 {
         set(&socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 0)
             .map_err(|error| OpenError::Os("IPV6_V6ONLY", error))?;
+    }
+    if shares {
+        set(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)
+            .map_err(|error| OpenError::Os("SO_REUSEADDR", error))?;
     }
     let mut shortcomings = Vec::new();
     for (flag, name, loss) in [
@@ -48,6 +58,43 @@ pub(in crate::link) fn open(bind: Addr, options: &Options) -> Result<Opened, Ope
     Ok(Opened { socket, local, family, segments, shortcomings })
 }
 
+/// Opens a socket for a multicast group: one that listens to it, if `listens`, or one that sends to
+/// it from any port.
+pub(super) fn open_group(
+    group: &Group,
+    listens: bool,
+    options: &Options,
+) -> Result<Opened, OpenError> {
+    let bind = if listens {
+        Addr::v4(group.address.octets(), group.port)
+    } else {
+        Addr::v4(Ipv4Addr::UNSPECIFIED.octets(), 0)
+    };
+    let opened = open_with(bind, options, listens)?;
+    let interface = group.interface.unwrap_or(Ipv4Addr::UNSPECIFIED);
+    let here = in_addr(interface);
+    if listens {
+        let wanted = libc::ip_mreq { imr_multiaddr: in_addr(group.address), imr_interface: here };
+        set_to(&opened.socket, libc::IPPROTO_IP, libc::IP_ADD_MEMBERSHIP, &wanted).map_err(
+            |error| OpenError::Os("IP_ADD_MEMBERSHIP (is there such an interface?)", error),
+        )?;
+        // Only what was sent to groups that this socket joined, not what others here did.
+        let _ = set(&opened.socket, libc::IPPROTO_IP, libc::IP_MULTICAST_ALL, 0);
+    }
+    if group.interface.is_some() {
+        set_to(&opened.socket, libc::IPPROTO_IP, libc::IP_MULTICAST_IF, &here).map_err(
+            |error| OpenError::Os("IP_MULTICAST_IF (is there such an interface?)", error),
+        )?;
+    }
+    set(&opened.socket, libc::IPPROTO_IP, libc::IP_MULTICAST_TTL, group.ttl.into())
+        .map_err(|error| OpenError::Os("IP_MULTICAST_TTL", error))?;
+    Ok(opened)
+}
+
+fn in_addr(address: Ipv4Addr) -> libc::in_addr {
+    libc::in_addr { s_addr: u32::from_ne_bytes(address.octets()) }
+}
+
 fn create(family: Family) -> io::Result<OwnedFd> {
     let kind = libc::SOCK_DGRAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     // SAFETY: socket takes integers and touches no memory of ours.
@@ -60,14 +107,19 @@ fn create(family: Family) -> io::Result<OwnedFd> {
 }
 
 fn set(socket: &OwnedFd, level: i32, name: i32, value: i32) -> io::Result<()> {
-    // SAFETY: the descriptor is open; the kernel reads one int, which outlives the call.
+    set_to(socket, level, name, &value)
+}
+
+fn set_to<T: Copy>(socket: &OwnedFd, level: i32, name: i32, value: &T) -> io::Result<()> {
+    // SAFETY: the descriptor is open; the kernel reads as many bytes as `value` has, all of them
+    // initialised (callers pass integers and structures of integers), and it outlives the call.
     let result = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
             level,
             name,
-            (&raw const value).cast(),
-            length::<i32>(),
+            std::ptr::from_ref(value).cast(),
+            length::<T>(),
         )
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }

@@ -17,7 +17,15 @@ fn origin(boot: u64) -> Origin {
 }
 
 fn head(lane: u8, session: u64, position: u64) -> StreamDataHead {
-    StreamDataHead { lane, reserved: [0; 3], session, position, oldest: 0, stamp_us: 1, rtt_us: 0 }
+    StreamDataHead {
+        lane: lane.into(),
+        first: StreamDataHead::NO_START,
+        session,
+        position,
+        oldest: 0,
+        stamp_us: 1,
+        rtt_us: 0,
+    }
 }
 
 /// Lets `streams` hear a whole message of one byte on a new stream.
@@ -77,16 +85,25 @@ fn hear(streams: &mut Streams, now: Time, boot: u64, frame: &Any, out: &mut Reco
         Any::Nak(lane, session, gaps) => {
             let gaps: Vec<_> =
                 gaps.iter().map(|(position, len)| Gap { position: *position, len: *len }).collect();
-            let head = StreamNakHead { lane: *lane, reserved: [0; 3], session: *session };
+            let head = StreamNakHead { lane: (*lane).into(), reserved: 0, session: *session };
             let nak = StreamNak { head, gaps: List::new(&gaps) };
             streams.on_frame(now, &from, &Frame::StreamNak(nak), out);
         }
         &Any::Status(lane, session, next, window, echo_us) => {
-            let status = StreamStatus { lane, reserved: [0; 3], session, next, window, echo_us };
+            let status = StreamStatus {
+                lane: lane.into(),
+                tag: 0,
+                session,
+                next,
+                window,
+                ahead: window,
+                echo_us,
+            };
             streams.on_frame(now, &from, &Frame::StreamStatus(status), out);
         }
         &Any::Reset(lane, session, from_sender) => {
-            let reset = StreamReset { lane, from_sender, reserved: 0, session, position: 0 };
+            let reset =
+                StreamReset { lane: lane.into(), from_sender, reserved: 0, session, position: 0 };
             streams.on_frame(now, &from, &Frame::StreamReset(reset), out);
         }
     }

@@ -69,18 +69,16 @@ fn shards(s: &mut Source, visit: &mut dyn FnMut(Kind, Vec<u8>, Frame<'_>)) {
 
 fn streams(s: &mut Source, visit: &mut dyn FnMut(Kind, Vec<u8>, Frame<'_>)) {
     let mut head: StreamDataHead = s.fixed();
-    head.reserved = [0; 3];
     head.oldest = head.oldest.min(head.position);
     let payload = s.payload();
     show!(s, visit, StreamData, StreamData { head, payload: &payload });
 
     let mut head: StreamNakHead = s.fixed();
-    head.reserved = [0; 3];
+    head.reserved = 0;
     let gaps = s.list();
     show!(s, visit, StreamNak, StreamNak { head, gaps: List::new(&gaps) });
 
-    let mut status: StreamStatus = s.fixed();
-    status.reserved = [0; 3];
+    let status: StreamStatus = s.fixed();
     show!(s, visit, StreamStatus, status);
 
     let mut reset: StreamReset = s.fixed();

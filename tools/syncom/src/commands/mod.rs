@@ -1,5 +1,6 @@
 //! What each sub-command does.
 
+pub mod bench;
 pub mod doctor;
 pub mod events;
 pub mod explain;

@@ -1,0 +1,163 @@
+//! Messages onto the line.
+
+use super::{CHANNEL_MESSAGE_MAX, Phase, Publication};
+use crate::config::PREFIX;
+use crate::ring::{Ring, copy};
+use core::fmt;
+use core::ops::{Deref, DerefMut};
+
+/// Why a message was not taken. Nothing has changed; the caller still owns it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// Receivers, or the network, are behind: do something else, or poll, and try again.
+    Full,
+    /// The message is longer than [`CHANNEL_MESSAGE_MAX`], or a claim than [`Claim::MAX`].
+    TooLong,
+    /// The publication has ended.
+    Ended,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full => "receivers are behind by a whole window: poll the channel and try again",
+            Self::TooLong => "longer than a message may be: cut it up (claims: use `offer`)",
+            Self::Ended => "the publication has ended: open another one",
+        })
+    }
+}
+
+impl core::error::Error for Refused {}
+
+impl Publication {
+    /// Copies a message onto the line and returns the position behind it. It leaves with a burst,
+    /// or when [`Self::transmit`] is told to send all.
+    ///
+    /// # Errors
+    /// [`Refused`]: nothing has changed.
+    #[inline]
+    pub fn offer(&mut self, message: &[u8]) -> Result<u64, Refused> {
+        let need = PREFIX + message.len();
+        if self.tail + need as u64 > self.room || need > Ring::PIECE_MAX {
+            return self.offer_long(message);
+        }
+        let slot = self.ring.room(self.tail, need);
+        if let Some((prefix, body)) = slot.split_first_chunk_mut::<PREFIX>() {
+            *prefix = prefix_of(message.len());
+            copy(body, message);
+        }
+        Ok(self.advance(need))
+    }
+
+    /// A message that is longer than a piece, or for which there is no room yet.
+    #[cold]
+    fn offer_long(&mut self, message: &[u8]) -> Result<u64, Refused> {
+        let need = PREFIX + message.len();
+        self.make_room(need, CHANNEL_MESSAGE_MAX)?;
+        self.ring.put(self.tail, &prefix_of(message.len()));
+        self.ring.put(self.tail + PREFIX as u64, message);
+        let (from, end) = (self.tail, self.tail + need as u64);
+        self.note_start(from);
+        self.tail = end;
+        Ok(end)
+    }
+
+    /// Lends `len` bytes of the line to write a message into.
+    ///
+    /// # Errors
+    /// [`Refused`]: nothing has changed.
+    #[inline]
+    pub fn claim(&mut self, len: usize) -> Result<Claim<'_>, Refused> {
+        let need = PREFIX + len;
+        if self.tail + need as u64 > self.room || need > Ring::PIECE_MAX {
+            self.make_room(need, Claim::MAX)?;
+        }
+        Ok(Claim { publication: self, len })
+    }
+
+    #[inline]
+    fn advance(&mut self, need: usize) -> u64 {
+        self.ring.written(self.tail, need);
+        self.note_start(self.tail);
+        self.tail += need as u64;
+        self.tail
+    }
+
+    #[inline]
+    const fn note_start(&mut self, position: u64) {
+        if self.start < self.sent {
+            self.start = position;
+        }
+    }
+
+    /// Checks that `need` bytes fit; makes the ring larger for a message that never would.
+    #[cold]
+    fn make_room(&mut self, need: usize, message_max: usize) -> Result<(), Refused> {
+        if self.phase != Phase::Open {
+            return Err(Refused::Ended);
+        }
+        if need - PREFIX > message_max {
+            return Err(Refused::TooLong);
+        }
+        if need > self.ring.capacity() {
+            self.ring.grow(need, self.base, self.tail);
+            self.make_writable();
+        }
+        if self.tail + need as u64 > self.room { Err(Refused::Full) } else { Ok(()) }
+    }
+
+    /// Says how far the line may be written.
+    pub(super) fn make_writable(&mut self) {
+        self.room = match self.phase {
+            Phase::Open => self.base + self.ring.capacity() as u64,
+            Phase::Ending | Phase::Ended => 0,
+        };
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "messages are at most 16 MiB long")]
+const fn prefix_of(len: usize) -> [u8; PREFIX] {
+    (len as u32).to_le_bytes()
+}
+
+/// A message being written where it will lie. Dropped without [`Self::commit`], it never was.
+#[derive(Debug)]
+pub struct Claim<'a> {
+    publication: &'a mut Publication,
+    len: usize,
+}
+
+impl Claim<'_> {
+    /// Bytes of the longest claim; longer messages are offered.
+    pub const MAX: usize = Ring::PIECE_MAX - PREFIX;
+
+    /// Makes what was written the next message; returns the position behind it.
+    #[inline]
+    #[must_use = "the position says when the message has arrived"]
+    pub fn commit(self) -> u64 {
+        let need = PREFIX + self.len;
+        let slot = self.publication.ring.room(self.publication.tail, need);
+        if let Some(prefix) = slot.first_chunk_mut::<PREFIX>() {
+            *prefix = prefix_of(self.len);
+        }
+        self.publication.advance(need)
+    }
+}
+
+impl Deref for Claim<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        let from = self.publication.tail + PREFIX as u64;
+        self.publication.ring.flat(from, self.len)
+    }
+}
+
+impl DerefMut for Claim<'_> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [u8] {
+        let need = PREFIX + self.len;
+        let slot = self.publication.ring.room(self.publication.tail, need);
+        slot.get_mut(PREFIX..).unwrap_or_default()
+    }
+}

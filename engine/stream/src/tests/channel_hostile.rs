@@ -1,0 +1,189 @@
+//! What a hostile peer can do to a channel: nothing that is not bounded.
+
+use crate::{Broken, Image, ImageConfig, Post, Publication, PublicationConfig, Source, Taken};
+use proptest::collection::vec;
+use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
+use std::vec::Vec;
+use syncom_seam::{Counter, MS, Origin, SECOND, Time};
+use syncom_wire::stream::{
+    Gap, StreamDataHead, StreamNak, StreamNakHead, StreamReset, StreamStatus,
+};
+use syncom_wire::{Addr, Boot, Emit, List, PeerId};
+
+const WINDOW: usize = 64 * 1024;
+const MTU: usize = 1408;
+
+/// Counts what is sent.
+#[derive(Default)]
+struct Scale {
+    frames: usize,
+    bytes: usize,
+}
+
+impl Post for Scale {
+    fn post<E: Emit>(&mut self, _: Addr, frame: &E) -> bool {
+        self.frames += 1;
+        self.bytes += frame.size();
+        true
+    }
+
+    fn count(&mut self, _: Counter, _: u64) {}
+}
+
+fn origin(peer: u64, boot: u64) -> Origin {
+    let addr = Addr::v4([10, 0, 0, 9], 9);
+    Origin { peer: PeerId::client(peer), boot: Boot(boot), addr, heard: Time(0) }
+}
+
+fn position() -> impl Strategy<Value = u64> {
+    let rim = WINDOW as u64;
+    prop_oneof![0..40_u64, 0..5000_u64, rim - 3000..rim + 3000, Just(u64::MAX), any::<u64>(),]
+}
+
+fn publication() -> Publication {
+    let to = Addr::v4([10, 0, 0, 9], 9);
+    let mut publication = Publication::new(PublicationConfig::new(1, to, MTU, WINDOW), 7);
+    while publication.offer(&[7; 100]).is_ok() {}
+    publication
+}
+
+#[derive(Clone, Debug)]
+enum Said {
+    Status(u64, u32, u32, u32),
+    Nak(Vec<(u64, u32)>),
+    Done(u64),
+}
+
+fn said() -> impl Strategy<Value = (u64, u64, Said)> {
+    let what = prop_oneof![
+        4 => (position(), any::<u32>(), any::<u32>(), any::<u32>())
+            .prop_map(|(next, window, ahead, echo)| Said::Status(next, window, ahead, echo)),
+        4 => vec((position(), any::<u32>()), 0..64).prop_map(Said::Nak),
+        1 => position().prop_map(Said::Done),
+    ];
+    (0..3_u64, 0..3_u64, what)
+}
+
+proptest! {
+    /// Whatever receivers say: positions keep their order, and the answers to everything said
+    /// within one round trip are at most a window of repairs and a window of news.
+    #[test]
+    fn a_storm_of_statuses_and_requests_costs_a_window_per_round_trip(
+        storm in vec(said(), 1..200),
+    ) {
+        let mut publication = publication();
+        let now = Time(SECOND);
+        let mut out = Scale::default();
+        publication.transmit(now, true, &mut out);
+        let before = out.bytes;
+        let mut base = 0;
+        for (peer, boot, said) in &storm {
+            let from = origin(*peer, *boot);
+            match said {
+                Said::Status(next, window, ahead, echo_us) => {
+                    let status = StreamStatus {
+                        lane: 1, tag: 0, session: 7,
+                        next: *next, window: *window, ahead: *ahead, echo_us: *echo_us,
+                    };
+                    publication.on_status(now, &from, &status);
+                }
+                Said::Nak(gaps) => {
+                    let gaps: Vec<_> =
+                        gaps.iter().map(|(position, len)| Gap { position: *position, len: *len }).collect();
+                    let head = StreamNakHead { lane: 1, reserved: 0, session: 7 };
+                    let nak = StreamNak { head, gaps: List::new(&gaps) };
+                    publication.on_nak(now, &from, &nak, &mut out);
+                }
+                Said::Done(position) => {
+                    let reset = StreamReset {
+                        lane: 1, from_sender: 0, reserved: 0, session: 7, position: *position,
+                    };
+                    publication.on_done(now, &from, &reset);
+                }
+            }
+            publication.transmit(now, true, &mut out);
+            assert!(publication.acknowledged() >= base && publication.acknowledged() <= publication.position());
+            base = publication.acknowledged();
+        }
+        let whole = usize::try_from(publication.position()).unwrap();
+        assert!(out.bytes - before <= 2 * (WINDOW + whole), "{} bytes", out.bytes - before);
+    }
+
+    /// Whatever a sender sends: no panic, no message above the bound, and memory of a window.
+    #[test]
+    fn any_fragments_are_survived_within_bounds(
+        fragments in vec((position(), position(), any::<u16>(), 0..MTU, any::<u8>(), 0..9_usize), 1..200),
+    ) {
+        let config = ImageConfig { window: WINDOW, message_max: 5_000, ..ImageConfig::default() };
+        let source = Source { peer: PeerId::client(1), boot: Boot(1), lane: 1, session: 7 };
+        let addr = Addr::v4([10, 0, 0, 9], 9);
+        let mut image: Option<Image> = None;
+        let (mut now, mut out) = (Time(SECOND), Scale::default());
+        for (position, oldest, first, len, byte, limit) in fragments {
+            let payload = std::vec![byte % 3; len];
+            let head = StreamDataHead {
+                lane: 1, first, session: 7, position, oldest: oldest.min(position),
+                stamp_us: u32::from(first), rtt_us: u32::from(byte) << 20,
+            };
+            if image.is_none() {
+                image = Image::join(&config, source, addr, now, &head);
+            }
+            let Some(joined) = &mut image else { continue };
+            let before = joined.position();
+            let look = &mut |message: &[u8]| assert!(message.len() <= 5_000);
+            let mut left = limit;
+            let read = match joined.on_data(now, addr, &head, &payload) {
+                Taken::InPlace(skip) => {
+                    let mut rest = payload.get(skip..).unwrap();
+                    loop {
+                        left = limit.max(1);
+                        match joined.read(rest, &mut left, look) {
+                            Ok(taken) if taken < rest.len() => rest = &rest[taken..],
+                            Ok(_) => break Ok(()),
+                            Err(Broken) => break Err(Broken),
+                        }
+                    }
+                }
+                Taken::Kept => joined.read_kept(&mut left, look),
+            };
+            assert!(read.is_err() || joined.position() >= before || head.oldest > before);
+            joined.on_burst_end(now);
+            joined.flush(now, 5, &mut out);
+            now = now.after(MS);
+            if read.is_err() {
+                image = None;
+            }
+        }
+        assert!(out.frames <= 3 * 200);
+    }
+}
+
+#[test]
+fn replayed_beginnings_and_foreign_sessions_change_nothing() {
+    let mut publication = publication();
+    let now = Time(SECOND);
+    publication.transmit(now, true, &mut Scale::default());
+    let status = |session, next| StreamStatus {
+        lane: 1,
+        tag: 0,
+        session,
+        next,
+        window: 0,
+        ahead: 0,
+        echo_us: 0,
+    };
+    assert!(publication.on_status(now, &origin(1, 5), &status(7, 1000)));
+    assert_eq!(publication.acknowledged(), 1000);
+    for (from, session, next) in [
+        (origin(1, 5), 7, 0),
+        (origin(1, 4), 7, 2000),
+        (origin(2, 3), 7, 3000),
+        (origin(1, 5), 6, 3000),
+    ] {
+        assert!(!publication.on_status(now, &from, &status(session, next)));
+        assert_eq!(publication.acknowledged(), 1000);
+    }
+    let beyond = publication.position() + 1;
+    assert!(!publication.on_status(now, &origin(1, 5), &status(7, beyond)), "never sent");
+    assert_eq!(publication.acknowledged(), 1000);
+}

@@ -1,0 +1,23 @@
+//! `syncom bench`: what this machine does with the real code.
+//!
+//! Each case counts what it computed into a hash, so that a number cannot come from work that was
+//! not done, and says beside every rate what it cost.
+
+mod message;
+mod pair;
+mod rtt;
+mod stream;
+
+use crate::args::{Bench, BenchCase};
+use crate::exit::Outcome;
+
+/// Runs the command.
+///
+/// # Errors
+/// Code 1 when the case could not run to its end, or lost something.
+pub fn run(args: &Bench) -> Outcome {
+    match &args.case {
+        BenchCase::Stream(args) => stream::run(args),
+        BenchCase::Rtt(args) => rtt::run(args),
+    }
+}

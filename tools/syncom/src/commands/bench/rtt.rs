@@ -1,0 +1,227 @@
+//! `syncom bench rtt`: ping-pong, over a stream or with single sealed datagrams.
+
+use super::message::{Proof, write};
+use super::pair::{Other, arguments, channel, float, host, link_name, pin_to, sealer};
+use crate::args::{BenchRtt, OnOff};
+use crate::exit::{Failure, Outcome};
+use serde_json::json;
+use std::net::{Ipv4Addr, SocketAddr};
+use syncom_engine::channel::{Channel, ChannelError, PublicationId, Refused};
+use syncom_engine::clock::{self, Clock};
+use syncom_engine::link::{self, Kind, Link, Options, RxBurst};
+use syncom_engine::seal::Sealer;
+use syncom_seam::SECOND;
+use syncom_wire::{Fixed as _, Header};
+
+/// Round trips before those that count.
+const WARM_UP: u64 = 2_000;
+/// Round trips that are remembered at most.
+const SAMPLES_MAX: usize = 16 << 20;
+/// Without an answer for so long, the case has failed.
+const PATIENCE_NS: u64 = 5 * SECOND;
+
+/// Runs the case, or the echo's part of it.
+pub(super) fn run(args: &BenchRtt) -> Outcome {
+    let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let mut end =
+        if args.datagram { End::datagrams(args, here)? } else { End::stream(args, here)? };
+    match args.pair.other {
+        Some(other) => echo(args, &mut end, other),
+        None => ask(args, &mut end),
+    }
+}
+
+fn failed(error: &ChannelError) -> Failure {
+    Failure::failed(error.to_string())
+}
+
+/// One end of the ping-pong.
+enum End {
+    Stream {
+        channel: Box<Channel>,
+        to: Option<PublicationId>,
+    },
+    Datagrams {
+        link: Box<dyn Link>,
+        sealer: Box<Sealer>,
+        burst: Box<RxBurst>,
+        clock: Box<Clock>,
+        to: SocketAddr,
+    },
+}
+
+impl End {
+    fn stream(args: &BenchRtt, here: SocketAddr) -> Result<Self, Failure> {
+        let mut channel = channel(&args.pair, here)?.open().map_err(|error| failed(&error))?;
+        channel.subscribe(1).map_err(|error| failed(&error))?;
+        Ok(Self::Stream { channel: Box::new(channel), to: None })
+    }
+
+    fn datagrams(args: &BenchRtt, here: SocketAddr) -> Result<Self, Failure> {
+        let link = link::open(&Kind::Mmsg, here.into(), &Options::LARGE)
+            .map_err(|error| Failure::failed(error.to_string()))?;
+        let sealer = Box::new(sealer(&args.pair)?);
+        let (burst, clock) = (Box::new(RxBurst::new(4)), Box::new(Clock::new()));
+        Ok(Self::Datagrams { link, sealer, burst, clock, to: here })
+    }
+
+    fn address(&self) -> SocketAddr {
+        match self {
+            Self::Stream { channel, .. } => channel.local_addr().into(),
+            Self::Datagrams { link, .. } => link.local_addr().into(),
+        }
+    }
+
+    /// Says whom to speak to.
+    fn connect(&mut self, other: SocketAddr) -> Outcome {
+        match self {
+            Self::Stream { channel, to } => {
+                *to = Some(channel.publish(other, 1).map_err(|error| failed(&error))?);
+            }
+            Self::Datagrams { to, .. } => *to = other,
+        }
+        Ok(())
+    }
+
+    /// Sends a message at once.
+    fn send(&mut self, message: &[u8]) -> Outcome {
+        match self {
+            Self::Stream { channel, to } => {
+                let Some(to) = to else { return Err(Failure::failed("not connected")) };
+                while let Err(refused) = channel.offer(*to, message) {
+                    if refused != Refused::Full {
+                        return Err(Failure::failed(refused.to_string()));
+                    }
+                    channel.poll(0, |_, _| {}).map_err(|error| failed(&error))?;
+                }
+                channel.flush().map_err(|error| failed(&error))
+            }
+            Self::Datagrams { link, sealer, to, .. } => {
+                let slot = link.tx_claim((*to).into(), Header::OVERHEAD + message.len());
+                let slot = slot.ok_or_else(|| Failure::failed("the link has no room"))?;
+                slot[Header::SIZE..Header::SIZE + message.len()].copy_from_slice(message);
+                let len = sealer.seal(slot, message.len(), None);
+                let len = len.map_err(|error| Failure::failed(error.to_string()))?;
+                link.tx_commit(len);
+                link.tx_flush().map_err(|error| Failure::failed(error.to_string()))?;
+                Ok(())
+            }
+        }
+    }
+
+    /// Looks once for messages; whether there was one.
+    fn poll(&mut self, mut on_message: impl FnMut(&[u8])) -> Result<bool, Failure> {
+        match self {
+            Self::Stream { channel, .. } => channel
+                .poll(16, |_, message| on_message(message))
+                .map(|count| count > 0)
+                .map_err(|error| failed(&error)),
+            Self::Datagrams { link, sealer, burst, clock, .. } => {
+                let count = link.rx_burst(burst);
+                let count = count.map_err(|error| Failure::failed(error.to_string()))?;
+                if count > 0 {
+                    clock.sample();
+                }
+                for index in 0..count {
+                    let Some(datagram) = burst.datagram(index) else { continue };
+                    if let Ok(opened) = sealer.open(datagram.bytes, clock.now()) {
+                        on_message(opened.body);
+                    }
+                }
+                Ok(count > 0)
+            }
+        }
+    }
+}
+
+/// The second process: sends everything back until it hears nothing more.
+fn echo(args: &BenchRtt, end: &mut End, other: SocketAddr) -> Outcome {
+    pin_to(false);
+    println!("{}", json!({"address": end.address().to_string()}));
+    end.connect(other)?;
+    let (mut message, mut heard) = (Vec::with_capacity(args.pair.size as usize), clock::now());
+    while clock::now().since(heard) < SECOND {
+        if end.poll(|bytes| {
+            message.clear();
+            message.extend_from_slice(bytes);
+        })? {
+            end.send(&message)?;
+            heard = clock::now();
+        }
+    }
+    Ok(())
+}
+
+/// The first process: one message under way at a time.
+fn ask(args: &BenchRtt, end: &mut End) -> Outcome {
+    let mut words = arguments(&args.pair);
+    if args.datagram {
+        words.push("--datagram".into());
+    }
+    let mut other = Other::start("rtt", &words, end.address())?;
+    end.connect(other.address()?)?;
+    pin_to(true);
+    let size = args.pair.size as usize;
+    let (mut message, mut proof) = (vec![7; size], Proof::default());
+    let mut samples = Vec::with_capacity(SAMPLES_MAX);
+    let (mut over, mut cpu) = (clock::now().after(PATIENCE_NS), 0);
+    loop {
+        let began = clock::now();
+        if began >= over || samples.len() == SAMPLES_MAX {
+            break;
+        }
+        if proof.count == WARM_UP {
+            (over, cpu) = (began.after(u64::from(args.pair.seconds) * SECOND), clock::cpu_ns());
+        }
+        write(&mut message, proof.count);
+        end.send(&message)?;
+        while !end.poll(|bytes| proof.see(bytes, size))? {
+            if clock::now().since(began) > PATIENCE_NS {
+                return Err(Failure::failed("no answer"));
+            }
+        }
+        if proof.count > WARM_UP {
+            samples.push(clock::now().since(began));
+        }
+    }
+    let cpu_ns = clock::cpu_ns() - cpu;
+    other.join()?;
+    report(args, samples, proof, cpu_ns)
+}
+
+fn report(args: &BenchRtt, mut samples: Vec<u64>, proof: Proof, cpu_ns: u64) -> Outcome {
+    samples.sort_unstable();
+    let at = |per_mille: usize| {
+        samples.get((samples.len() * per_mille / 1_000).min(samples.len().max(1) - 1))
+    };
+    let at = |per_mille| at(per_mille).copied().unwrap_or(0);
+    let (p50, p99, p999, most) = (at(500), at(990), at(999), at(1_000));
+    let result = json!({
+        "case": "rtt",
+        "link": link_name(args.pair.link),
+        "size_b": args.pair.size,
+        "mtu": args.pair.mtu,
+        "seal": args.pair.seal == OnOff::On,
+        "seconds": args.pair.seconds,
+        "datagram": args.datagram,
+        "round_trips": samples.len(),
+        "p50_ns": p50,
+        "p99_ns": p99,
+        "p999_ns": p999,
+        "max_ns": most,
+        "wrong": proof.wrong,
+        "cpu_ns_per_op": float(cpu_ns) / float(samples.len().max(1) as u64),
+        "hash": format!("{:016x}", proof.hash()),
+        "host": host(),
+    });
+    if args.pair.json {
+        println!("{result}");
+    } else {
+        println!(
+            "{} round trips of {} B: p50 {p50} ns, p99 {p99} ns, p99.9 {p999} ns, max {most} ns",
+            samples.len(),
+            args.pair.size,
+        );
+    }
+    if proof.wrong == 0 { Ok(()) } else { Err(Failure::failed("answers were wrong")) }
+}
