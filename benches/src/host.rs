@@ -1,17 +1,16 @@
 //! What a result must carry to be compared later: the machine and the program that made it.
 
-use std::fs;
 use syncom_engine::{host_info::HostInfo, pin};
 
 /// The host as a JSON object.
 pub(crate) fn json() -> String {
-    let kernel = read("/proc/sys/kernel/osrelease");
-    let cores = HostInfo::probe().cores.unwrap_or(0);
-    let isolated = read("/sys/devices/system/cpu/isolated");
+    let HostInfo { kernel, cpu, cores, isolated } = HostInfo::probe();
     format!(
-        "{{\"kernel\":\"{kernel}\",\"cpu\":\"{}\",\"cores\":{cores},\"isolated\":\"{isolated}\",\
+        "{{\"kernel\":\"{}\",\"cpu\":\"{}\",\"cores\":{cores},\"isolated\":\"{}\",\
          \"syncom\":\"{}\"}}",
-        processor(),
+        quotable(&kernel),
+        quotable(&cpu),
+        quotable(&isolated),
         env!("CARGO_PKG_VERSION")
     )
 }
@@ -38,16 +37,6 @@ pub(crate) fn two_cores() -> Result<[usize; 2], String> {
         [.., near, far] => Ok([*near, *far]),
         _ => Err("two cores are needed, one for each end".into()),
     }
-}
-
-fn processor() -> String {
-    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("model name"));
-    quotable(line.map_or("", |line| line.trim_start_matches([' ', '\t', ':'])))
-}
-
-fn read(path: &str) -> String {
-    quotable(fs::read_to_string(path).unwrap_or_default().trim())
 }
 
 /// Without what would have to be escaped in JSON.

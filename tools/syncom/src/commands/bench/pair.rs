@@ -1,13 +1,13 @@
 //! Two processes, each on a core of its own.
 
-use crate::args::{BenchPair, LinkName, OnOff};
+use crate::args::{BenchPair, OnOff};
 use crate::exit::Failure;
 use serde_json::{Value, json};
-use std::fs::read_to_string;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use syncom_engine::channel::{Builder, Channel};
+use syncom_engine::host_info::HostInfo;
 use syncom_engine::seal::{ClusterKeys, Sealer};
 use syncom_engine::{clock, pin};
 use syncom_wire::{Boot, PeerId};
@@ -83,7 +83,7 @@ pub(super) fn arguments(pair: &BenchPair) -> Vec<String> {
         ("--mtu", pair.mtu.to_string()),
         ("--seal", if pair.seal == OnOff::On { "on" } else { "off" }.into()),
         ("--seconds", pair.seconds.to_string()),
-        ("--link", link_name(pair.link).into()),
+        ("--link", pair.link.name().into()),
         ("--window", pair.window.clone()),
         ("--cc", pair.cc.clone()),
     ];
@@ -94,7 +94,7 @@ pub(super) fn arguments(pair: &BenchPair) -> Vec<String> {
 pub(super) fn channel(pair: &BenchPair, address: SocketAddr) -> Result<Builder, Failure> {
     let seal = if pair.seal == OnOff::On { "on" } else { "off" };
     let BenchPair { mtu, window, cc, .. } = pair;
-    let link = link_name(pair.link);
+    let link = pair.link.name();
     let interface = if address.ip().is_multicast() { "&interface=127.0.0.1" } else { "" };
     let uri = format!(
         "udp://{address}?mtu={mtu}&seal={seal}&window={window}&cc={cc}&link={link}\
@@ -115,17 +115,6 @@ pub(super) fn sealer(pair: &BenchPair) -> Result<Sealer, Failure> {
     }
 }
 
-/// The name of a link on the command line.
-pub(super) const fn link_name(link: LinkName) -> &'static str {
-    match link {
-        LinkName::Auto => "auto",
-        LinkName::Mmsg => "mmsg",
-        LinkName::Uring => "uring",
-        LinkName::Xdp => "xdp",
-        LinkName::Mem => "mem",
-    }
-}
-
 /// Keeps this process on the first or the last core that it may use.
 pub(super) fn pin_to(is_first: bool) {
     let cores = pin::cores().unwrap_or_default();
@@ -138,15 +127,12 @@ pub(super) fn pin_to(is_first: bool) {
 
 /// What every result carries of the machine.
 pub(super) fn host() -> Value {
-    let cpu = read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let cpu = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    let kernel = read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let isolated = read_to_string("/sys/devices/system/cpu/isolated").unwrap_or_default();
+    let HostInfo { kernel, cpu, cores, isolated } = HostInfo::probe();
     json!({
-        "cpu": cpu.map_or("unknown", |(_, name)| name.trim()),
-        "kernel": kernel.trim(),
-        "cores": pin::cores().map_or(0, |cores| cores.len()),
-        "isolated": isolated.trim(),
+        "cpu": cpu,
+        "kernel": kernel,
+        "cores": cores,
+        "isolated": isolated,
         "version": env!("CARGO_PKG_VERSION"),
     })
 }

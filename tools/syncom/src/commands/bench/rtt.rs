@@ -1,7 +1,7 @@
 //! `syncom bench rtt`: ping-pong, over a stream or with single sealed datagrams.
 
 use super::message::{Proof, write};
-use super::pair::{Other, arguments, channel, float, host, link_name, pin_to, sealer};
+use super::pair::{Other, arguments, channel, float, host, pin_to, sealer};
 use crate::args::{BenchRtt, OnOff};
 use crate::exit::{Failure, Outcome};
 use serde_json::json;
@@ -198,7 +198,7 @@ fn report(args: &BenchRtt, mut samples: Vec<u64>, proof: Proof, cpu_ns: u64) -> 
     let (p50, p99, p999, most) = (at(500), at(990), at(999), at(1_000));
     let result = json!({
         "case": "rtt",
-        "link": link_name(args.pair.link),
+        "link": args.pair.link.name(),
         "size_b": args.pair.size,
         "mtu": args.pair.mtu,
         "seal": args.pair.seal == OnOff::On,

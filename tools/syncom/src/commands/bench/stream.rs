@@ -1,7 +1,7 @@
 //! `syncom bench stream`: one sender, one receiver, as fast as it goes.
 
 use super::message::{Proof, write};
-use super::pair::{Other, arguments, channel, float, host, link_name, pin_to};
+use super::pair::{Other, arguments, channel, float, host, pin_to};
 use crate::args::{BenchStream, OnOff};
 use crate::exit::{Failure, Outcome};
 use serde_json::{Value, json};
@@ -234,7 +234,7 @@ fn report(
     let channel = publication.channel();
     let result = json!({
         "case": "stream",
-        "link": link_name(args.pair.link),
+        "link": args.pair.link.name(),
         "size_b": args.pair.size,
         "mtu": args.pair.mtu,
         "seal": args.pair.seal == OnOff::On,
@@ -262,7 +262,7 @@ fn report(
              {} repaired, {lost} lost",
             args.pair.size,
             args.pair.mtu,
-            link_name(args.pair.link),
+            args.pair.link.name(),
             if args.pair.seal == OnOff::On { "sealed" } else { "not sealed" },
             rate / 1e6,
             rate * f64::from(args.pair.size) / 1e9,
