@@ -5,6 +5,7 @@
 //! it is wanted. One that cannot be built is a row that says why.
 
 mod options;
+mod ours;
 mod row;
 mod systems;
 mod turn;

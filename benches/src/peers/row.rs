@@ -122,13 +122,14 @@ fn object(case: Case, row: &Row, rows: &[Row], host: &str) -> String {
     let mtu = if row.system.has_mtu { row.mtu_b.to_string() } else { "null".into() };
     let head = format!(
         "{{\"system\":\"{}\",\"version\":\"{}\",\"config\":\"{}\",\"case\":\"{}\",\
-         \"link\":\"{}\",\"size_b\":{},\"mtu_b\":{mtu},\"seal\":\"off\"",
+         \"link\":\"{}\",\"size_b\":{},\"mtu_b\":{mtu},\"seal\":\"{}\"",
         row.system.name,
         row.system.version(),
         row.system.config,
         case.name(),
         row.system.link,
         row.size_b,
+        row.system.seal(),
     );
     if let Some(reason) = &row.unavailable {
         return format!("{head},\"unavailable\":\"{}\",\"host\":{host}}}", host::quotable(reason));

@@ -13,16 +13,22 @@ pub(super) struct System {
     package: Option<&'static str>,
     /// What carries its bytes.
     pub(super) link: &'static str,
-    /// The program of `benches/peers` that runs it.
-    program: &'static str,
-    /// The feature that builds it.
-    feature: Option<&'static str>,
-    /// What its build wants from the machine.
-    needs: &'static str,
+    /// How it is had.
+    pub(super) source: Source,
     /// Whether the size of its datagrams can be chosen.
     pub(super) has_mtu: bool,
     /// Whether each end is pinned to a core of its own.
     pub(super) is_pinned: bool,
+}
+
+/// Where a system comes from.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// Ourselves; with sealed datagrams, or without for the difference.
+    Ours { seal: &'static str },
+    /// A program of `benches/peers`, the feature that builds it, and what its build wants from the
+    /// machine.
+    Peer { program: &'static str, feature: Option<&'static str>, needs: &'static str },
 }
 
 /// All systems; ratios are to the first.
@@ -32,9 +38,29 @@ pub(super) const SYSTEMS: &[System] = &[
         config: "driver in the process, spinning",
         package: Some("rusteron-media-driver"),
         link: "udp loopback",
-        program: "peer-aeron",
-        feature: Some("aeron"),
-        needs: "cmake >= 3.30 (pip install cmake), clang, libclang-dev, uuid-dev",
+        source: Source::Peer {
+            program: "peer-aeron",
+            feature: Some("aeron"),
+            needs: "cmake >= 3.30 (pip install cmake), clang, libclang-dev, uuid-dev",
+        },
+        has_mtu: true,
+        is_pinned: true,
+    },
+    System {
+        name: "syncom",
+        config: "sealed, spinning",
+        package: None,
+        link: "udp loopback",
+        source: Source::Ours { seal: "on" },
+        has_mtu: true,
+        is_pinned: true,
+    },
+    System {
+        name: "syncom-off",
+        config: "not sealed, spinning",
+        package: None,
+        link: "udp loopback",
+        source: Source::Ours { seal: "off" },
         has_mtu: true,
         is_pinned: true,
     },
@@ -43,9 +69,11 @@ pub(super) const SYSTEMS: &[System] = &[
         config: "push/pull, pair",
         package: Some("zmq"),
         link: "tcp loopback",
-        program: "peer-zeromq",
-        feature: Some("zeromq"),
-        needs: "a C++ compiler, or libzmq3-dev",
+        source: Source::Peer {
+            program: "peer-zeromq",
+            feature: Some("zeromq"),
+            needs: "a C++ compiler, or libzmq3-dev",
+        },
         has_mtu: false,
         // It has a thread for I/O in each process, which would wait for the core of the other.
         is_pinned: false,
@@ -55,9 +83,7 @@ pub(super) const SYSTEMS: &[System] = &[
         config: "segmented, packed, nothing repaired",
         package: None,
         link: "udp loopback",
-        program: "peer-udp",
-        feature: None,
-        needs: "nothing",
+        source: Source::Peer { program: "peer-udp", feature: None, needs: "nothing" },
         has_mtu: true,
         is_pinned: true,
     },
@@ -67,8 +93,19 @@ pub(super) const SYSTEMS: &[System] = &[
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 impl System {
+    /// Whether its datagrams are sealed.
+    pub(super) const fn seal(&self) -> &'static str {
+        match self.source {
+            Source::Ours { seal } => seal,
+            Source::Peer { .. } => "off",
+        }
+    }
+
     /// Version of what brings it.
     pub(super) fn version(&self) -> String {
+        if matches!(self.source, Source::Ours { .. }) {
+            return env!("CARGO_PKG_VERSION").into();
+        }
         let lock = include_str!("../../peers/Cargo.lock");
         let version = |package| format!("{package} {}", host::version_in(lock, package));
         self.package.map_or_else(|| "the kernel's".into(), version)
@@ -81,10 +118,15 @@ impl System {
     pub(super) fn build(&self) -> Result<(), String> {
         eprintln!("building {} (minutes the first time)", self.name);
         let mut cargo = Command::new("cargo");
-        cargo.args(["build", "--release", "--locked", "--quiet", "--bin", self.program]);
-        cargo.args(["--manifest-path", "benches/peers/Cargo.toml", "--target-dir"]);
-        cargo.arg(target()).current_dir(ROOT);
-        cargo.args(self.feature.iter().flat_map(|feature| ["--features", feature]));
+        cargo.args(["build", "--release", "--locked", "--quiet", "--bin", self.program()]);
+        cargo.current_dir(ROOT).arg("--target-dir");
+        match self.source {
+            Source::Ours { .. } => cargo.arg(target()),
+            Source::Peer { feature, .. } => cargo
+                .arg(target().join("peers"))
+                .args(["--manifest-path", "benches/peers/Cargo.toml"])
+                .args(feature.iter().flat_map(|feature| ["--features", feature])),
+        };
         let output = cargo.output().map_err(|error| format!("cannot run cargo: {error}"))?;
         if output.status.success() {
             return Ok(());
@@ -98,19 +140,33 @@ impl System {
                 .find(|line| line.contains(sign) && !line.contains("custom build"))
         });
         let reason = first.or_else(|| lines.next_back()).unwrap_or("no reason was given");
-        Err(format!("cannot be built here ({reason}); it needs {}", self.needs))
+        let needs = match self.source {
+            Source::Ours { .. } => "nothing but the toolchain",
+            Source::Peer { needs, .. } => needs,
+        };
+        Err(format!("cannot be built here ({reason}); it needs {needs}"))
     }
 
-    /// The program, ready for its arguments.
-    pub(super) fn command(&self) -> Command {
-        Command::new(target().join("release").join(self.program))
+    const fn program(&self) -> &'static str {
+        match self.source {
+            Source::Ours { .. } => "syncom",
+            Source::Peer { program, .. } => program,
+        }
+    }
+
+    /// Where its program is. Peers are built beside what else is built, but apart from it.
+    pub(super) fn path(&self) -> PathBuf {
+        let target = match self.source {
+            Source::Ours { .. } => target(),
+            Source::Peer { .. } => target().join("peers"),
+        };
+        target.join("release").join(self.program())
     }
 }
 
-/// Where peers are built: beside what else is built, but apart from it.
 fn target() -> PathBuf {
     let ours = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    ours.unwrap_or_else(|| PathBuf::from(ROOT).join("target")).join("peers")
+    ours.unwrap_or_else(|| PathBuf::from(ROOT).join("target"))
 }
 
 #[cfg(test)]

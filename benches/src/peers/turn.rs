@@ -1,10 +1,11 @@
 //! One turn of one system: two processes, and what they say.
 
 use super::options::{Case, Options};
-use super::systems::System;
+use super::ours;
+use super::systems::{Source, System};
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
@@ -39,12 +40,15 @@ pub(super) fn take(
     mtu_b: usize,
     cores: [usize; 2],
 ) -> Result<Turn, String> {
+    if let Source::Ours { seal } = system.source {
+        return ours::take(options, &system.path(), seal, size_b, mtu_b);
+    }
     let (near, far) = match options.case {
         Case::Stream => ("sender", "receiver"),
         Case::Rtt => ("ping", "pong"),
     };
     let start = |role: &str, core: usize| {
-        let mut command = system.command();
+        let mut command = Command::new(system.path());
         command.arg(role).arg(format!("size={size_b}")).arg(format!("mtu={mtu_b}"));
         command.arg(format!("port={PORT}")).arg(format!("ms={}", options.duration_ms));
         command.arg(format!("trips={}", options.trips));
@@ -166,7 +170,6 @@ impl Drop for End {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::process::Command;
 
     fn end(script: &str) -> End {
         let mut command = Command::new("sh");
