@@ -97,7 +97,7 @@ impl Room {
             }
             1 | 2 => self.offer(script),
             3 => {
-                let all = script.byte() % 2 == 0;
+                let all = script.byte().is_multiple_of(2);
                 self.speaker.transmit(self.now, all, &mut self.out);
             }
             4 | 5 => self.pass(script),
@@ -126,7 +126,7 @@ impl Room {
             return;
         }
         let at = script.below(self.out.frames.len());
-        let stays = script.byte() % 4 == 0;
+        let stays = script.byte().is_multiple_of(4);
         let bytes = if stays { self.out.frames[at].clone() } else { self.out.frames.remove(at) };
         self.arrive(&bytes, script);
     }
