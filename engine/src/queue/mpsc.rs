@@ -4,7 +4,7 @@
 //! one that is interrupted between reserving a cell and filling it hold up all items behind it.
 //! Here each producer has a queue of its own to the consumer, which visits them in turn: no
 //! producer ever waits for another or takes its room, and the cost of an item is that of
-//! [`super::spsc`]. What it costs instead: `capacity` cells *per producer*, and a look at each lane
+//! [`super::spsc()`]. What it costs instead: `capacity` cells *per producer*, and a look at each lane
 //! when all are empty.
 //!
 //! Items of one producer keep their order; between producers there is none, not even when one told
