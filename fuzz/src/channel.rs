@@ -5,7 +5,7 @@ use crate::script::Script;
 use syncom_seam::{Counter, Origin, SECOND, Time};
 use syncom_stream::{Image, ImageConfig, Post, Publication, PublicationConfig, Source, Taken};
 use syncom_wire::stream::{
-    Gap, StreamDataHead, StreamNak, StreamNakHead, StreamReset, StreamStatus,
+    Gap, StreamData, StreamDataHead, StreamNak, StreamNakHead, StreamReset, StreamStatus,
 };
 use syncom_wire::{Addr, Boot, Emit, Frame, FrameHeader, Frames, List, PeerId, frame};
 
@@ -219,7 +219,9 @@ impl Room {
                     echo_us: script.number_u32(),
                 };
                 let before = self.speaker.acknowledged();
-                self.speaker.on_status(self.now, &from, &status);
+                if can_come(&status) {
+                    self.speaker.on_status(self.now, &from, &status);
+                }
                 assert!((before..=self.speaker.position()).contains(&self.speaker.acknowledged()));
             }
             1 => {
@@ -230,12 +232,16 @@ impl Room {
                 let gaps: Vec<_> = (0..script.byte() % 64).map(|_| gap(script)).collect();
                 let head = StreamNakHead { lane: 1, reserved: 0, session };
                 let nak = StreamNak { head, gaps: List::new(&gaps) };
-                self.speaker.on_nak(self.now, &from, &nak, &mut self.out);
+                if can_come(&nak) {
+                    self.speaker.on_nak(self.now, &from, &nak, &mut self.out);
+                }
             }
             _ => {
                 let position = script.number();
                 let reset = StreamReset { lane: 1, from_sender: 0, reserved: 0, session, position };
-                self.speaker.on_done(self.now, &from, &reset);
+                if can_come(&reset) {
+                    self.speaker.on_done(self.now, &from, &reset);
+                }
             }
         }
     }
@@ -255,8 +261,16 @@ impl Room {
         let len = [0, 3, 8, 1316, 60_000][script.below(5)];
         let mut payload = script.bytes(len.min(20)).to_vec();
         payload.resize(len, 0);
-        self.hear(&head, &payload, script.below(5));
+        if can_come(&StreamData { head, payload: &payload }) {
+            self.hear(&head, &payload, script.below(5));
+        }
     }
+}
+
+/// Whether a frame survives the parser, so that somebody can send it.
+fn can_come<E: Emit>(frame: &E) -> bool {
+    let mut bytes = vec![0; frame.size() + FrameHeader::SIZE];
+    frame::emit(frame, &mut bytes).is_ok() && Frames::new(&bytes).all(|frame| frame.is_ok())
 }
 
 /// Message number `n` of that length.

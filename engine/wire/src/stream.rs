@@ -10,6 +10,14 @@ use crate::frame::{Emit, FrameHeader, Kind, Parse, fixed_frame};
 use crate::layout::{Fixed, Malformed, Overflow, layout};
 use crate::limits::MTU;
 
+/// No stream gets as far as this position, in bytes: whatever a frame adds to a position that it may
+/// name fits into 64 bits.
+pub const POSITION_MAX: u64 = 1 << 62;
+
+const fn check_position(position: u64) -> Result<(), Malformed> {
+    if position > POSITION_MAX { Err(Malformed("position beyond 2^62")) } else { Ok(()) }
+}
+
 layout! {
     /// The fixed part of a fragment.
     pub struct StreamDataHead: 36 {
@@ -71,6 +79,7 @@ impl<'a> Parse<'a> for StreamData<'a> {
         if head.oldest > head.position {
             return Err(Malformed("oldest position is newer than this one"));
         }
+        check_position(head.position)?;
         Ok(Self { head, payload: reader.rest() })
     }
 }
@@ -124,7 +133,9 @@ impl Emit for StreamNak<'_> {
 
 impl<'a> Parse<'a> for StreamNak<'a> {
     fn parse(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
-        Ok(Self { head: reader.fixed()?, gaps: reader.list(Self::GAPS_MAX)? })
+        let nak = Self { head: reader.fixed()?, gaps: reader.list(Self::GAPS_MAX)? };
+        nak.gaps.iter().try_for_each(|gap| check_position(gap.position))?;
+        Ok(nak)
     }
 }
 
@@ -148,7 +159,12 @@ layout! {
     }
 }
 
-fixed_frame!(StreamStatus, StreamStatus);
+impl StreamStatus {
+    const fn check(&self) -> Result<(), Malformed> {
+        check_position(self.next)
+    }
+}
+fixed_frame!(StreamStatus, StreamStatus, StreamStatus::check);
 
 layout! {
     /// A stream has ended: the receiver knows nothing of it, or the sender cannot go on.
@@ -168,7 +184,10 @@ layout! {
 
 impl StreamReset {
     const fn check(&self) -> Result<(), Malformed> {
-        if self.from_sender > 1 { Err(Malformed("unknown direction")) } else { Ok(()) }
+        if self.from_sender > 1 {
+            return Err(Malformed("unknown direction"));
+        }
+        check_position(self.position)
     }
 }
 fixed_frame!(StreamReset, StreamReset, StreamReset::check);
@@ -214,6 +233,30 @@ mod tests {
         let (header, body) = FrameHeader::split(&buffer[..len]).unwrap();
         let refusal = Malformed("oldest position is newer than this one");
         assert_eq!(Frame::parse(header, body), Err(refusal));
+    }
+
+    #[test]
+    fn positions_that_no_stream_reaches_are_refused() {
+        fn refused<E: Emit>(frame: &E) -> bool {
+            let mut buffer = [0; 128];
+            let len = round_trip(frame, &mut buffer);
+            let (header, body) = FrameHeader::split(&buffer[..len]).unwrap();
+            Frame::parse(header, body) == Err(Malformed("position beyond 2^62"))
+        }
+        for (position, is_refused) in [(POSITION_MAX, false), (POSITION_MAX + 1, true)] {
+            let head = StreamDataHead { position, ..HEAD };
+            assert_eq!(refused(&StreamData { head, payload: &[1] }), is_refused);
+            let head = StreamNakHead { lane: 1, reserved: 0, session: 2 };
+            let gaps = [Gap { position, len: 1 }];
+            assert_eq!(refused(&StreamNak { head, gaps: List::new(&gaps) }), is_refused);
+            let (lane, session) = (1, 2);
+            let reset = StreamReset { lane, from_sender: 0, reserved: 0, session, position };
+            assert_eq!(refused(&reset), is_refused);
+            let next = position;
+            let status =
+                StreamStatus { lane, tag: 0, session, next, window: 0, ahead: 0, echo_us: 0 };
+            assert_eq!(refused(&status), is_refused);
+        }
     }
 
     #[test]

@@ -8,7 +8,8 @@ use syncom_wire::order::{
     ShardProgress, Submit,
 };
 use syncom_wire::stream::{
-    StreamData, StreamDataHead, StreamNak, StreamNakHead, StreamReset, StreamStatus,
+    Gap, POSITION_MAX, StreamData, StreamDataHead, StreamNak, StreamNakHead, StreamReset,
+    StreamStatus,
 };
 use syncom_wire::{Frame, Kind, List};
 
@@ -69,20 +70,24 @@ fn shards(s: &mut Source, visit: &mut dyn FnMut(Kind, Vec<u8>, Frame<'_>)) {
 
 fn streams(s: &mut Source, visit: &mut dyn FnMut(Kind, Vec<u8>, Frame<'_>)) {
     let mut head: StreamDataHead = s.fixed();
+    head.position %= POSITION_MAX;
     head.oldest = head.oldest.min(head.position);
     let payload = s.payload();
     show!(s, visit, StreamData, StreamData { head, payload: &payload });
 
     let mut head: StreamNakHead = s.fixed();
     head.reserved = 0;
-    let gaps = s.list();
+    let mut gaps: Vec<Gap> = s.list();
+    gaps.iter_mut().for_each(|gap| gap.position %= POSITION_MAX);
     show!(s, visit, StreamNak, StreamNak { head, gaps: List::new(&gaps) });
 
-    let status: StreamStatus = s.fixed();
+    let mut status: StreamStatus = s.fixed();
+    status.next %= POSITION_MAX;
     show!(s, visit, StreamStatus, status);
 
     let mut reset: StreamReset = s.fixed();
     reset.from_sender %= 2;
     reset.reserved = 0;
+    reset.position %= POSITION_MAX;
     show!(s, visit, StreamReset, reset);
 }
