@@ -172,7 +172,7 @@ impl Transponder {
         }
         let Self { suspects, world, homes, config, .. } = self;
         let sight = Sight { now, world, homes, profile: &config.profile };
-        match suspects.on_word(&sight, slot, head.incarnation, &word) {
+        match suspects.on_word(&sight, slot, head.incarnation, &word, out) {
             Taken::Kept => ReportAck::RECEIVED,
             Taken::Repeated => {
                 out.count(Counter::UplinkDuplicates, 1);

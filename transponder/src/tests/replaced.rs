@@ -72,5 +72,7 @@ fn a_node_that_died_before_its_new_observers_could_hear_it_is_found_dead_by_them
         rig.accuse_as(observer, 3, 1_400, 1, Report::NEVER_HEARD, 0);
     }
     rig.run(SECOND);
-    assert_eq!(rig.records(EventKind::DEAD).len(), 1);
+    let dead = rig.records(EventKind::DEAD);
+    assert_eq!((dead.len(), dead[0].probes), (1, 6), "after a second round: their votes are light");
+    assert!(dead[0].score_x16 < dead[0].needed_x16);
 }

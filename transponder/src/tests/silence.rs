@@ -80,6 +80,23 @@ fn a_home_that_hears_a_node_on_schedule_and_later_than_its_accusers_vetoes_every
 }
 
 #[test]
+fn one_observer_that_hears_the_accused_again_vetoes_and_its_repeated_word_does_not() {
+    let mut rig = Rig::new(20, 4);
+    rig.kill(3);
+    rig.accuse_by_all(3, 900);
+    let observer = rig.observers(3)[0];
+    rig.accuse_as(observer, 3, 0, 1, Report::RETRACT, 0);
+    rig.run(SECOND);
+    assert!(rig.records(EventKind::DEAD).is_empty());
+    assert_eq!(rig.count(Counter::Vetoes), 1);
+    rig.accuse_by_all(3, 1_900);
+    rig.accuse_as(observer, 3, 1_000, 1, Report::RETRACT, 0);
+    rig.run(SECOND);
+    assert_eq!(rig.records(EventKind::DEAD).len(), 1);
+    assert_eq!(rig.count(Counter::Vetoes), 1);
+}
+
+#[test]
 fn one_noisy_observer_never_kills() {
     let mut rig = Rig::new(20, 4);
     rig.kill(3);

@@ -146,6 +146,18 @@ impl Evidence {
         self.health_max
     }
 
+    /// Forgets words last said at `before` or earlier when there is no room left. They count no more,
+    /// but those who came in their place must be heard.
+    pub(crate) fn make_room(&mut self, before: Time) {
+        if self.len < WORDS_MAX {
+            return;
+        }
+        let held = self.words;
+        let mut fresh = held.iter().filter(|word| word.last > before);
+        self.words = core::array::from_fn(|_| *fresh.next().unwrap_or(&Word::NOTHING));
+        self.len = held.iter().filter(|word| word.last > before).count();
+    }
+
     /// Takes one word in.
     pub(crate) fn absorb(&mut self, word: &Word) -> Absorbed {
         self.first = self.first.min(word.first);
@@ -250,6 +262,22 @@ mod tests {
         ) {
             prop_assert_eq!(of(&words), of(&shuffled));
         }
+    }
+
+    #[test]
+    fn words_that_count_no_more_make_room_when_there_is_none() {
+        let word = |slot, last| Word { slot: Slot(slot), last: Time(last), ..Word::NOTHING };
+        let mut evidence = Evidence::new();
+        for slot in 0..16 {
+            evidence.absorb(&word(slot, u64::from(slot)));
+        }
+        assert_eq!(evidence.absorb(&word(20, 30)), Absorbed::Nothing, "no room");
+        evidence.make_room(Time(11));
+        assert_eq!(evidence.absorb(&word(20, 30)), Absorbed::New);
+        let slots: Vec<u32> = evidence.words().iter().map(|word| word.slot.0).collect();
+        assert_eq!(slots, [12, 13, 14, 15, 20]);
+        evidence.make_room(Time(100));
+        assert_eq!(evidence.words().len(), 5, "there is room");
     }
 
     #[test]

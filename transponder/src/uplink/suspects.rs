@@ -68,25 +68,29 @@ impl Suspects {
     }
 
     /// Takes an observer's word about a node that is present in this life.
-    pub(crate) fn on_word(
+    pub(crate) fn on_word<O: Outbox>(
         &mut self,
         sight: &Sight<'_>,
         slot: Slot,
         incarnation: Incarnation,
         word: &Word,
+        out: &mut O,
     ) -> Taken {
         if word.is_retracted && self.get(slot, incarnation).is_none() {
             return Taken::Repeated;
         }
         let Some(case) = self.open(sight, slot, incarnation) else { return Taken::NoRoom };
+        // Clocks and queues may differ by so much.
+        let known = case.evidence.silent_since().after(sight.profile.margin_min_ns);
+        case.make_room(sight.now.at);
         if case.evidence.absorb(word) == Absorbed::Nothing {
             return Taken::Repeated;
         }
-        if word.is_retracted {
-            // It was heard: a sign of life, whatever the others still say.
-            case.inquiry.veto(sight.now.at);
-        } else {
+        if !word.is_retracted {
             case.inquiry.on_accused(word.last);
+        } else if word.silent_since > known && case.inquiry.veto(sight.now.at) {
+            // It was heard later than by all who accuse it: a sign of life.
+            out.count(Counter::Vetoes, 1);
         }
         Taken::Kept
     }

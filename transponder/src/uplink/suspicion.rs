@@ -97,6 +97,11 @@ impl Suspicion {
         }
     }
 
+    /// Forgets words that count no more when there is no room for another.
+    pub(crate) fn make_room(&mut self, now: Time) {
+        self.evidence.make_room(Time(now.0.saturating_sub(WORD_LIFE_NS)));
+    }
+
     /// The bit of a reporter when its word counts now.
     fn bit_of(&self, word: &Word, sight: &Sight<'_>) -> Option<usize> {
         let now = sight.now.at;

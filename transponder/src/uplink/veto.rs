@@ -2,7 +2,8 @@
 //!
 //! Three probes per round, spaced so that one lost datagram or one busy moment does not kill. A
 //! round that stays unanswered counts for a while; a sign of life is a **veto**, which stands until
-//! somebody accuses anew. A home that hears the accused on schedule, and later than all who accuse,
+//! somebody accuses anew. So is an observer's word that it hears the accused again, later than all
+//! who accuse it. A home that hears the accused on schedule, and later than all who accuse,
 //! vetoes every time: an answer to a probe proves one moment, a heartbeat that keeps coming proves
 //! that it is the path between the two that is broken.
 
