@@ -155,8 +155,10 @@ impl Builder {
         }
     }
 
-    /// The kernel's receive buffer counts its own overhead, so it must exceed the window.
+    /// The kernel's receive buffer counts its own overhead, so it must exceed the window. Streams
+    /// do not ask when a datagram arrived.
     fn options(&self) -> Options {
-        Options { rx_buffer: (8 * self.uri.window).max(8 << 20), ..Options::LARGE }
+        let rx_buffer = (8 * self.uri.window).max(8 << 20);
+        Options { rx_buffer, is_stamped: false, ..Options::LARGE }
     }
 }

@@ -41,7 +41,7 @@ impl Channel {
 
     /// Sends what is due and asks the link for the next burst. The present one was read.
     fn turn(&mut self) -> Result<(), ChannelError> {
-        let now = self.clock.sample().at;
+        let now = self.clock.tick().at;
         for image in self.images.iter_mut() {
             self.status_due = self.status_due.min(image.on_burst_end(now));
         }
@@ -61,6 +61,16 @@ impl Channel {
         self.wire.port.link.advance(now);
         self.wire.port.link.rx_burst(&mut self.burst)?;
         Ok(())
+    }
+
+    /// Sends what is nearly due, because this is a good moment.
+    #[cold]
+    pub(super) fn tell_early(&mut self, now: Time) -> Result<(), ChannelError> {
+        for image in self.images.iter_mut() {
+            image.hasten(now, Self::STATUS_EARLY_NS);
+        }
+        self.tell(now);
+        Ok(self.wire.port.flush()?)
     }
 
     /// Sends the statuses and requests that are due.

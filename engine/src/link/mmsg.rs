@@ -11,6 +11,7 @@ pub(super) mod send;
 pub(super) mod socket;
 
 use super::{Link, OpenError, Options, RxBurst, TxBatch};
+use receive::Receiver;
 use send::Sender;
 use socket::Opened;
 use std::io;
@@ -38,6 +39,7 @@ pub struct MmsgLink {
     local: Addr,
     batch: TxBatch,
     sender: Sender,
+    receiver: Receiver,
     /// The kernel's own count of drops, which wraps.
     drops_seen: u32,
     overflow: u64,
@@ -75,21 +77,27 @@ impl MmsgLink {
             local: opened.local,
             batch: TxBatch::new(options.tx_bytes, options.tx_datagrams),
             sender: Sender::new(opened.family, opened.segments),
+            receiver: Receiver::default(),
             drops_seen: 0,
             overflow: 0,
             shortcomings: opened.shortcomings,
         }
     }
 
-    /// As [`Link::rx_burst`], behind what is in the burst already.
+    /// Fills `burst` behind what is in it already, until it is full or the socket is drained.
     pub(super) fn rx_more(&mut self, burst: &mut RxBurst) -> io::Result<()> {
-        let drops = receive::fill(self.socket.as_raw_fd(), burst)?;
+        let drops = self.receiver.fill(self.socket.as_raw_fd(), burst)?;
+        self.note(drops, burst);
+        Ok(())
+    }
+
+    /// Counts what was lost on the way into `burst`.
+    fn note(&mut self, drops: Option<u32>, burst: &mut RxBurst) {
         if let Some(drops) = drops {
             self.overflow += u64::from(drops.wrapping_sub(self.drops_seen));
             self.drops_seen = drops;
         }
         self.overflow += burst.take_lost();
-        Ok(())
     }
 
     /// The socket.
@@ -101,7 +109,8 @@ impl MmsgLink {
 impl Link for MmsgLink {
     fn rx_burst(&mut self, burst: &mut RxBurst) -> io::Result<usize> {
         burst.clear();
-        self.rx_more(burst)?;
+        let drops = self.receiver.fill_some(self.socket.as_raw_fd(), burst)?;
+        self.note(drops, burst);
         Ok(burst.len())
     }
 
@@ -139,6 +148,12 @@ impl Link for MmsgLink {
 
     fn refused(&mut self) -> u64 {
         self.sender.take_refused()
+    }
+
+    fn connect(&mut self, to: Addr) -> io::Result<bool> {
+        self.sender.connect(&self.socket, to)?;
+        self.local = socket::local(&self.socket)?;
+        Ok(true)
     }
 
     fn shortcomings(&self) -> Vec<String> {

@@ -36,7 +36,7 @@ pub struct RxBurst {
     used: usize,
     /// Where [`Self::put`] goes on within the last used slot.
     fill: usize,
-    /// Whether a link had more than there was room for.
+    /// Whether a link may have more, whatever room there is.
     refused: bool,
     /// Datagrams for which there was no entry left.
     lost: u64,
@@ -120,7 +120,7 @@ impl RxBurst {
         self.datagrams.is_empty()
     }
 
-    /// Whether there is no room left, so that the link may have more.
+    /// Whether the link may have more: there is no room left, or it stopped before it was drained.
     #[must_use]
     pub const fn is_full(&self) -> bool {
         self.used + self.lent.len() >= self.slots.len()
@@ -257,6 +257,11 @@ impl RxBurst {
         self.lent.push(slot);
         self.split(at, range, segment, what);
         Ok(())
+    }
+
+    /// Makes the burst full: the link may have more.
+    pub(crate) const fn stop(&mut self) {
+        self.refused = true;
     }
 
     /// Makes the burst full if it has slots on loan, for a link that has no more of them.

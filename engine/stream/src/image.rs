@@ -328,6 +328,13 @@ impl Image {
         self.due()
     }
 
+    /// A status that is due within `within_ns` is due now.
+    pub fn hasten(&mut self, now: Time, within_ns: u64) {
+        if self.status_due <= now.after(within_ns) {
+            self.tell_by(now);
+        }
+    }
+
     /// A status is owed at that moment, or earlier.
     fn tell_by(&mut self, moment: Time) {
         self.status_due = self.status_due.min(moment);

@@ -36,11 +36,12 @@ fn open_with(bind: Addr, options: &Options, shares: bool) -> Result<Opened, Open
             .map_err(|error| OpenError::Os("SO_REUSEADDR", error))?;
     }
     let mut shortcomings = Vec::new();
-    for (flag, name, loss) in [
-        (libc::SO_TIMESTAMPNS, "SO_TIMESTAMPNS", "arrivals are judged by when they are read"),
-        (libc::SO_RXQ_OVFL, "SO_RXQ_OVFL", "drops in the kernel go unnoticed"),
+    let stamps = "arrivals are judged by when they are read";
+    for (is_wanted, flag, name, loss) in [
+        (options.is_stamped, libc::SO_TIMESTAMPNS, "SO_TIMESTAMPNS", stamps),
+        (true, libc::SO_RXQ_OVFL, "SO_RXQ_OVFL", "drops in the kernel go unnoticed"),
     ] {
-        if let Err(error) = set(&socket, libc::SOL_SOCKET, flag, 1) {
+        if is_wanted && let Err(error) = set(&socket, libc::SOL_SOCKET, flag, 1) {
             shortcomings.push(format!("no {name}: {error}; {loss}"));
         }
     }
@@ -184,7 +185,17 @@ fn bind_to(socket: &OwnedFd, addr: Addr, family: Family) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-fn local(socket: &OwnedFd) -> io::Result<Addr> {
+/// Makes `to` the only one that the socket hears, and the one that it sends to without being told.
+pub(super) fn connect(socket: &OwnedFd, to: Addr, family: Family) -> io::Result<()> {
+    let Some((name, len)) = SockAddr::of(to, family) else {
+        return Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT));
+    };
+    // SAFETY: the descriptor is open; `name` holds `len` initialised bytes and outlives the call.
+    let result = unsafe { libc::connect(socket.as_raw_fd(), (&raw const name).cast(), len) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+pub(super) fn local(socket: &OwnedFd) -> io::Result<Addr> {
     let mut name = SockAddr::empty();
     let mut len = length::<SockAddr>();
     // SAFETY: the descriptor is open; the kernel writes at most `len` bytes to `name`, both of

@@ -58,7 +58,8 @@ impl End {
     }
 
     fn datagrams(args: &BenchRtt, here: SocketAddr) -> Result<Self, Failure> {
-        let link = link::open(&Kind::Mmsg, here.into(), &Options::LARGE)
+        let options = Options { is_stamped: false, ..Options::LARGE };
+        let link = link::open(&Kind::Mmsg, here.into(), &options)
             .map_err(|error| Failure::failed(error.to_string()))?;
         let sealer = Box::new(sealer(&args.pair)?);
         let (burst, clock) = (Box::new(RxBurst::new(4)), Box::new(Clock::new()));
@@ -77,8 +78,12 @@ impl End {
         match self {
             Self::Stream { channel, to } => {
                 *to = Some(channel.publish(other, 1).map_err(|error| failed(&error))?);
+                channel.connect(other).map_err(|error| failed(&error))?;
             }
-            Self::Datagrams { to, .. } => *to = other,
+            Self::Datagrams { link, to, .. } => {
+                *to = other;
+                link.connect(other.into()).map_err(|error| Failure::failed(error.to_string()))?;
+            }
         }
         Ok(())
     }
