@@ -66,7 +66,7 @@ fn rows(options: &Options) -> Vec<Row> {
         options.only.as_deref().is_none_or(|only| only.split(',').any(|name| name == system.name))
     };
     let mut rows = Vec::new();
-    for system in SYSTEMS.iter().filter(wanted) {
+    for system in SYSTEMS.iter().filter(|system| system.knows(options.case)).filter(wanted) {
         let unavailable = system.build().err();
         // A system that cuts its bytes itself knows no datagrams: once is enough.
         let mtus = if system.has_mtu { &mtus[..] } else { &mtus[..mtus.len().min(1)] };

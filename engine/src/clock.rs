@@ -164,6 +164,17 @@ mod tests {
     }
 
     #[test]
+    fn ticks_take_the_wall_clock_along_and_read_it_again_once_a_second() {
+        let mut clock = Clock::new();
+        let first = clock.now();
+        let next = clock.tick();
+        assert!(next.at >= first.at);
+        assert_eq!(next.wall.0 - first.wall.0, next.at.0 - first.at.0);
+        clock.sampled = Time(0);
+        assert!(clock.tick().at >= next.at && clock.sampled >= next.at);
+    }
+
+    #[test]
     fn slewing_is_not_a_step() {
         let mut clock = clock(at(50 * SECOND, 900 * SECOND));
         clock.observe(at(60 * SECOND, 910 * SECOND + 5 * MS));

@@ -18,6 +18,7 @@ pub mod endpoint;
 pub mod host;
 pub mod host_info;
 pub mod idle;
+pub mod latency;
 pub mod link;
 pub mod pin;
 mod port;

@@ -15,13 +15,14 @@ const MTU_MAX: usize = 60_000;
 pub(super) fn take(
     options: &Options,
     program: &Path,
-    seal: &str,
+    (seal, is_datagram): (&str, bool),
     size_b: usize,
     mtu_b: usize,
 ) -> Result<Turn, String> {
     let seconds = options.duration_ms.div_ceil(1_000).max(1);
     let mut command = Command::new(program);
     command.args(["bench", options.case.name(), "--json", "--seal", seal]);
+    command.args(is_datagram.then_some("--datagram"));
     command.args(["--size", &size_b.to_string(), "--mtu", &mtu_b.min(MTU_MAX).to_string()]);
     command.args(["--seconds", &seconds.to_string()]).stdin(Stdio::null());
     let output = command.output().map_err(|error| format!("cannot be started: {error}"))?;

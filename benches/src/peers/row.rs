@@ -5,6 +5,9 @@ use super::systems::{SYSTEMS, System};
 use super::turn::Turn;
 use crate::host;
 
+/// The system that does nothing but cross the kernel.
+const FLOOR: &str = "bare udp";
+
 /// A system, a size of messages, a size of datagrams.
 #[derive(Debug)]
 pub(super) struct Row {
@@ -55,12 +58,12 @@ impl Row {
         }
     }
 
-    /// By how much it is better than the first system at the same sizes: above 1 is better.
-    fn ratio(&self, case: Case, rows: &[Self]) -> Option<f64> {
+    /// By how much it is better than the system of that name at the same sizes: above 1 is better.
+    fn ratio(&self, case: Case, rows: &[Self], name: &str) -> Option<f64> {
         let same = |row: &&Self| {
             row.size_b == self.size_b && (row.mtu_b == self.mtu_b || !self.system.has_mtu)
         };
-        let base = rows.iter().filter(same).find(|row| row.system.name == SYSTEMS[0].name)?;
+        let base = rows.iter().filter(same).find(|row| row.system.name == name)?;
         let (own, base) = (self.figure(case), base.figure(case));
         let ratio = match case {
             Case::Stream => own / base,
@@ -73,20 +76,24 @@ impl Row {
 /// A table for people.
 pub(super) fn print(case: Case, rows: &[Row]) {
     let turns = rows.iter().map(|row| row.turns.len()).max().unwrap_or(0);
-    println!("{}: median of {turns} turns; ratios to {}", case.name(), SYSTEMS[0].name);
+    println!(
+        "{}: median of {turns} turns; ratios to {} and to {FLOOR}",
+        case.name(),
+        SYSTEMS[0].name
+    );
     let figures = match case {
         Case::Stream => ["M msgs/s", "least-most", "lost"],
         Case::Rtt => ["p50 us", "p99 / p99.9 us", "lost"],
     };
     let [figure, spread, lost] = figures;
     println!(
-        "{:<10} {:>6} {:>6} {figure:>9} {spread:>17} {lost:>6} {:>10} {:>6}  config",
-        "system", "bytes", "mtu", "cpu ns/op", "ratio"
+        "{:<12} {:>6} {:>6} {figure:>9} {spread:>17} {lost:>6} {:>10} {:>6} {:>6}  config",
+        "system", "bytes", "mtu", "cpu ns/op", "ratio", "floor"
     );
     for row in rows {
         let mtu = if row.system.has_mtu { row.mtu_b.to_string() } else { "-".into() };
         if let Some(reason) = &row.unavailable {
-            println!("{:<10} {:>6} {mtu:>6} {reason}", row.system.name, row.size_b);
+            println!("{:<12} {:>6} {mtu:>6} {reason}", row.system.name, row.size_b);
             continue;
         }
         let (figure, spread) = match case {
@@ -100,13 +107,18 @@ pub(super) fn print(case: Case, rows: &[Row]) {
                 (p50, format!("{p99:.1} / {p999:.1}"))
             }
         };
+        let ratio = |name| {
+            let ratio = row.ratio(case, rows, name);
+            ratio.map_or_else(|| "-".into(), |ratio| format!("{ratio:.2}"))
+        };
         println!(
-            "{:<10} {:>6} {mtu:>6} {figure:>9.2} {spread:>17} {:>6} {:>10.0} {:>6}  {}",
+            "{:<12} {:>6} {mtu:>6} {figure:>9.2} {spread:>17} {:>6} {:>10.0} {:>6} {:>6}  {}",
             row.system.name,
             row.size_b,
             row.lost(),
             row.median(|turn| turn.cpu_ns_per_op),
-            row.ratio(case, rows).map_or_else(|| "-".into(), |ratio| format!("{ratio:.2}")),
+            ratio(SYSTEMS[0].name),
+            ratio(FLOOR),
             row.system.config,
         );
     }
@@ -154,16 +166,20 @@ fn object(case: Case, row: &Row, rows: &[Row], host: &str) -> String {
         }
     };
     let last = row.turns.last().cloned().unwrap_or_default();
-    let ratio = row.ratio(case, rows);
+    let ratio = |name| {
+        let ratio = row.ratio(case, rows, name);
+        ratio.map_or_else(|| "null".into(), |ratio| format!("{ratio:.3}"))
+    };
     format!(
         "{head},\"seconds\":{:.3},\"rounds\":{},\"hash\":\"{}\",\"lost\":{},{figures},\
-         \"cpu_ns_per_op\":{:.1},\"ratio_to_{}\":{},\"host\":{host}}}",
+         \"cpu_ns_per_op\":{:.1},\"ratio_to_{}\":{},\"ratio_to_floor\":{},\"host\":{host}}}",
         row.median(|turn| turn.seconds),
         row.turns.len(),
         last.hash,
         row.lost(),
         row.median(|turn| turn.cpu_ns_per_op),
         SYSTEMS[0].name,
-        ratio.map_or_else(|| "null".into(), |ratio| format!("{ratio:.3}")),
+        ratio(SYSTEMS[0].name),
+        ratio(FLOOR),
     )
 }

@@ -1,5 +1,6 @@
 //! The systems that are measured beside each other: one table, one line protocol.
 
+use super::options::Case;
 use crate::host;
 use std::path::PathBuf;
 use std::process::Command;
@@ -24,8 +25,8 @@ pub(super) struct System {
 /// Where a system comes from.
 #[derive(Debug)]
 pub(super) enum Source {
-    /// Ourselves; with sealed datagrams, or without for the difference.
-    Ours { seal: &'static str },
+    /// Ourselves; sealed, or not for the difference; over a stream or with single datagrams.
+    Ours { seal: &'static str, is_datagram: bool },
     /// A program of `benches/peers`, the feature that builds it, and what its build wants from the
     /// machine.
     Peer { program: &'static str, feature: Option<&'static str>, needs: &'static str },
@@ -51,7 +52,7 @@ pub(super) const SYSTEMS: &[System] = &[
         config: "sealed, spinning",
         package: None,
         link: "udp loopback",
-        source: Source::Ours { seal: "on" },
+        source: Source::Ours { seal: "on", is_datagram: false },
         has_mtu: true,
         is_pinned: true,
     },
@@ -60,7 +61,16 @@ pub(super) const SYSTEMS: &[System] = &[
         config: "not sealed, spinning",
         package: None,
         link: "udp loopback",
-        source: Source::Ours { seal: "off" },
+        source: Source::Ours { seal: "off", is_datagram: false },
+        has_mtu: true,
+        is_pinned: true,
+    },
+    System {
+        name: "syncom-dgram",
+        config: "single datagrams, sealed, spinning",
+        package: None,
+        link: "udp loopback",
+        source: Source::Ours { seal: "on", is_datagram: true },
         has_mtu: true,
         is_pinned: true,
     },
@@ -93,10 +103,15 @@ pub(super) const SYSTEMS: &[System] = &[
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 impl System {
+    /// Whether it takes part in a case: single datagrams are no stream.
+    pub(super) const fn knows(&self, case: Case) -> bool {
+        !matches!((&self.source, case), (Source::Ours { is_datagram: true, .. }, Case::Stream))
+    }
+
     /// Whether its datagrams are sealed.
     pub(super) const fn seal(&self) -> &'static str {
         match self.source {
-            Source::Ours { seal } => seal,
+            Source::Ours { seal, .. } => seal,
             Source::Peer { .. } => "off",
         }
     }

@@ -40,8 +40,8 @@ pub(super) fn take(
     mtu_b: usize,
     cores: [usize; 2],
 ) -> Result<Turn, String> {
-    if let Source::Ours { seal } = system.source {
-        return ours::take(options, &system.path(), seal, size_b, mtu_b);
+    if let Source::Ours { seal, is_datagram } = system.source {
+        return ours::take(options, &system.path(), (seal, is_datagram), size_b, mtu_b);
     }
     let (near, far) = match options.case {
         Case::Stream => ("sender", "receiver"),

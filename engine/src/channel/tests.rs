@@ -260,6 +260,32 @@ fn many_streams_share_a_link_both_ways() {
 }
 
 #[test]
+fn two_channels_that_speak_with_each_other_alone_exchange_messages_both_ways() {
+    let patience = Patience::new();
+    let mut ends = [(); 2].map(|()| builder("udp://127.0.0.1:0?stream=1").open().unwrap());
+    let addresses = [0, 1].map(|at: usize| SocketAddr::from(ends[at].local_addr()));
+    let ids = [0, 1].map(|at: usize| {
+        let other = addresses[1 - at];
+        ends[at].subscribe(1).unwrap();
+        assert!(ends[at].connect(other).unwrap());
+        ends[at].publish(other, 1).unwrap()
+    });
+    for n in 0..200 {
+        let (from, to) = (n % 2, 1 - n % 2);
+        let sent = message(n as u64);
+        ends[from].offer(ids[from], &sent).unwrap();
+        ends[from].flush().unwrap();
+        let mut heard = Vec::new();
+        while heard.is_empty() {
+            patience.check("the answer");
+            ends[to].poll(1, |_, message| heard = message.to_vec()).unwrap();
+            ends[from].poll(1, |_, _| panic!("nobody has sent anything")).unwrap();
+        }
+        assert_eq!(heard, sent);
+    }
+}
+
+#[test]
 fn strangers_and_the_unsealed_are_not_heard() {
     let (mut subscription, to) = subscription("");
     let uri = format!("udp://{to}");

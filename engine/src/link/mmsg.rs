@@ -167,6 +167,46 @@ mod tests {
     use syncom_seam::SECOND;
 
     #[test]
+    fn a_connected_link_hears_its_peer_alone_and_still_sends_to_others() {
+        let bind = Addr::v4([127, 0, 0, 1], 0);
+        let open =
+            || MmsgLink::open(bind, &Options { is_stamped: false, ..Options::SMALL }).unwrap();
+        let (mut near, mut peer, mut other) = (open(), open(), open());
+        let send = |from: &mut MmsgLink, to: Addr, byte: u8| {
+            from.tx_claim(to, 9).unwrap().fill(byte);
+            from.tx_commit(9);
+            assert_eq!(from.tx_flush().unwrap(), 1);
+        };
+        assert!(near.connect(peer.local).unwrap());
+        let here = near.local;
+        send(&mut other, here, 1);
+        for byte in 2..4 {
+            send(&mut peer, here, byte);
+        }
+        let deadline = crate::clock::now().after(5 * SECOND);
+        let (mut burst, mut heard) = (RxBurst::new(2), Vec::new());
+        while heard.len() < 2 {
+            assert!(crate::clock::now() < deadline);
+            near.rx_burst(&mut burst).unwrap();
+            for at in 0..burst.len() {
+                let datagram = burst.datagram(at).unwrap();
+                assert!(datagram.stamp.is_none() && datagram.from == peer.local);
+                heard.push(datagram.bytes[0]);
+            }
+        }
+        assert_eq!(heard, [2, 3]);
+        for (link, byte) in [(&mut other, 4), (&mut peer, 5)] {
+            send(&mut near, link.local, byte);
+            while link.rx_burst(&mut burst).unwrap() == 0 {
+                assert!(crate::clock::now() < deadline);
+            }
+            assert_eq!((burst.bytes(0).unwrap()[0], burst.datagram(0).unwrap().from), (byte, here));
+        }
+        assert!(near.connect(Addr { ip: [0x20; 16], port: 9 }).is_err(), "another family");
+        send(&mut near, peer.local, 6);
+    }
+
+    #[test]
     fn a_run_travels_as_one_message_where_the_kernel_segments() {
         let bind = Addr::v4([127, 0, 0, 1], 0);
         let mut near = MmsgLink::open(bind, &Options::LARGE).unwrap();

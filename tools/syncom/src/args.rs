@@ -398,6 +398,12 @@ pub struct BenchRtt {
     /// Single datagrams instead of a stream
     #[arg(long)]
     pub datagram: bool,
+    /// Messages per second, whether answers are late or not; without it the next follows the answer
+    #[arg(long, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
+    pub rate: Option<u32>,
+    /// Where to write all times as a histogram log (HdrHistogram, V2)
+    #[arg(long, value_name = "FILE")]
+    pub hdr: Option<PathBuf>,
 }
 
 fn odd_replicas(text: &str) -> Result<u16, String> {

@@ -37,9 +37,14 @@ fn streams_lose_nothing_sealed_or_not_to_one_or_to_many_and_over_a_lossy_network
 
 #[test]
 fn round_trips_are_measured_over_streams_and_datagrams() {
-    for arguments in [&[][..], &["--datagram"]] {
+    let log = std::env::temp_dir().join(format!("syncom-rtt-{}.hlog", std::process::id()));
+    let hdr = ["--hdr", log.to_str().unwrap()];
+    for arguments in [&[][..], &["--datagram"], &["--rate", "2000"], &hdr] {
         let result = bench(&[&["rtt", "--seconds", "1"], arguments].concat());
         has(&result, &["p50_ns", "p99_ns", "p999_ns", "max_ns"]);
         assert!(result["p50_ns"].as_u64() <= result["p999_ns"].as_u64());
     }
+    let text = std::fs::read_to_string(&log).unwrap();
+    std::fs::remove_file(&log).unwrap();
+    assert!(text.lines().any(|line| line.starts_with("Tag=rtt,0.000,")), "{text}");
 }
