@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// The most bytes that our datagrams have.
-const MTU_MAX: usize = 60_000;
+const MTU_MAX: usize = 65_472;
 
 /// Runs both ends of a case once.
 ///

@@ -4,14 +4,14 @@ use super::ChannelError;
 use crate::link::mmsg::Group;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use syncom_stream::{Control, Flow};
-use syncom_wire::limits::{DATAGRAM_MAX, MTU};
+use syncom_wire::limits::{CHANNEL_DATAGRAM_MAX, MTU};
 
 /// Where a channel leads and how it is to be, as in
 /// `udp://10.0.0.7:9000?mtu=8192&window=4m&cc=static`.
 ///
 /// | key | value | default |
 /// |---|---|---|
-/// | `mtu` | bytes of a datagram, 512 to 60,000; more than the path carries is fragmented or lost | 1408 |
+/// | `mtu` | bytes of a datagram, 512 to 65,472; more than the path carries is fragmented or lost | 1408 |
 /// | `seal` | `on`, or `off` for measuring; both ends alike | `on` |
 /// | `window` | bytes under way at most, such as `512k` or `4m` | `2m` |
 /// | `cc` | `cubic`, or `static` for a network of our own | `cubic` |
@@ -113,10 +113,10 @@ impl Uri {
         let expected = |what: &str| format!("{key}={value}: expected {what}");
         match key {
             "mtu" => {
-                let range = Self::MTU_MIN..=DATAGRAM_MAX;
+                let range = Self::MTU_MIN..=CHANNEL_DATAGRAM_MAX;
                 self.mtu = size(value)
                     .filter(|mtu| range.contains(mtu))
-                    .ok_or_else(|| expected("512 to 60000 bytes"))?;
+                    .ok_or_else(|| expected("512 to 65472 bytes"))?;
             }
             "window" => {
                 self.window = size(value)
@@ -232,7 +232,7 @@ mod tests {
         for (text, hint) in [
             ("tcp://127.0.0.1:1", "udp://"),
             ("udp://localhost", "ADDRESS:PORT"),
-            ("udp://127.0.0.1:1?mtu=9", "512 to 60000"),
+            ("udp://127.0.0.1:1?mtu=9", "512 to 65472"),
             ("udp://127.0.0.1:1?window=1g", "16k to 256m"),
             ("udp://127.0.0.1:1?seal", "KEY=VALUE"),
             ("udp://127.0.0.1:1?cc=bbr", "cubic or static"),

@@ -352,7 +352,7 @@ impl Publication {
         // A fragment is at most a datagram long.
         let count = usize::try_from(count).unwrap_or(0);
         let payload = self.ring.piece(position, count);
-        out.post(self.config.to, &StreamData { head, payload })
+        out.post_data(self.config.to, &StreamData { head, payload })
     }
 
     fn rto_ns(&self) -> u64 {

@@ -33,6 +33,9 @@ pub const IDSET_MAX: usize = NODES_MAX / 8 + 16;
 pub const MTU: usize = 1408;
 /// Bytes of the largest datagram: questions, answers and receipts may be fragmented by IP.
 pub const DATAGRAM_MAX: usize = 60_000;
+/// Bytes of the largest datagram of a channel: what UDP over IPv4 carries (65,507), in whole cache
+/// lines.
+pub const CHANNEL_DATAGRAM_MAX: usize = 65_472;
 /// Bytes of the largest message on a stream.
 pub const MESSAGE_MAX: usize = 1 << 20;
 /// Bytes of frames in one batch of records, hence in one Raft proposal of a satellite.

@@ -47,6 +47,9 @@ impl StreamDataHead {
     pub const NO_START: u16 = u16::MAX;
 }
 
+/// Bytes of a fragment's frame in front of its payload.
+const FRONT: usize = FrameHeader::SIZE + <StreamDataHead as Fixed>::SIZE;
+
 /// A fragment of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamData<'a> {
@@ -60,6 +63,20 @@ impl StreamData<'_> {
     /// Bytes of payload that fill a datagram.
     pub const PAYLOAD_MAX: usize =
         MTU - Header::OVERHEAD - FrameHeader::SIZE - <StreamDataHead as Fixed>::SIZE;
+
+    /// The frame without its payload, for those who take that from where it lies.
+    ///
+    /// # Errors
+    /// [`Overflow`] when the payload is longer than a frame can say.
+    #[inline]
+    pub fn front(&self) -> Result<[u8; FRONT], Overflow> {
+        let mut front = [0; FRONT];
+        let (kind, version) = (Self::KIND as u8, Self::VERSION);
+        let len = u32::try_from(Emit::size(self)).map_err(|_| Overflow)?;
+        FrameHeader { kind, version, reserved: 0, len }.write(&mut front)?;
+        self.head.write(&mut front[FrameHeader::SIZE..])?;
+        Ok(front)
+    }
 }
 
 impl Emit for StreamData<'_> {
@@ -221,6 +238,7 @@ mod tests {
         let mut buffer = [0; MTU];
         let len = round_trip(&data, &mut buffer);
         assert_eq!(len + Header::OVERHEAD, MTU);
+        assert_eq!(&buffer[..len], [&data.front().unwrap()[..], &payload].concat());
         let (header, body) = FrameHeader::split(&buffer[..len]).unwrap();
         assert_eq!(Frame::parse(header, body), Ok(Frame::StreamData(data)));
     }

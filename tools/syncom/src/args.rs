@@ -346,7 +346,7 @@ pub struct BenchPair {
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(0..=16_777_216))]
     pub size: u32,
     /// Bytes of a datagram, header and tag included
-    #[arg(long, default_value_t = 1408, value_parser = clap::value_parser!(u32).range(512..=60_000))]
+    #[arg(long, default_value_t = 1408, value_parser = clap::value_parser!(u32).range(512..=65_472))]
     pub mtu: u32,
     /// Whether datagrams are sealed
     #[arg(long, value_enum, default_value_t)]
