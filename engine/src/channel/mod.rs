@@ -181,8 +181,17 @@ impl Channel {
     /// When `id` is of another channel.
     #[inline]
     pub fn offer(&mut self, id: PublicationId, message: &[u8]) -> Result<u64, Refused> {
+        match self.publications[id.0].offer_easy(message) {
+            Some(position) => Ok(position),
+            None => self.offer_any(id, message),
+        }
+    }
+
+    /// A message that is not short, or does not simply follow the one before.
+    #[inline(never)]
+    fn offer_any(&mut self, id: PublicationId, message: &[u8]) -> Result<u64, Refused> {
         let publication = &mut self.publications[id.0];
-        let position = publication.offer(message)?;
+        let position = publication.offer_any(message)?;
         if publication.has_burst() {
             self.burst_out(id);
         }

@@ -103,6 +103,9 @@ pub struct Publication {
     seen: u64,
     /// Datagrams are cut without being asked when the line has got this far.
     cut_at: u64,
+    /// A short message that begins below this position needs nothing but to be copied: there is
+    /// room, no burst is full behind it, the ring's end is far, and its start need not be noted.
+    easy_below: u64,
     /// A position at which a message begins: at or above `sent`, unless there was none since.
     start: u64,
     /// The latest such position that was sent.
@@ -145,6 +148,7 @@ impl Publication {
             limit: Self::first_limit(window, payload),
             seen: 0,
             cut_at: Self::burst(payload),
+            easy_below: 0,
             start: 0,
             start_sent: 0,
             audience: Audience::new(flow.unwrap_or_default(), flow.is_none()),
@@ -254,6 +258,7 @@ impl Publication {
             self.congestion.on_sent(self.sent - from);
             out.count(Counter::StreamSent, (self.sent - from).div_ceil(payload));
         }
+        self.easy_below = 0;
         // What the window holds back is looked at again when something was heard.
         self.cut_at = if is_held { u64::MAX } else { self.sent + Self::burst(self.payload) };
         if self.deadline == Time::NEVER && self.tail > self.base {

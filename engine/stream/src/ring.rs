@@ -42,6 +42,18 @@ impl Ring {
         self.bytes.get_mut(at..at + len).unwrap_or_default()
     }
 
+    /// The `N` bytes from `position` on, of which those beyond the end are not the line's.
+    #[inline]
+    pub(crate) fn chunk<const N: usize>(&mut self, position: u64) -> Option<&mut [u8; N]> {
+        let at = self.at(position);
+        self.bytes.get_mut(at..)?.first_chunk_mut()
+    }
+
+    /// Position at which the ring's end comes.
+    pub(crate) const fn lap_end(&self, position: u64) -> u64 {
+        (position | (self.capacity as u64 - 1)) + 1
+    }
+
     /// Puts what was written beyond the end where it belongs.
     #[inline]
     pub(crate) fn written(&mut self, position: u64, len: usize) {

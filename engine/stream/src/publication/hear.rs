@@ -53,6 +53,7 @@ impl Publication {
             };
         }
         self.cut_at = self.sent + Self::burst(self.payload);
+        self.easy_below = 0;
     }
 
     /// A receiver misses bytes: sends them again, at most a window per round trip, whatever is
