@@ -91,6 +91,33 @@ fn everything_arrives_in_order_at_every_size_of_datagram() {
 }
 
 #[test]
+fn short_messages_of_every_length_arrive_whole_among_long_ones() {
+    let len = |n: u64| if n.is_multiple_of(999) { 4_000 } else { (n % 140).max(8) };
+    let (mut subscription, to) = subscription("window=64k");
+    let mut publication = publication(to, "window=64k");
+    let (patience, mut sent, mut heard) = (Patience::new(), 0_u64, 0_u64);
+    while heard < 50_000 {
+        patience.check(&format!("{heard} of {sent} heard"));
+        while sent < 50_000 {
+            let mut bytes = vec![sent.to_le_bytes()[0]; usize::try_from(len(sent)).unwrap()];
+            bytes[..8].copy_from_slice(&sent.to_le_bytes());
+            if publication.offer(&bytes).is_err() {
+                break;
+            }
+            sent += 1;
+        }
+        publication.poll().unwrap();
+        let look = |_: &super::Source, bytes: &[u8]| {
+            assert_eq!(bytes.first_chunk(), Some(&heard.to_le_bytes()));
+            assert!(bytes[8..].iter().all(|byte| *byte == heard.to_le_bytes()[0]));
+            assert_eq!(bytes.len() as u64, len(heard));
+            heard += 1;
+        };
+        subscription.poll(1_000, look).unwrap();
+    }
+}
+
+#[test]
 fn everything_arrives_in_order_over_a_network_that_loses_doubles_and_reorders() {
     for (loss_ppm, cc) in [(10_000, "cubic"), (100_000, "cubic"), (100_000, "static")] {
         let faults = Faults {
