@@ -9,8 +9,8 @@
 //! **Where the speed comes from.** Small messages share datagrams, datagrams of equal length leave
 //! and arrive as one segmented burst of 64 KB, so the kernel is crossed once for a thousand
 //! messages. A message is copied once on its way out ([`Channel::offer`]; a [`Claim`] is written in
-//! place) and then into the slot where it is sealed; on its way in not at all, unless it straddles
-//! datagrams or came before its turn. In steady state nothing is allocated.
+//! place) and then sealed into the slot from which it leaves; on its way in it is not copied at all,
+//! unless it straddles datagrams or came before its turn. In steady state nothing is allocated.
 //!
 //! **What is promised.** A message that was taken arrives, as long as sender and receiver live and
 //! the receiver is waited for: always, over unicast; over multicast as `flow` says. A receiver that
