@@ -7,6 +7,7 @@
 mod floors;
 mod group;
 mod host;
+mod instructions;
 mod measure;
 mod peers;
 mod queue;
@@ -26,6 +27,7 @@ usage: syncom-benches COMMAND [--json]
   one-way   the last part of `floors`: from core to core, links beside bare requests
   xdp       the link `xdp` against a bare loop over AF_XDP, between namespaces (root)
   queue     our queues, crossbeam's and rtrb between two pinned threads
+  instructions  the hot paths, once: what `cargo x instructions` counts under callgrind
   peers stream|rtt [--only PEER,...] [--out DIR] [--rounds N] [--ms N] [--trips N] [--size B] [--mtu B]
             the same case on other systems, turn by turn; see benches/peers/README.md";
 
@@ -42,6 +44,10 @@ fn main() -> ExitCode {
     };
     if command == "queue" {
         return queues(json);
+    }
+    if command == "instructions" {
+        instructions::run();
+        return ExitCode::SUCCESS;
     }
     let benches = match command {
         "smoke" => Ok(micro(Scale::SMOKE)),

@@ -9,6 +9,7 @@
 //! Programs that only want to exchange frames use an [`Endpoint`]; those that want reliable streams
 //! at the speed of the machine use a [`channel`].
 
+pub mod allocation;
 pub mod channel;
 pub mod child;
 pub mod clock;

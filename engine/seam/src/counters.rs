@@ -115,6 +115,8 @@ counters! {
     OrdersIssued = "orders_issued", count, "Orders issued by the recovery manager or an operator.";
     ControlAsked = "control_asked", count, "Questions of clients.";
     TxRefused = "tx_refused", count, "Datagrams that the network refused: unreachable, forbidden or too long.";
+    StreamCopiedOut = "stream_copied_out", count, "Bytes of streams copied into datagrams, repairs included.";
+    StreamCopiedIn = "stream_copied_in", count, "Bytes of streams gathered because a message straddled datagrams or came before its turn.";
 }
 
 #[cfg(test)]

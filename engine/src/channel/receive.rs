@@ -44,6 +44,10 @@ impl Channel {
         let now = self.clock.sample().at;
         for image in self.images.iter_mut() {
             self.status_due = self.status_due.min(image.on_burst_end(now));
+            let copied = image.take_copied();
+            if copied > 0 {
+                self.wire.port.counters.add(Counter::StreamCopiedIn, copied);
+            }
         }
         if self.status_due <= now {
             self.tell(now);

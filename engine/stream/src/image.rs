@@ -92,6 +92,8 @@ pub struct Image {
     /// Something is missing since the last flush.
     is_gap_new: bool,
     heard: Time,
+    /// Bytes kept because they came before their turn.
+    kept_bytes: u64,
 }
 
 impl Image {
@@ -142,6 +144,7 @@ impl Image {
             is_end_told: false,
             is_gap_new: false,
             heard: now,
+            kept_bytes: 0,
         })
     }
 
@@ -178,6 +181,12 @@ impl Image {
     #[must_use]
     pub const fn has_kept(&self) -> bool {
         self.read < self.runs.next()
+    }
+
+    /// Bytes copied since the last call: of messages that straddled fragments, and of fragments that
+    /// came before their turn. All others were read where they lay.
+    pub const fn take_copied(&mut self) -> u64 {
+        self.carry.take_gathered() + core::mem::replace(&mut self.kept_bytes, 0)
     }
 
     /// A fragment with `payload` arrived from `addr`. What could be read before must have been.
@@ -243,6 +252,7 @@ impl Image {
             let window = self.config.window;
             let kept = self.kept.get_or_insert_with(|| Ring::new(window));
             kept.put(head.position.max(next), fresh);
+            self.kept_bytes += fresh.len() as u64;
         }
         Taken::Kept
     }

@@ -253,6 +253,7 @@ impl Publication {
         if self.sent > from {
             self.congestion.on_sent(self.sent - from);
             out.count(Counter::StreamSent, (self.sent - from).div_ceil(payload));
+            out.count(Counter::StreamCopiedOut, self.sent - from);
         }
         // What the window holds back is looked at again when something was heard.
         self.cut_at = if is_held { u64::MAX } else { self.sent + Self::burst(self.payload) };
@@ -301,11 +302,13 @@ impl Publication {
         }
         let flying = (self.sent - self.base).min(self.payload as u64);
         out.count(Counter::StreamResent, 1);
+        out.count(Counter::StreamCopiedOut, flying);
         self.emit(now, self.base, flying, out);
         let start = self.start_sent.clamp(self.base, self.sent);
         if start == self.start_sent && start > self.base {
             let count = (self.sent - start).min(self.payload as u64);
             out.count(Counter::StreamResent, 1);
+            out.count(Counter::StreamCopiedOut, count);
             self.emit(now, start, count, out);
         }
         self.emit(now, self.sent, 0, out);

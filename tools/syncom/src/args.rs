@@ -327,6 +327,8 @@ pub enum BenchCase {
     Stream(BenchStream),
     /// Ping-pong between two processes
     Rtt(BenchRtt),
+    /// Allocations and copies per message on every link
+    Alloc(BenchAlloc),
 }
 
 /// Sealing, on or off.
@@ -398,6 +400,26 @@ pub struct BenchRtt {
     /// Single datagrams instead of a stream
     #[arg(long)]
     pub datagram: bool,
+}
+
+/// `syncom bench alloc`.
+#[derive(Clone, Debug, Args)]
+pub struct BenchAlloc {
+    /// Bytes of a message
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(0..=1_000))]
+    pub size: u32,
+    /// Whether datagrams are sealed
+    #[arg(long, value_enum, default_value_t)]
+    pub seal: OnOff,
+    /// How long to measure each path
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub seconds: u32,
+    /// This link only
+    #[arg(long, value_enum)]
+    pub link: Option<LinkName>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 fn odd_replicas(text: &str) -> Result<u16, String> {

@@ -84,6 +84,7 @@ impl Publication {
                 }
                 at += count as u64;
                 out.count(Counter::StreamResent, 1);
+                out.count(Counter::StreamCopiedOut, count as u64);
             }
         }
     }

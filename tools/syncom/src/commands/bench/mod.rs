@@ -3,6 +3,7 @@
 //! Each case counts what it computed into a hash, so that a number cannot come from work that was
 //! not done, and says beside every rate what it cost.
 
+mod alloc;
 mod message;
 mod pair;
 mod rtt;
@@ -19,5 +20,6 @@ pub fn run(args: &Bench) -> Outcome {
     match &args.case {
         BenchCase::Stream(args) => stream::run(args),
         BenchCase::Rtt(args) => rtt::run(args),
+        BenchCase::Alloc(args) => alloc::run(args),
     }
 }

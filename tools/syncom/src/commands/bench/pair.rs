@@ -101,15 +101,29 @@ pub(super) fn channel(pair: &BenchPair, address: SocketAddr) -> Result<Builder, 
          {interface}"
     );
     let builder = Channel::builder(&uri).map_err(|error| Failure::usage(error.to_string()))?;
-    Ok(builder.secret("bench", &SECRET))
+    Ok(keys(builder))
+}
+
+/// Gives a channel the secret of the bench.
+pub(super) fn keys(builder: Builder) -> Builder {
+    builder.secret("bench", &SECRET)
 }
 
 /// A sealer for single datagrams.
 pub(super) fn sealer(pair: &BenchPair) -> Result<Sealer, Failure> {
+    let boot = clock::read().wall.0;
+    sealer_as(PeerId::client(boot ^ u64::from(std::process::id()).rotate_right(24)), pair.seal)
+}
+
+/// A sealer of one of several members of this process.
+pub(super) fn sealer_of(seal: OnOff, number: u16) -> Result<Sealer, Failure> {
+    sealer_as(PeerId::satellite(number), seal)
+}
+
+fn sealer_as(me: PeerId, seal: OnOff) -> Result<Sealer, Failure> {
     let keys = ClusterKeys::new("bench", &SECRET, ClusterKeys::FIRST_EPOCH);
     let boot = Boot(clock::read().wall.0);
-    let me = PeerId::client(boot.0 ^ u64::from(std::process::id()).rotate_right(24));
-    match pair.seal {
+    match seal {
         OnOff::On => Sealer::new(keys, me, boot, 0, 4).map_err(|e| Failure::failed(e.to_string())),
         OnOff::Off => Ok(Sealer::off(keys, me, boot, 0, 4)),
     }

@@ -6,7 +6,7 @@ use crate::args::{BenchStream, OnOff};
 use crate::exit::{Failure, Outcome};
 use serde_json::{Value, json};
 use std::net::{Ipv4Addr, SocketAddr};
-use syncom_engine::channel::{ChannelError, Event, Phase, Publication, Refused};
+use syncom_engine::channel::{Builder, ChannelError, Event, Phase, Publication, Refused};
 use syncom_engine::clock;
 use syncom_engine::idle::{Idle, Strategy, Wait};
 use syncom_engine::link::fault::{FaultLink, Faults};
@@ -36,7 +36,8 @@ fn receive(args: &BenchStream) -> Outcome {
         Some(group) if group.ip().is_multicast() => group,
         Some(_) | None => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
     };
-    let mut subscription = channel(&args.pair, here)?.subscription().map_err(failed)?;
+    let builder = lossy(args, channel(&args.pair, here)?, here)?;
+    let mut subscription = builder.subscription().map_err(failed)?;
     let address: SocketAddr = subscription.channel().local_addr().into();
     println!("{}", json!({"address": address.to_string()}));
     let size = args.pair.size as usize;
@@ -97,7 +98,9 @@ fn send(args: &BenchStream) -> Outcome {
             20_000 + u16::try_from(std::process::id() % 20_000).unwrap_or(0),
         )),
     };
-    let start = || Other::start("stream", &arguments(&args.pair), to);
+    let mut words = arguments(&args.pair);
+    words.extend(["--loss".into(), args.loss.to_string()]);
+    let start = || Other::start("stream", &words, to);
     let mut others: Vec<_> =
         (0..args.multicast.max(1)).map(|_| start()).collect::<Result<_, _>>()?;
     let mut address = to;
@@ -119,15 +122,22 @@ fn send(args: &BenchStream) -> Outcome {
 }
 
 fn open(args: &BenchStream, address: SocketAddr) -> Result<Publication, Failure> {
-    let mut builder = channel(&args.pair, address)?;
-    if args.loss > 0 {
-        let here = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)).into();
-        let inner = link::open(&Kind::Mmsg, here, &Options::LARGE)
-            .map_err(|error| Failure::failed(error.to_string()))?;
-        let faults = Faults { loss_ppm: args.loss * 10_000, ..Faults::default() };
-        builder = builder.opened(Box::new(FaultLink::new(inner, faults, 1, &Options::LARGE)));
+    let here = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+    lossy(args, channel(&args.pair, address)?, here)?.publication().map_err(failed)
+}
+
+/// Makes what is sent from `here` suffer, if it shall: each datagram by itself, whatever run it
+/// would travel in. Both ends do, so requests and statuses are lost as often as data.
+fn lossy(args: &BenchStream, builder: Builder, here: SocketAddr) -> Result<Builder, Failure> {
+    if args.loss == 0 || here.ip().is_multicast() {
+        return Ok(builder);
     }
-    builder.publication().map_err(failed)
+    let options = Options { rx_buffer: 32 << 20, ..Options::LARGE };
+    let inner = link::open(&Kind::Mmsg, here.into(), &options)
+        .map_err(|error| Failure::failed(error.to_string()))?;
+    let faults = Faults { loss_ppm: args.loss * 10_000, ..Faults::default() };
+    let seed = 1 + u64::from(args.pair.other.is_some());
+    Ok(builder.opened(Box::new(FaultLink::new(inner, faults, seed, &options))))
 }
 
 /// Sends numbered messages until the time is over and all have arrived.
