@@ -13,6 +13,7 @@
 //!
 //! Positions never fall: `base ≤ sent ≤ tail ≤ base + capacity`.
 
+mod credit;
 mod hear;
 mod offer;
 mod repaired;
@@ -26,6 +27,7 @@ use syncom_seam::{Counter, MS, SECOND, Time, US};
 use syncom_wire::stream::{StreamData, StreamDataHead, StreamReset};
 use syncom_wire::{Addr, Fixed as _, FrameHeader, Header};
 
+use credit::Credit;
 pub use offer::{Claim, Refused};
 use repaired::Repaired;
 
@@ -114,6 +116,7 @@ pub struct Publication {
     deadline: Time,
     repair_left: usize,
     repair_since: Time,
+    credit: Credit,
     repaired: Repaired,
     phase: Phase,
     ends_left: u32,
@@ -154,6 +157,7 @@ impl Publication {
             deadline: Time::NEVER,
             repair_left: 0,
             repair_since: Time(0),
+            credit: Credit::default(),
             repaired: Repaired::default(),
             phase: Phase::Open,
             ends_left: Self::ENDS,

@@ -43,6 +43,7 @@ impl Publication {
         if next > self.base {
             let bytes = next - self.base;
             self.base = next;
+            self.credit.earn(bytes, self.config.window);
             self.congestion.on_ack(now, bytes, next, self.sent);
             self.make_writable();
             self.deadline = match self.phase {
@@ -56,7 +57,7 @@ impl Publication {
     }
 
     /// A receiver misses bytes: sends them again, at most a window per round trip, whatever is
-    /// asked for.
+    /// asked for, and to the only receiver no more than it has earned ([`super::credit`]).
     pub fn on_nak<P: Post>(&mut self, now: Time, from: &Origin, nak: &StreamNak<'_>, out: &mut P) {
         if nak.head.session != self.session || !self.audience.knows(from.peer, from.boot) {
             return;
@@ -78,6 +79,9 @@ impl Publication {
             self.congestion.on_loss(to - at, to, self.sent);
             while at < to && self.repair_left > 0 {
                 let count = distance(at, to).min(self.payload).min(self.repair_left);
+                if self.config.flow.is_none() && !self.credit.pay(now, count, self.config.window) {
+                    return;
+                }
                 self.repair_left -= count;
                 if !self.emit(now, at, count as u64, out) {
                     return;
