@@ -2,14 +2,14 @@
 //!
 //! Wall time moves by tens of per cent on a shared machine; the number of instructions that the same
 //! work takes does not. `cargo x instructions` runs this program under callgrind, which collects only
-//! inside of [`collected`] and writes its counts down each time that it returns, and compares them with
-//! `benches/instructions.txt`. Nothing here reads a clock or a random source, so nothing varies but the
+//! inside of [`collected`], path by path, and compares the counts with `benches/instructions.txt`. Nothing here reads a clock or a random source, so nothing varies but the
 //! code. Run without callgrind it only shows that the paths work.
 
 mod datapath;
 mod roles;
 mod streams;
 
+use std::hint::black_box;
 use syncom_wire::ids::mix;
 
 /// What a path has done.
@@ -50,19 +50,23 @@ impl Path {
     }
 }
 
-/// Walks every path twice, first to warm up, then to be counted; prints a line for each: its name,
-/// its operations and a hash of what it computed.
-pub(crate) fn run() {
+/// Walks every path, or the one at `only`, twice: first to warm up, then to be counted. Prints a line
+/// for each: its name, its operations and a hash of what it computed.
+pub(crate) fn run(only: Option<usize>) {
     let paths = [datapath::paths(), streams::paths(), roles::paths()];
-    for mut path in paths.into_iter().flatten() {
-        (path.walk)();
-        let Done { operations, hash } = collected(&mut *path.walk);
-        println!("{}\t{operations}\t{hash:016x}", path.name);
+    let is_wanted = |at: usize| only.is_none_or(|only| only == at);
+    for (at, mut path) in paths.into_iter().flatten().enumerate() {
+        if is_wanted(at) {
+            (path.walk)();
+            let Done { operations, hash } = collected(&mut *path.walk);
+            println!("{}\t{operations}\t{hash:016x}", path.name);
+        }
     }
 }
 
 /// What callgrind counts. `cargo x instructions` knows it by this name.
 #[inline(never)]
 fn collected(walk: &mut dyn FnMut() -> Done) -> Done {
-    walk()
+    // Were the call the last thing that happens, it would be a jump, and nothing would return here.
+    black_box(walk())
 }

@@ -27,7 +27,8 @@ usage: syncom-benches COMMAND [--json]
   one-way   the last part of `floors`: from core to core, links beside bare requests
   xdp       the link `xdp` against a bare loop over AF_XDP, between namespaces (root)
   queue     our queues, crossbeam's and rtrb between two pinned threads
-  instructions  the hot paths, once: what `cargo x instructions` counts under callgrind
+  instructions [N]
+            the hot paths, or one: what `cargo x instructions` counts under callgrind
   peers stream|rtt [--only PEER,...] [--out DIR] [--rounds N] [--ms N] [--trips N] [--size B] [--mtu B]
             the same case on other systems, turn by turn; see benches/peers/README.md";
 
@@ -37,6 +38,10 @@ fn main() -> ExitCode {
     if let ["peers", rest @ ..] = args.as_slice() {
         return compare(rest);
     }
+    if let ["instructions", rest @ ..] = args.as_slice() {
+        instructions::run(rest.first().and_then(|only| only.parse().ok()));
+        return ExitCode::SUCCESS;
+    }
     let (command, json) = match args.as_slice() {
         [command] => (*command, false),
         [command, "--json"] | ["--json", command] => (*command, true),
@@ -44,10 +49,6 @@ fn main() -> ExitCode {
     };
     if command == "queue" {
         return queues(json);
-    }
-    if command == "instructions" {
-        instructions::run();
-        return ExitCode::SUCCESS;
     }
     let benches = match command {
         "smoke" => Ok(micro(Scale::SMOKE)),

@@ -8,12 +8,12 @@ use crate::steps::Steps;
 use crate::tree::root;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 /// The committed table.
 const TABLE: &str = "benches/instructions.txt";
-/// The function inside of which callgrind counts, and after which it writes the count down.
+/// The function inside of which callgrind counts.
 const COLLECTED: &str = "*instructions::collected*";
 /// A path that takes more or fewer instructions by so much is found, in per cent.
 const TOLERANCE_PERCENT: f64 = 3.0;
@@ -82,44 +82,49 @@ fn tools() -> String {
     format!("{}, {}", version("rustc"), version("valgrind"))
 }
 
-/// Builds the benches and walks all paths under callgrind.
+/// Builds the benches, walks all paths to learn their names, then each alone under callgrind.
 fn counted() -> Result<Vec<Row>, String> {
     if Command::new("valgrind").arg("--version").output().is_err() {
         return Err("valgrind is missing: apt-get install valgrind".into());
     }
     let folder = root().join("target/instructions");
-    // What an earlier run has left would be taken for this one's.
-    let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let file = folder.join("callgrind.out");
     let runner = format!(
-        "target.'cfg(all())'.runner = ['valgrind', '-q', '--tool=callgrind', '--error-exitcode=1', \
-         '--callgrind-out-file={}', '--toggle-collect={COLLECTED}', '--dump-after={COLLECTED}']",
+        "target.'cfg(all())'.runner = ['valgrind', '-q', '--tool=callgrind', \
+         '--callgrind-out-file={}', '--toggle-collect={COLLECTED}']",
         file.display()
     );
-    let package = ["run", "--release", "--quiet", "--package", "syncom-benches"];
+    let list = benches(&[], &[])?;
+    rows(&list, |at| {
+        // What an earlier path has left would be taken for this one's.
+        let _ = fs::remove_file(&file);
+        benches(&["--config", &runner], &[&at.to_string()]).ok().and_then(|_| total(&file))
+    })
+}
+
+/// Runs the walker by way of cargo, and returns what it prints.
+fn benches(options: &[&str], arguments: &[&str]) -> Result<String, String> {
     let output = Command::new("cargo")
-        .args(package)
-        .args(["--bin", "syncom-benches", "--config", &runner, "--", "instructions"])
+        .args(["run", "--release", "--quiet", "--package", "syncom-benches"])
+        .args(options)
+        .args(["--", "instructions"])
+        .args(arguments)
         .current_dir(root())
         .output()
         .map_err(|error| format!("cannot run cargo: {error}"))?;
-    if !output.status.success() {
-        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
     }
-    rows(&String::from_utf8_lossy(&output.stdout), |at| total(&dump(&file, at)))
 }
 
-/// The dump that callgrind wrote after the path at `at`, counted from 0.
-fn dump(file: &Path, at: usize) -> PathBuf {
-    file.with_extension(format!("out.{}", at + 1))
-}
-
-/// The count that a dump ends with.
-fn total(dump: &Path) -> Option<f64> {
-    let text = fs::read_to_string(dump).ok()?;
+/// The count that callgrind has written down.
+fn total(file: &Path) -> Option<f64> {
+    let text = fs::read_to_string(file).ok()?;
     let line = text.lines().rev().find_map(|line| line.strip_prefix("totals:"))?;
-    line.trim().parse().ok()
+    line.trim().parse().ok().filter(|total| *total > 0.0)
 }
 
 /// One row per line of the program: a name and how many operations it was, apart by tabs.
