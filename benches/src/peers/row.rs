@@ -43,6 +43,11 @@ impl Row {
         self.spread(value)[1]
     }
 
+    /// Time of both ends' processors per byte of message.
+    fn cpu_ns_per_byte(&self) -> f64 {
+        self.median(|turn| turn.cpu_ns_per_op) / self.size_b.max(1) as f64
+    }
+
     fn lost(&self) -> u64 {
         self.turns.iter().map(|turn| turn.lost).sum()
     }
@@ -80,8 +85,8 @@ pub(super) fn print(case: Case, rows: &[Row]) {
     };
     let [figure, spread, lost] = figures;
     println!(
-        "{:<10} {:>6} {:>6} {figure:>9} {spread:>17} {lost:>6} {:>10} {:>6}  config",
-        "system", "bytes", "mtu", "cpu ns/op", "ratio"
+        "{:<10} {:>6} {:>6} {figure:>9} {spread:>17} {lost:>6} {:>10} {:>9} {:>6}  config",
+        "system", "bytes", "mtu", "cpu ns/op", "cpu ns/B", "ratio"
     );
     for row in rows {
         let mtu = if row.system.has_mtu { row.mtu_b.to_string() } else { "-".into() };
@@ -101,11 +106,12 @@ pub(super) fn print(case: Case, rows: &[Row]) {
             }
         };
         println!(
-            "{:<10} {:>6} {mtu:>6} {figure:>9.2} {spread:>17} {:>6} {:>10.0} {:>6}  {}",
+            "{:<10} {:>6} {mtu:>6} {figure:>9.2} {spread:>17} {:>6} {:>10.0} {:>9.2} {:>6}  {}",
             row.system.name,
             row.size_b,
             row.lost(),
             row.median(|turn| turn.cpu_ns_per_op),
+            row.cpu_ns_per_byte(),
             row.ratio(case, rows).map_or_else(|| "-".into(), |ratio| format!("{ratio:.2}")),
             row.system.config,
         );
@@ -157,12 +163,13 @@ fn object(case: Case, row: &Row, rows: &[Row], host: &str) -> String {
     let ratio = row.ratio(case, rows);
     format!(
         "{head},\"seconds\":{:.3},\"rounds\":{},\"hash\":\"{}\",\"lost\":{},{figures},\
-         \"cpu_ns_per_op\":{:.1},\"ratio_to_{}\":{},\"host\":{host}}}",
+         \"cpu_ns_per_op\":{:.1},\"cpu_ns_per_byte\":{:.3},\"ratio_to_{}\":{},\"host\":{host}}}",
         row.median(|turn| turn.seconds),
         row.turns.len(),
         last.hash,
         row.lost(),
         row.median(|turn| turn.cpu_ns_per_op),
+        row.cpu_ns_per_byte(),
         SYSTEMS[0].name,
         ratio.map_or_else(|| "null".into(), |ratio| format!("{ratio:.3}")),
     )

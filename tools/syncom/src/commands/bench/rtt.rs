@@ -140,6 +140,8 @@ fn echo(args: &BenchRtt, end: &mut End, other: SocketAddr) -> Outcome {
     println!("{}", json!({"address": end.address().to_string()}));
     end.connect(other)?;
     let (mut message, mut heard) = (Vec::with_capacity(args.pair.size as usize), clock::now());
+    let mut cpu = [clock::cpu_ns(); 2];
+    let mut answers = 0_u64;
     while clock::now().since(heard) < SECOND {
         if end.poll(|bytes| {
             message.clear();
@@ -147,8 +149,17 @@ fn echo(args: &BenchRtt, end: &mut End, other: SocketAddr) -> Outcome {
         })? {
             end.send(&message)?;
             heard = clock::now();
+            answers += 1;
+            if answers == WARM_UP {
+                cpu[0] = clock::cpu_ns();
+            }
+            // Asking costs a system call; a few answers at the end go uncounted.
+            if answers.is_multiple_of(1_000) {
+                cpu[1] = clock::cpu_ns();
+            }
         }
     }
+    println!("{}", json!({"cpu_ns": cpu[1].saturating_sub(cpu[0])}));
     Ok(())
 }
 
@@ -185,17 +196,21 @@ fn ask(args: &BenchRtt, end: &mut End) -> Outcome {
         }
     }
     let cpu_ns = clock::cpu_ns() - cpu;
+    let far_cpu_ns = other.line()?["cpu_ns"].as_u64().unwrap_or(0);
     other.join()?;
-    report(args, samples, proof, cpu_ns)
+    report(args, samples, proof, [cpu_ns, far_cpu_ns])
 }
 
-fn report(args: &BenchRtt, mut samples: Vec<u64>, proof: Proof, cpu_ns: u64) -> Outcome {
+/// Tells the result; `cpu_ns` is that of the end that asks, and of the one that answers.
+fn report(args: &BenchRtt, mut samples: Vec<u64>, proof: Proof, cpu_ns: [u64; 2]) -> Outcome {
     samples.sort_unstable();
     let at = |per_mille: usize| {
         samples.get((samples.len() * per_mille / 1_000).min(samples.len().max(1) - 1))
     };
     let at = |per_mille| at(per_mille).copied().unwrap_or(0);
     let (p50, p99, p999, most) = (at(500), at(990), at(999), at(1_000));
+    let per_op = |ns: u64| float(ns) / float(samples.len().max(1) as u64);
+    let both = per_op(cpu_ns[0] + cpu_ns[1]);
     let result = json!({
         "case": "rtt",
         "link": args.pair.link.name(),
@@ -210,7 +225,10 @@ fn report(args: &BenchRtt, mut samples: Vec<u64>, proof: Proof, cpu_ns: u64) -> 
         "p999_ns": p999,
         "max_ns": most,
         "wrong": proof.wrong,
-        "cpu_ns_per_op": float(cpu_ns) / float(samples.len().max(1) as u64),
+        "cpu_ns_per_op": both,
+        "cpu_ns_per_byte": both / f64::from(args.pair.size.max(1)),
+        "cpu_ns_per_op_asker": per_op(cpu_ns[0]),
+        "cpu_ns_per_op_echo": per_op(cpu_ns[1]),
         "hash": format!("{:016x}", proof.hash()),
         "host": host(),
     });

@@ -256,6 +256,7 @@ fn report(
         "datagrams": channel.counter(Counter::TxDatagrams),
         "overflow": number("overflow"),
         "cpu_ns_per_op": per_op(cpu_ns + number("cpu_ns")),
+        "cpu_ns_per_byte": per_op(cpu_ns + number("cpu_ns")) / f64::from(args.pair.size.max(1)),
         "cpu_ns_per_op_sender": per_op(cpu_ns),
         "cpu_ns_per_op_receiver": per_op(number("cpu_ns")),
         "copies_out": 2 - u32::from(args.claim),
