@@ -256,7 +256,7 @@ impl Room {
             position,
             oldest: script.number().min(position),
             stamp_us: script.number_u32(),
-            rtt_us: script.number_u32(),
+            pace: script.number_u32(),
         };
         let len = [0, 3, 8, 1316, 60_000][script.below(5)];
         let mut payload = script.bytes(len.min(20)).to_vec();

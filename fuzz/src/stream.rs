@@ -127,7 +127,7 @@ impl Room {
             position,
             oldest,
             stamp_us: noise,
-            rtt_us: noise,
+            pace: noise,
         };
         let len = [8, 40, StreamData::PAYLOAD_MAX][script.below(3)];
         let mut payload = script.bytes(len.min(40)).to_vec();

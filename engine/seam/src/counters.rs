@@ -115,6 +115,8 @@ counters! {
     OrdersIssued = "orders_issued", count, "Orders issued by the recovery manager or an operator.";
     ControlAsked = "control_asked", count, "Questions of clients.";
     TxRefused = "tx_refused", count, "Datagrams that the network refused: unreachable, forbidden or too long.";
+    StreamLaggards = "stream_laggards", count, "Receivers that a stream to many no longer waited for.";
+    StreamMissed = "stream_missed_bytes", count, "Bytes of streams that came too late to be repaired and were given up.";
 }
 
 #[cfg(test)]

@@ -132,7 +132,7 @@ impl Receiver {
         self.heard = now;
         self.addr = addr;
         self.echo_us = head.stamp_us;
-        self.naks.pace(head.rtt_us);
+        self.naks.pace(head.rtt_us());
         if data.payload.is_empty() {
             self.naks.ask_all();
         }
@@ -172,14 +172,14 @@ impl Receiver {
     }
 
     /// When [`Self::nak`] is due for gaps that are still watched; `NEVER` when none is.
-    pub(crate) const fn nak_due(&self) -> Time {
+    pub(crate) fn nak_due(&self) -> Time {
         self.naks.due()
     }
 
     /// Asks for gaps: new ones when they have outlived reordering, old ones after one to two round
     /// trips, all of them when the sender asks.
     pub(crate) fn nak<O: Outbox>(&mut self, now: Time, out: &mut O) {
-        let asked = self.naks.ask(now, &self.runs, self.seen, None);
+        let asked = self.naks.ask(now, &self.runs, self.seen, 0);
         let gaps = asked.gaps();
         if !gaps.is_empty() {
             let head =

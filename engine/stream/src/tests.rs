@@ -3,6 +3,7 @@
 mod channel;
 mod channel_hostile;
 mod course;
+mod crowd;
 mod hostile;
 mod net;
 

@@ -72,6 +72,7 @@ impl Publication {
         if self.tail + need as u64 > self.room || need > Ring::PIECE_MAX {
             self.make_room(need, Claim::MAX)?;
         }
+        self.lent = self.lent.max(self.tail + need as u64);
         Ok(Claim { publication: self, len })
     }
 
@@ -99,17 +100,23 @@ impl Publication {
         if need - PREFIX > message_max {
             return Err(Refused::TooLong);
         }
-        if need > self.ring.capacity() {
-            self.ring.grow(need, self.base, self.tail);
+        if need + self.history() > self.ring.capacity() {
+            self.floor = self.oldest();
+            self.ring.grow(need + self.history(), self.floor, self.tail);
             self.make_writable();
         }
         if self.tail + need as u64 > self.room { Err(Refused::Full) } else { Ok(()) }
     }
 
+    /// Bytes below the base that are not written over.
+    const fn history(&self) -> usize {
+        if self.config.flow.is_some() { self.config.history } else { 0 }
+    }
+
     /// Says how far the line may be written.
     pub(super) fn make_writable(&mut self) {
         self.room = match self.phase {
-            Phase::Open => self.base + self.ring.capacity() as u64,
+            Phase::Open => self.base + (self.ring.capacity() - self.history()) as u64,
             Phase::Ending | Phase::Ended => 0,
         };
     }

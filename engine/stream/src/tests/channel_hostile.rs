@@ -123,7 +123,7 @@ proptest! {
             let payload = std::vec![byte % 3; len];
             let head = StreamDataHead {
                 lane: 1, first, session: 7, position, oldest: oldest.min(position),
-                stamp_us: u32::from(first), rtt_us: u32::from(byte) << 20,
+                stamp_us: u32::from(first), pace: u32::from(byte) << 20,
             };
             if image.is_none() {
                 image = Image::join(&config, source, addr, now, &head);
@@ -156,6 +156,87 @@ proptest! {
         }
         assert!(out.frames <= 3 * 200);
     }
+}
+
+/// A stream to many of which three receivers have everything, and what was kept of it.
+fn to_many() -> Publication {
+    let to = Addr::v4([239, 0, 0, 9], 9);
+    let flow = Some(crate::Flow::Min);
+    let config = PublicationConfig { flow, ..PublicationConfig::new(1, to, MTU, WINDOW) };
+    let mut publication = Publication::new(config, 7);
+    let mut out = Scale::default();
+    while publication.acknowledged() < 3 * WINDOW as u64 {
+        while publication.offer(&[7; 100]).is_ok() {}
+        publication.transmit(Time(SECOND), true, &mut out);
+        let next = publication.position().min(publication.acknowledged() + 16 * 1024);
+        for peer in 0..3 {
+            let window = u32::try_from(WINDOW).unwrap();
+            let status =
+                StreamStatus { lane: 1, tag: 0, session: 7, next, window, ahead: 0, echo_us: 0 };
+            publication.on_status(Time(SECOND), &origin(peer, 1), &status);
+        }
+    }
+    publication
+}
+
+fn ask(publication: &mut Publication, now: Time, peer: u64, gaps: &[Gap]) -> usize {
+    let mut out = Scale::default();
+    let head = StreamNakHead { lane: 1, reserved: 0, session: 7 };
+    publication.on_nak(now, &origin(peer, 1), &StreamNak { head, gaps: List::new(gaps) }, &mut out);
+    out.bytes
+}
+
+#[test]
+fn a_storm_of_requests_by_one_of_many_is_bounded_and_leaves_the_others_their_share() {
+    let mut publication = to_many();
+    let oldest = publication.oldest();
+    let (mut stormed, mut served, rounds) = (0, 0, 100);
+    for round in 1..=rounds {
+        let now = Time(SECOND + round * MS);
+        for n in 0..200 {
+            // Never the same range twice, and absurd ones.
+            let gaps = [
+                Gap { position: oldest + n * 7 + round, len: u32::MAX },
+                Gap { position: 0, len: u32::MAX },
+                Gap { position: u64::MAX, len: u32::MAX },
+            ];
+            stormed += ask(&mut publication, now, 0, &gaps);
+        }
+        let honest = Gap { position: publication.acknowledged() + 150 * round, len: 100 };
+        served += usize::from(ask(&mut publication, now, 1, &[honest]) >= 100);
+    }
+    let rounds = usize::try_from(rounds).unwrap();
+    // An eighth of the window each millisecond, and the frames around it.
+    assert!(stormed <= rounds * (WINDOW / 8 + WINDOW / 64), "{stormed}");
+    assert!(served * 10 >= rounds * 9, "{served} of {rounds}");
+}
+
+#[test]
+fn requests_of_strangers_and_of_earlier_lives_cost_nothing() {
+    let mut publication = to_many();
+    let gap = [Gap { position: publication.oldest(), len: 5_000 }];
+    assert_eq!(ask(&mut publication, Time(2 * SECOND), 77, &gap), 0);
+    assert!(ask(&mut publication, Time(2 * SECOND), 2, &gap) > 5_000);
+}
+
+#[test]
+fn absurd_statuses_of_one_of_many_move_neither_the_others_nor_the_memory() {
+    let mut publication = to_many();
+    let (base, mut out) = (publication.acknowledged(), Scale::default());
+    for (next, window, ahead) in [
+        (u64::MAX, u32::MAX, u32::MAX),
+        (base, u32::MAX, u32::MAX),
+        (0, 0, 0),
+        (base + 1, 0, u32::MAX),
+    ] {
+        let status = StreamStatus { lane: 1, tag: 9, session: 7, next, window, ahead, echo_us: 1 };
+        publication.on_status(Time(SECOND), &origin(0, 1), &status);
+        while publication.offer(&[7; 100]).is_ok() {}
+        publication.transmit(Time(SECOND), true, &mut out);
+        assert_eq!(publication.acknowledged(), base, "the two others are where they were");
+        assert!(publication.position() - base <= 2 * WINDOW as u64);
+    }
+    assert!(out.bytes <= 3 * WINDOW);
 }
 
 #[test]
