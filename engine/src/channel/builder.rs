@@ -3,8 +3,9 @@
 use super::{Channel, ChannelError, LinkChoice, Publication, Subscription, Uri};
 use crate::clock;
 use crate::counters::Counters;
-use crate::link::mmsg::MmsgLink;
-use crate::link::{self, Kind, Link, OpenError, Options};
+use crate::link::mmsg::{Group, MmsgLink};
+use crate::link::uring::UringLink;
+use crate::link::{self, Kind, Link, Options};
 use crate::port::Port;
 use crate::seal::{ClusterKeys, Sealer};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -118,10 +119,7 @@ impl Builder {
         let listens = bind.port != 0 && bind == self.uri.address.into();
         let link = match (self.ready.take(), self.uri.group_address()) {
             (Some(link), _) => link,
-            (None, Some(group)) if listens => {
-                self.boxed(MmsgLink::listen(&group, &self.options()))?
-            }
-            (None, Some(group)) => self.boxed(MmsgLink::speak(&group, &self.options()))?,
+            (None, Some(group)) => self.open_group(&group, listens)?,
             (None, None) => {
                 link::open(&self.kind()?, bind, &self.options()).map_err(ChannelError::Link)?
             }
@@ -130,15 +128,20 @@ impl Builder {
         Ok(Channel::new(self.uri, Port { link, sealer, counters }, self.streams_max))
     }
 
-    fn boxed(&self, link: Result<MmsgLink, OpenError>) -> Result<Box<dyn Link>, ChannelError> {
-        match self.uri.link {
+    /// A link to a multicast group: one that listens to it, or one that speaks to it.
+    fn open_group(&self, group: &Group, listens: bool) -> Result<Box<dyn Link>, ChannelError> {
+        let options = &self.options();
+        let link = match self.uri.link {
             LinkChoice::Auto | LinkChoice::Mmsg => {
-                link.map(|link| Box::new(link) as Box<dyn Link>).map_err(ChannelError::Link)
+                MmsgLink::group(group, listens, options).map(|link| Box::new(link) as Box<dyn Link>)
             }
-            LinkChoice::Uring | LinkChoice::Xdp | LinkChoice::Mem => {
-                Err(ChannelError::NoLink("multicast needs link=mmsg"))
+            LinkChoice::Uring => UringLink::group(group, listens, options)
+                .map(|link| Box::new(link) as Box<dyn Link>),
+            LinkChoice::Xdp | LinkChoice::Mem => {
+                return Err(ChannelError::NoLink("multicast needs link=mmsg or link=uring"));
             }
-        }
+        };
+        link.map_err(ChannelError::Link)
     }
 
     fn kind(&mut self) -> Result<Kind, ChannelError> {

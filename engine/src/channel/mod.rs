@@ -13,9 +13,12 @@
 //! datagrams or came before its turn. In steady state nothing is allocated.
 //!
 //! **What is promised.** A message that was taken arrives, as long as sender and receiver live and
-//! the receiver is waited for: always, over unicast; over multicast as `flow` says. A receiver that
-//! comes late or returns begins at the present, and is told so by [`Event::Joined`]. A receiver
-//! that reads slowly slows its sender down, which hears [`Refused::Full`].
+//! the receiver is waited for: always, over unicast; over multicast as `flow` says, and no longer
+//! than `linger` says for one that stopped or reads too slowly. Such a one is repaired from what
+//! the sender still keeps (`history`) when it is back; what is not kept any more is never passed
+//! over in silence: [`Event::Missed`] says what is lost. A receiver that comes late, or begins
+//! anew, begins at the present, and is told so by [`Event::Joined`]. A receiver that reads slowly
+//! slows its sender down, which hears [`Refused::Full`].
 //!
 //! ```
 //! use syncom_engine::channel::Channel;
@@ -83,10 +86,17 @@ pub enum Event {
     Joined(Source, u64),
     /// A stream went on elsewhere or is broken: messages of it may be missing.
     Lost(Source),
+    /// We were too slow for a stream to many that does not wait for us, or waits no longer: what
+    /// it carried from the first position up to the second is lost here. Told before anything that
+    /// comes after it is handed out, and summed up if it is not taken.
+    Missed(Source, u64, u64),
     /// A stream came to its end, and all of it was read.
     Ended(Source),
     /// Somebody listens to a publication.
     Heard(PublicationId),
+    /// Receivers of a publication did not keep up: they are waited for again when they have caught
+    /// up; until then the others go on.
+    Behind(PublicationId),
 }
 
 /// One link with any number of streams both ways. Most applications want a [`Publication`] or a
@@ -154,10 +164,10 @@ impl Channel {
         if self.publications.len() >= self.streams_max {
             return Err(ChannelError::TooMany);
         }
-        let Uri { mtu, window, control, flow, .. } = self.uri;
+        let Uri { mtu, window, control, flow, linger_ns, history, .. } = self.uri;
         let config = PublicationConfig::new(stream, to.into(), mtu, window);
         let flow = is_multicast(to).then_some(flow);
-        let config = PublicationConfig { control, flow, ..config };
+        let config = PublicationConfig { control, flow, linger_ns, history, ..config };
         self.session += 1;
         self.publications.push(syncom_stream::Publication::new(config, self.session));
         Ok(PublicationId(self.publications.len() - 1))
@@ -230,7 +240,8 @@ impl Channel {
     }
 
     /// Takes no further messages on a publication; those that it has are delivered, then those who
-    /// listen are told. Poll until [`Self::phase`] says [`Phase::Ended`].
+    /// listen are told. Poll until [`Self::phase`] says [`Phase::Ended`]; receivers that fell behind
+    /// have `linger` to come back first.
     ///
     /// # Panics
     /// When `id` is of another channel.
@@ -247,7 +258,7 @@ impl Channel {
         self.publications[id.0].phase()
     }
 
-    /// How many receivers of a publication are known.
+    /// How many receivers of a publication are known and keep up.
     ///
     /// # Panics
     /// When `id` is of another channel.

@@ -54,6 +54,7 @@ impl Channel {
             }
             publication.transmit(now, true, &mut self.wire);
         }
+        self.look_for_laggards();
         if self.wire.port.link.tx_pending() > 0 {
             self.wire.port.flush()?;
         }
@@ -140,6 +141,9 @@ impl Channel {
                 }
                 Taken::Kept => self.kept = Some(at),
             }
+            if image.has_missed() {
+                self.tell_missed(at);
+            }
             return true;
         }
         let len = body.len();
@@ -182,6 +186,28 @@ impl Channel {
         }
         for at in 0..self.images.len() {
             self.look_at_end(at);
+        }
+    }
+
+    /// Says that part of a stream is lost here.
+    #[cold]
+    fn tell_missed(&mut self, at: usize) {
+        if let Some(image) = self.images.get_mut(at)
+            && let Some((from, to)) = image.take_missed()
+        {
+            self.wire.port.counters.add(Counter::StreamMissed, to - from);
+            let _ = self.events.push(Event::Missed(image.source(), from, to));
+        }
+    }
+
+    /// Says whether receivers of our publications fell behind.
+    fn look_for_laggards(&mut self) {
+        for (at, publication) in self.publications.iter_mut().enumerate() {
+            let laggards = publication.take_laggards();
+            if laggards > 0 {
+                self.wire.port.counters.add(Counter::StreamLaggards, laggards);
+                let _ = self.events.push(Event::Behind(PublicationId(at)));
+            }
         }
     }
 

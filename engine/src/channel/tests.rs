@@ -8,6 +8,8 @@ use crate::link::{self, Kind, Options};
 use std::net::SocketAddr;
 use syncom_seam::{Counter, SECOND, Time};
 
+mod multicast;
+
 const SECRET: [u8; 32] = [7; 32];
 
 fn builder(uri: &str) -> Builder {
@@ -302,32 +304,4 @@ fn who_listens_is_counted_and_acknowledges_what_it_has() {
         subscription.poll(9, |_, _| {}).unwrap();
     }
     assert_eq!(publication.acknowledged(), 9);
-}
-
-#[test]
-fn a_multicast_stream_reaches_all_who_listen_once_and_in_order() {
-    let at = "udp://239.77.1.9:40977?interface=127.0.0.1&window=256k";
-    let open = || builder(at).subscription().unwrap();
-    let mut listeners = [open(), open(), open()];
-    let mut publication = builder(at).publication().unwrap();
-    let (patience, mut heard, mut sent) = (Patience::new(), [0_u64; 3], 0);
-    // The first message makes them known.
-    publication.offer(&message(0)).unwrap();
-    while heard != [5_000; 3] {
-        patience.check(&format!("{heard:?} heard"));
-        if publication.listeners() == 3 {
-            sent += u64::from(sent == 0);
-            while sent < 5_000 && publication.offer(&message(sent)).is_ok() {
-                sent += 1;
-            }
-        }
-        publication.poll().unwrap();
-        for (listener, heard) in listeners.iter_mut().zip(&mut heard) {
-            let look = |_: &super::Source, bytes: &[u8]| {
-                assert!(bytes == message(*heard), "message {heard} is another one");
-                *heard += 1;
-            };
-            listener.poll(100, look).unwrap();
-        }
-    }
 }

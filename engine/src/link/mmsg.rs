@@ -6,30 +6,18 @@
 
 pub(super) mod address;
 pub(super) mod cmsg;
+mod group;
 mod receive;
 pub(super) mod send;
 pub(super) mod socket;
 
 use super::{Link, OpenError, Options, RxBurst, TxBatch};
+pub use group::{Group, Interface};
 use send::Sender;
 use socket::Opened;
 use std::io;
-use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use syncom_wire::Addr;
-
-/// A multicast group, and how to reach it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Group {
-    /// Its address.
-    pub address: Ipv4Addr,
-    /// Its port.
-    pub port: u16,
-    /// The address of the interface to use; without one, the system chooses.
-    pub interface: Option<Ipv4Addr>,
-    /// How many networks far datagrams go.
-    pub ttl: u8,
-}
 
 /// A UDP socket.
 #[derive(Debug)]
@@ -53,20 +41,13 @@ impl MmsgLink {
         Ok(Self::of(socket::open(bind, options)?, options))
     }
 
-    /// Opens a socket that listens to a multicast group, together with others on this host.
+    /// Opens a socket that listens to a multicast group, together with others on this host, if
+    /// `listens`; else one that sends to it, and is answered by its members.
     ///
     /// # Errors
     /// See [`super::open`].
-    pub fn listen(group: &Group, options: &Options) -> Result<Self, OpenError> {
-        Ok(Self::of(socket::open_group(group, true, options)?, options))
-    }
-
-    /// Opens a socket that sends to a multicast group, and is answered by its members.
-    ///
-    /// # Errors
-    /// See [`super::open`].
-    pub fn speak(group: &Group, options: &Options) -> Result<Self, OpenError> {
-        Ok(Self::of(socket::open_group(group, false, options)?, options))
+    pub fn group(group: &Group, listens: bool, options: &Options) -> Result<Self, OpenError> {
+        Ok(Self::of(group.open(listens, options)?, options))
     }
 
     fn of(opened: Opened, options: &Options) -> Self {

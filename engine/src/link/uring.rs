@@ -27,8 +27,9 @@ mod receive;
 mod ring;
 mod send;
 
+use super::mmsg::Group;
 use super::mmsg::send::Sender;
-use super::mmsg::socket;
+use super::mmsg::socket::{self, Opened};
 use super::{Link, OpenError, Options, RxBurst, TxBatch};
 use receive::Receiver;
 use send::Carrier;
@@ -58,7 +59,18 @@ impl UringLink {
     /// # Errors
     /// See [`super::open`]; and when the kernel has no io_uring for us, which the error explains.
     pub fn open(bind: Addr, options: &Options) -> Result<Self, OpenError> {
-        let opened = socket::open(bind, options)?;
+        Self::of(socket::open(bind, options)?, options)
+    }
+
+    /// Opens a socket for a multicast group: see [`super::mmsg::MmsgLink::group`].
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn group(group: &Group, listens: bool, options: &Options) -> Result<Self, OpenError> {
+        Self::of(group.open(listens, options)?, options)
+    }
+
+    fn of(opened: Opened, options: &Options) -> Result<Self, OpenError> {
         block(&opened.socket).map_err(|error| OpenError::Os("fcntl", error))?;
         let fd = opened.socket.as_raw_fd();
         Ok(Self {
