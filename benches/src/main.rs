@@ -26,7 +26,8 @@ usage: syncom-benches COMMAND [--json]
   one-way   the last part of `floors`: from core to core, links beside bare requests
   xdp       the link `xdp` against a bare loop over AF_XDP, between namespaces (root)
   queue     our queues, crossbeam's and rtrb between two pinned threads
-  peers stream|rtt [--only PEER,...] [--out DIR] [--rounds N] [--ms N] [--trips N] [--size B] [--mtu B]
+  peers stream|rtt|fanout [--only PEER,...] [--out DIR] [--rounds N] [--ms N] [--trips N] [--size B]
+            [--mtu B] [--receivers N]
             the same case on other systems, turn by turn; see benches/peers/README.md";
 
 fn main() -> ExitCode {

@@ -23,6 +23,7 @@ use systems::{SYSTEMS, System};
 const STREAM_SIZES: &[usize] = &[32, 64, 256, 1024];
 /// Bytes of a datagram: Ethernet's, jumbo, and the most that UDP takes in multiples of 32.
 const STREAM_MTUS: &[usize] = &[1408, 8192, 65_472];
+const FANOUT_MTUS: &[usize] = &[1408];
 /// Bytes of a message that goes there and back.
 const TRIP_SIZES: &[usize] = &[32, 256];
 const TRIP_MTUS: &[usize] = &[1408];
@@ -57,13 +58,18 @@ fn rows(options: &Options) -> Vec<Row> {
     let (sizes, mtus) = match options.case {
         Case::Stream => (STREAM_SIZES, STREAM_MTUS),
         Case::Rtt => (TRIP_SIZES, TRIP_MTUS),
+        Case::Fanout => (STREAM_SIZES, FANOUT_MTUS),
     };
     let chosen = |given: Option<usize>, usual: &[usize]| {
         given.map_or_else(|| usual.to_vec(), |given| vec![given])
     };
     let (sizes, mtus) = (chosen(options.size_b, sizes), chosen(options.mtu_b, mtus));
     let wanted = |system: &&System| {
-        options.only.as_deref().is_none_or(|only| only.split(',').any(|name| name == system.name))
+        (options.case != Case::Fanout || system.has_groups)
+            && options
+                .only
+                .as_deref()
+                .is_none_or(|only| only.split(',').any(|name| name == system.name))
     };
     let mut rows = Vec::new();
     for system in SYSTEMS.iter().filter(wanted) {

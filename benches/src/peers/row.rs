@@ -50,7 +50,7 @@ impl Row {
     /// What systems are compared by: rates, or times of round trips.
     fn figure(&self, case: Case) -> f64 {
         match case {
-            Case::Stream => self.median(|turn| turn.msgs_per_s),
+            Case::Stream | Case::Fanout => self.median(|turn| turn.msgs_per_s),
             Case::Rtt => self.median(|turn| turn.trips_ns[0] as f64),
         }
     }
@@ -63,7 +63,7 @@ impl Row {
         let base = rows.iter().filter(same).find(|row| row.system.name == SYSTEMS[0].name)?;
         let (own, base) = (self.figure(case), base.figure(case));
         let ratio = match case {
-            Case::Stream => own / base,
+            Case::Stream | Case::Fanout => own / base,
             Case::Rtt => base / own,
         };
         ratio.is_finite().then_some(ratio)
@@ -75,7 +75,7 @@ pub(super) fn print(case: Case, rows: &[Row]) {
     let turns = rows.iter().map(|row| row.turns.len()).max().unwrap_or(0);
     println!("{}: median of {turns} turns; ratios to {}", case.name(), SYSTEMS[0].name);
     let figures = match case {
-        Case::Stream => ["M msgs/s", "least-most", "lost"],
+        Case::Stream | Case::Fanout => ["M msgs/s", "least-most", "lost"],
         Case::Rtt => ["p50 us", "p99 / p99.9 us", "lost"],
     };
     let [figure, spread, lost] = figures;
@@ -90,7 +90,7 @@ pub(super) fn print(case: Case, rows: &[Row]) {
             continue;
         }
         let (figure, spread) = match case {
-            Case::Stream => {
+            Case::Stream | Case::Fanout => {
                 let [least, median, most] = row.spread(|turn| turn.msgs_per_s / 1e6);
                 (median, format!("{least:.2}-{most:.2}"))
             }
@@ -135,7 +135,7 @@ fn object(case: Case, row: &Row, rows: &[Row], host: &str) -> String {
         return format!("{head},\"unavailable\":\"{}\",\"host\":{host}}}", host::quotable(reason));
     }
     let figures = match case {
-        Case::Stream => {
+        Case::Stream | Case::Fanout => {
             let [least, median, most] = row.spread(|turn| turn.msgs_per_s);
             let bytes_per_s = median * row.size_b as f64;
             format!(

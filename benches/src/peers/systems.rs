@@ -17,6 +17,8 @@ pub(super) struct System {
     pub(super) source: Source,
     /// Whether the size of its datagrams can be chosen.
     pub(super) has_mtu: bool,
+    /// Whether it has streams to many.
+    pub(super) has_groups: bool,
     /// Whether each end is pinned to a core of its own.
     pub(super) is_pinned: bool,
 }
@@ -44,6 +46,7 @@ pub(super) const SYSTEMS: &[System] = &[
             needs: "cmake >= 3.30 (pip install cmake), clang, libclang-dev, uuid-dev",
         },
         has_mtu: true,
+        has_groups: true,
         is_pinned: true,
     },
     System {
@@ -53,6 +56,7 @@ pub(super) const SYSTEMS: &[System] = &[
         link: "udp loopback",
         source: Source::Ours { seal: "on" },
         has_mtu: true,
+        has_groups: true,
         is_pinned: true,
     },
     System {
@@ -62,6 +66,7 @@ pub(super) const SYSTEMS: &[System] = &[
         link: "udp loopback",
         source: Source::Ours { seal: "off" },
         has_mtu: true,
+        has_groups: true,
         is_pinned: true,
     },
     System {
@@ -75,6 +80,7 @@ pub(super) const SYSTEMS: &[System] = &[
             needs: "a C++ compiler, or libzmq3-dev",
         },
         has_mtu: false,
+        has_groups: false,
         // It has a thread for I/O in each process, which would wait for the core of the other.
         is_pinned: false,
     },
@@ -85,6 +91,7 @@ pub(super) const SYSTEMS: &[System] = &[
         link: "udp loopback",
         source: Source::Peer { program: "peer-udp", feature: None, needs: "nothing" },
         has_mtu: true,
+        has_groups: false,
         is_pinned: true,
     },
 ];

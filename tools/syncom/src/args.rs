@@ -384,6 +384,24 @@ pub struct BenchStream {
     #[arg(long, default_value_t = 0, value_name = "RECEIVERS",
           value_parser = clap::value_parser!(u16).range(0..=64))]
     pub multicast: u16,
+    /// To many: wait for all (min), the fastest (max), or one group (tagged:1)
+    #[arg(long, default_value = "min")]
+    pub flow: String,
+    /// To many: how long the others wait for one that is stopped or too slow
+    #[arg(long, default_value = "5s")]
+    pub linger: String,
+    /// To many: bytes kept for those who fell behind, such as 64m
+    #[arg(long, default_value = "0")]
+    pub history: String,
+    /// To many: stop the first receiver (SIGSTOP) for so long, a third into the run
+    #[arg(long, value_name = "DUR", value_parser = duration)]
+    pub stop: Option<Duration>,
+    /// Offer no more than so many messages per second; 0 for as many as are taken
+    #[arg(long, default_value_t = 0, value_name = "MESSAGES")]
+    pub rate: u64,
+    /// Which receiver this is; the first process says it
+    #[arg(long, hide = true, default_value_t = 0)]
+    pub place: u16,
     /// Datagrams lost on purpose, in per cent
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=50))]
     pub loss: u32,

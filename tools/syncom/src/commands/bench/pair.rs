@@ -59,6 +59,11 @@ impl Other {
         address.ok_or_else(|| Failure::failed("the second process does not say where it listens"))
     }
 
+    /// Its process id.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for its end.
     pub(super) fn join(mut self) -> Result<(), Failure> {
         match self.child.wait() {
@@ -92,13 +97,22 @@ pub(super) fn arguments(pair: &BenchPair) -> Vec<String> {
 
 /// A channel as the command line describes it.
 pub(super) fn channel(pair: &BenchPair, address: SocketAddr) -> Result<Builder, Failure> {
+    channel_with(pair, address, "")
+}
+
+/// The same with more to say, as `&key=value`.
+pub(super) fn channel_with(
+    pair: &BenchPair,
+    address: SocketAddr,
+    more: &str,
+) -> Result<Builder, Failure> {
     let seal = if pair.seal == OnOff::On { "on" } else { "off" };
     let BenchPair { mtu, window, cc, .. } = pair;
     let link = pair.link.name();
     let interface = if address.ip().is_multicast() { "&interface=127.0.0.1" } else { "" };
     let uri = format!(
         "udp://{address}?mtu={mtu}&seal={seal}&window={window}&cc={cc}&link={link}\
-         {interface}"
+         {interface}{more}"
     );
     let builder = Channel::builder(&uri).map_err(|error| Failure::usage(error.to_string()))?;
     Ok(builder.secret("bench", &SECRET))
@@ -121,6 +135,15 @@ pub(super) fn pin_to(is_first: bool) {
     let core = if is_first { cores.first() } else { cores.last() };
     if let Some(core) = core {
         // A machine that forbids pinning measures unpinned.
+        let _ = pin::pin(*core);
+    }
+}
+
+/// Keeps this process, one of many receivers, on a core of its own as long as there are enough: from
+/// the last one down, so that the sender's comes last. What a sender does for many it does once.
+pub(super) fn pin_at(place: usize) {
+    let cores = pin::cores().unwrap_or_default();
+    if let Some(core) = cores.iter().rev().cycle().nth(place) {
         let _ = pin::pin(*core);
     }
 }
