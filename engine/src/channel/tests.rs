@@ -91,6 +91,18 @@ fn everything_arrives_in_order_at_every_size_of_datagram() {
 }
 
 #[test]
+fn everything_arrives_in_order_over_io_uring() {
+    for query in ["link=uring", "link=uring&mtu=8192&cc=static", "link=uring&mtu=60000&window=4m"] {
+        let mut subscription = match builder(&format!("udp://127.0.0.1:0?{query}")).subscription() {
+            Ok(subscription) => subscription,
+            Err(error) => return eprintln!("cannot run here: {error}"),
+        };
+        let to = subscription.channel().local_addr().into();
+        run(20_000, &mut publication(to, query), &mut subscription);
+    }
+}
+
+#[test]
 fn everything_arrives_in_order_over_a_network_that_loses_doubles_and_reorders() {
     for (loss_ppm, cc) in [(10_000, "cubic"), (100_000, "cubic"), (100_000, "static")] {
         let faults = Faults {
