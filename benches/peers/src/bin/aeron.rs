@@ -237,7 +237,7 @@ fn receiver(plan: &Plan) -> Result<(), Failure> {
         node.turn()?;
         poll(&subscription, &mut |message| ended |= tally.take(message))?;
     }
-    tally.report();
+    tally.report(0);
     node.linger()
 }
 
@@ -286,6 +286,6 @@ fn pong(plan: &Plan) -> Result<(), Failure> {
         }
     }
     node.linger()?;
-    tally.report();
+    tally.report(0);
     node.linger()
 }
