@@ -4,6 +4,7 @@
 //! The systems other than ours live in `benches/peers`, a workspace of its own that is built when
 //! it is wanted. One that cannot be built is a row that says why.
 
+mod chart;
 mod debian;
 mod options;
 mod ours;
@@ -18,6 +19,7 @@ use options::Case;
 use row::Row;
 use std::fs;
 use std::io::Write as _;
+use std::path::Path;
 use systems::{SYSTEMS, System};
 
 /// Bytes of a message, in a stream.
@@ -50,7 +52,9 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     } else {
         row::print(options.case, &rows);
     }
-    options.out.as_deref().map_or(Ok(()), |folder| keep(options.case, folder, &lines))
+    let Some(folder) = options.out.as_deref() else { return Ok(()) };
+    keep(options.case, folder, &lines)?;
+    chart::keep(options.case, &rows, Path::new(folder))
 }
 
 /// A row for each system, size and datagram, in the order in which they take turns.

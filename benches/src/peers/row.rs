@@ -32,7 +32,7 @@ impl Row {
     }
 
     /// Least, median and most.
-    fn spread(&self, value: impl Fn(&Turn) -> f64) -> [f64; 3] {
+    pub(super) fn spread(&self, value: impl Fn(&Turn) -> f64) -> [f64; 3] {
         let mut values: Vec<f64> = self.turns.iter().map(value).collect();
         values.sort_by(f64::total_cmp);
         let at = |rank: usize| values.get(rank).copied().unwrap_or(0.0);

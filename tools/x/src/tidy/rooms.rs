@@ -85,7 +85,13 @@ pub(crate) const ROOMS: &[Room] = &[
     room("transponder", TRANSPONDER, ROLE, &[], Purity::Bare),
     room("station", STATION, ROLE, &["raft", "slog"], Purity::Collections),
     room("station/store", STORE, &[SEAM, WIRE], &["raft-engine"], Purity::Free),
-    room("benches", "syncom-benches", EVERYTHING, &["rtrb"], Purity::Free),
+    room(
+        "benches",
+        "syncom-benches",
+        EVERYTHING,
+        &["epaint_default_fonts", "plotters", "png", "rtrb"],
+        Purity::Free,
+    ),
     room(
         "benches/peers",
         "syncom-peers",
