@@ -1,5 +1,6 @@
 //! The command line, as typed. What it means is decided in the commands.
 
+use crate::commands::bench::BenchQueue;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -327,6 +328,8 @@ pub enum BenchCase {
     Stream(BenchStream),
     /// Ping-pong between two processes
     Rtt(BenchRtt),
+    /// Our queues between two pinned threads
+    Queue(BenchQueue),
 }
 
 /// Sealing, on or off.

@@ -43,3 +43,12 @@ fn round_trips_are_measured_over_streams_and_datagrams() {
         assert!(result["p50_ns"].as_u64() <= result["p999_ns"].as_u64());
     }
 }
+
+#[test]
+fn queues_are_measured_with_one_producer_or_several() {
+    for kind in ["spsc", "mpsc"] {
+        let result = bench(&["queue", "--seconds", "1", "--size", "8", "--kind", kind]);
+        has(&result, &["ops_per_s", "p99_ns"]);
+        assert!(result["ops_per_s_least"].as_f64() <= result["ops_per_s_most"].as_f64());
+    }
+}

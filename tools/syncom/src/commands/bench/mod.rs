@@ -5,8 +5,11 @@
 
 mod message;
 mod pair;
+mod queue;
 mod rtt;
 mod stream;
+
+pub use queue::BenchQueue;
 
 use crate::args::{Bench, BenchCase};
 use crate::exit::Outcome;
@@ -19,5 +22,6 @@ pub fn run(args: &Bench) -> Outcome {
     match &args.case {
         BenchCase::Stream(args) => stream::run(args),
         BenchCase::Rtt(args) => rtt::run(args),
+        BenchCase::Queue(args) => queue::run(args),
     }
 }
