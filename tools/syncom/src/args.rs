@@ -1,6 +1,6 @@
 //! The command line, as typed. What it means is decided in the commands.
 
-use crate::commands::bench::BenchQueue;
+use crate::commands::bench::{BenchCompare, BenchQueue};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -330,6 +330,8 @@ pub enum BenchCase {
     Rtt(BenchRtt),
     /// Our queues between two pinned threads
     Queue(BenchQueue),
+    /// Say what changed between two files of results, beyond the noise
+    Compare(BenchCompare),
 }
 
 /// Sealing, on or off.

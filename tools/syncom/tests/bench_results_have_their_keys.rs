@@ -52,3 +52,15 @@ fn queues_are_measured_with_one_producer_or_several() {
         assert!(result["ops_per_s_least"].as_f64() <= result["ops_per_s_most"].as_f64());
     }
 }
+
+#[test]
+fn a_result_compared_with_itself_is_the_same() {
+    let path = std::env::temp_dir().join(format!("syncom-results-{}", std::process::id()));
+    let result = bench(&["queue", "--seconds", "1"]);
+    std::fs::write(&path, format!("{result}\n{result}\n{result}\n")).unwrap();
+    let path_text = path.to_str().unwrap();
+    let verdicts = bench(&["compare", path_text, path_text]);
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!((&verdicts["better"], &verdicts["worse"]), (&0.into(), &0.into()), "{verdicts}");
+    assert!(verdicts["same"].as_u64().unwrap() > 0);
+}

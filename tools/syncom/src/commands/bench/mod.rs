@@ -3,12 +3,14 @@
 //! Each case counts what it computed into a hash, so that a number cannot come from work that was
 //! not done, and says beside every rate what it cost.
 
+mod compare;
 mod message;
 mod pair;
 mod queue;
 mod rtt;
 mod stream;
 
+pub use compare::BenchCompare;
 pub use queue::BenchQueue;
 
 use crate::args::{Bench, BenchCase};
@@ -23,5 +25,6 @@ pub fn run(args: &Bench) -> Outcome {
         BenchCase::Stream(args) => stream::run(args),
         BenchCase::Rtt(args) => rtt::run(args),
         BenchCase::Queue(args) => queue::run(args),
+        BenchCase::Compare(args) => compare::run(args),
     }
 }
