@@ -19,7 +19,8 @@
 //! There are two rings, since a ring that also completed sends would wake its sleeper for each of
 //! them. Both belong to the thread that uses the link first: the kernel then leaves all its work
 //! for that thread to be done when it enters ("deferred task running"), and interrupts nobody. A
-//! thread that sleeps meanwhile is woken through an eventfd.
+//! thread that sleeps meanwhile is woken through an eventfd, which exists once somebody has asked
+//! what to wait on: to signal it costs whoever sends, and who spins needs none.
 
 pub mod bare;
 mod buffers;
@@ -123,7 +124,7 @@ impl Link for UringLink {
     }
 
     fn source(&self) -> Option<RawFd> {
-        Some(self.receiver.source())
+        self.receiver.source()
     }
 
     fn overflow(&mut self) -> u64 {
