@@ -198,7 +198,13 @@ impl RxBurst {
     }
 
     /// As [`Self::clear`], giving the slots that were lent straight back to `pool`.
+    #[inline]
     pub(crate) fn clear_into(&mut self, pool: &mut Pool) {
+        if self.datagrams.is_empty() && self.lent.is_empty() && self.used == 0 {
+            // As a loop that waits finds it, time and again.
+            self.refused = false;
+            return;
+        }
         self.lent.drain(..).for_each(|slot| pool.give(slot));
         self.clear();
     }
@@ -239,6 +245,7 @@ impl RxBurst {
     /// # Errors
     /// The slot comes back when there is no room for all of it: the burst is full then, and the
     /// link offers it to the next one.
+    #[inline]
     pub(crate) fn lend(
         &mut self,
         slot: Slot,
@@ -265,6 +272,7 @@ impl RxBurst {
     }
 
     /// Lists the datagrams that lie in `range` of the slot at `slot`.
+    #[inline]
     fn split(&mut self, slot: usize, range: Range<usize>, segment: usize, what: Received) {
         let run = self.run(slot, what.from, what.stamp);
         let segment = if segment == 0 { range.len().max(1) } else { segment };
@@ -314,6 +322,7 @@ impl RxBurst {
 
     /// Begins a run of datagrams in the slot at `slot` and returns its number. There is room for
     /// as many runs as datagrams; one without a datagram counts as lost there.
+    #[inline]
     fn run(&mut self, slot: usize, from: Addr, stamp: Option<WallTime>) -> u32 {
         let number = narrow(self.runs.len());
         if self.runs.len() < self.runs.capacity() {

@@ -50,11 +50,13 @@ use doorbell::Doorbell;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
-use syncom_seam::Time;
+use syncom_seam::{Time, US};
 use syncom_wire::Addr;
 
 /// Flushes after which the link looks at the clock itself, if nobody tells it the time.
 const FLUSHES_UNTOLD_MAX: u32 = 16;
+/// A duty cycle that took longer than this slept.
+const AWAKE_NS: u64 = 100 * US;
 
 /// Which queue of which interface, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +108,8 @@ pub struct XdpLink {
     is_polling: bool,
     /// Flushes since the link knew the time.
     untold_flushes: u32,
+    /// When the loop last told the time.
+    told: Time,
     shortcomings: Vec<String>,
 }
 
@@ -141,6 +145,7 @@ impl XdpLink {
             way: Way::Plain,
             is_polling: config.busy_poll_us > 0,
             untold_flushes: FLUSHES_UNTOLD_MAX,
+            told: Time(0),
             shortcomings,
         })
     }
@@ -231,6 +236,12 @@ impl Link for XdpLink {
 
     fn advance(&mut self, now: Time) -> Time {
         self.untold_flushes = 0;
+        let cycle_ns = now.since(std::mem::replace(&mut self.told, now));
+        if cycle_ns > AWAKE_NS
+            && let Some(doorbell) = &mut self.doorbell
+        {
+            doorbell.ask();
+        }
         self.device.advance(now);
         Time::NEVER
     }

@@ -22,10 +22,10 @@ use syncom_wire::Addr;
 /// Slots with the kernel to receive into. The smallest burst of many senders fits; more than the
 /// most only waits longer.
 const RX_MIN: usize = 32;
-const RX_MAX: usize = 2048;
+pub(super) const RX_MAX: usize = 2048;
 /// Slots to send from.
 const TX_MIN: usize = 8;
-const TX_MAX: usize = 2048;
+pub(super) const TX_MAX: usize = 2048;
 /// Bytes of a slot and of what the kernel keeps beside a packet, when it copies.
 const PACKET_BYTES: usize = 4096;
 /// How long a queue that somebody has is waited for.

@@ -9,8 +9,9 @@ const B6: Addr = Addr { ip: [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2],
 fn frame(from: Addr, to: Addr, payload: &[u8]) -> Vec<u8> {
     let headers = Headers::new(from, [2; 6], to.ip, [4; 6]).unwrap();
     let mut room = [0; ROOM];
-    headers.write(&mut room, to.port, payload.len(), Sum::of(payload));
-    let mut frame = room[ROOM - headers.len()..].to_vec();
+    let begun = headers.begin(&mut room, to.port);
+    begun.complete(&mut room, payload.len(), Sum::of(payload));
+    let mut frame = room[ROOM - begun.len()..].to_vec();
     frame.extend(payload);
     frame
 }

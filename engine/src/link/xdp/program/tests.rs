@@ -14,8 +14,9 @@ fn frame(to: Addr) -> Vec<u8> {
     from.ip[15] = 77;
     let headers = Headers::new(from, [2; 6], to.ip, [4; 6]).unwrap();
     let mut room = [0; ROOM];
-    headers.write(&mut room, to.port, 40, Sum::of(&[7; 40]));
-    let mut frame = room[ROOM - headers.len()..].to_vec();
+    let begun = headers.begin(&mut room, to.port);
+    begun.complete(&mut room, 40, Sum::of(&[7; 40]));
+    let mut frame = room[ROOM - begun.len()..].to_vec();
     frame.extend([7; 40]);
     frame
 }
