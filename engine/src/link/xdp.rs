@@ -47,7 +47,10 @@ use super::{Link, OpenError, Options, RxBurst};
 use crate::clock;
 use device::Device;
 use doorbell::Doorbell;
+use netlink::{Ip, Netlink};
+use std::ffi::CStr;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
 use syncom_seam::{Time, US};
@@ -72,13 +75,35 @@ pub struct Config {
     /// for an interrupt; 0 for not at all. Saves a wake-up on cards with a core to themselves; on
     /// `veth` it costs 10 % of the round trip, and far more with deferred interrupts.
     pub busy_poll_us: u32,
+    /// How many networks far datagrams to multicast groups go.
+    pub ttl: u8,
 }
 
 impl Config {
     /// The first queue of an interface, in the best mode that it has.
     #[must_use]
     pub fn new(interface: &str) -> Self {
-        Self { interface: interface.to_owned(), queue: 0, mode: Mode::Best, busy_poll_us: 0 }
+        let interface = interface.to_owned();
+        Self { interface, queue: 0, mode: Mode::Best, busy_poll_us: 0, ttl: 1 }
+    }
+
+    /// The same of the interface that has the address `ip`, or else over which it is reached.
+    ///
+    /// # Errors
+    /// When there is none, or it is the loopback: nothing is to be gained there.
+    pub fn towards(ip: IpAddr) -> io::Result<Self> {
+        let wrong = |what: &str| Err(io::Error::other(format!("{ip} {what}")));
+        if ip.is_unspecified() {
+            return wrong("names no interface: bind to an address of the one to use");
+        }
+        let to = match ip {
+            IpAddr::V4(v4) => Ip::V4(v4.octets()),
+            IpAddr::V6(v6) => Ip::V6(v6.octets()),
+        };
+        match name_of(Netlink::open()?.interface_of(to)?)?.as_str() {
+            "lo" => wrong("leads over the loopback, which XDP cannot speed up: use another link"),
+            name => Ok(Self::new(name)),
+        }
     }
 }
 
@@ -126,7 +151,24 @@ impl XdpLink {
     /// See [`super::open`]. Needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF.
     pub fn open(config: &Config, bind: Addr, options: &Options) -> Result<Self, OpenError> {
         let plain = MmsgLink::open(bind, options)?;
-        let (device, mut shortcomings) = Device::open(config, plain.local_addr(), options)?;
+        Self::beside(config, plain, options).map_err(|refused| refused.1)
+    }
+
+    /// Opens a link for what `plain` would receive and send: one that listens to a multicast group
+    /// makes a link that does. What others on this host send to that group comes, and what they
+    /// want of it from elsewhere at the same port does not reach them any more.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; the plain link comes back.
+    pub fn beside(
+        config: &Config,
+        plain: MmsgLink,
+        options: &Options,
+    ) -> Result<Self, Box<(MmsgLink, OpenError)>> {
+        let (device, mut shortcomings) = match Device::open(config, plain.local_addr(), options) {
+            Ok(opened) => opened,
+            Err(error) => return Err(Box::new((plain, error))),
+        };
         let doorbell = match Doorbell::fit(plain.descriptor()) {
             Ok(doorbell) => Some(doorbell),
             Err(error) => {
@@ -249,6 +291,18 @@ impl Link for XdpLink {
     fn shortcomings(&self) -> Vec<String> {
         self.shortcomings.clone()
     }
+}
+
+/// The name of the interface of that index.
+fn name_of(index: u32) -> io::Result<String> {
+    let mut name = [0_u8; libc::IF_NAMESIZE];
+    // SAFETY: the kernel writes a terminated name of at most as many bytes as the buffer has,
+    // which outlives the call.
+    if unsafe { libc::if_indextoname(index, name.as_mut_ptr().cast()) }.is_null() {
+        return Err(io::Error::last_os_error());
+    }
+    let name = CStr::from_bytes_until_nul(&name).map_err(io::Error::other)?;
+    Ok(name.to_string_lossy().into_owned())
 }
 
 /// A descriptor that is readable when either of two is.

@@ -51,7 +51,7 @@ impl Bare {
         let (Neighbour::At(mac) | Neighbour::WasAt(mac)) = netlink.neighbour(ip, index)? else {
             return Err(io::Error::other(format!("{to} is no neighbour")));
         };
-        let headers = Headers::new(local, interface.mac, to.ip, mac)
+        let headers = Headers::new(local, interface.mac, to.ip, mac, 1)
             .ok_or_else(|| io::Error::other("two families"))?;
         let (rx, tx) = (narrow(RX_MAX), narrow(TX_MAX));
         let mut umem = Umem::new(tx + rx, interface.mtu + FRAME_OVERHEAD);

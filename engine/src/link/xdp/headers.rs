@@ -34,8 +34,6 @@ const DO_NOT_FRAGMENT: u8 = 0x40;
 /// Any bit that makes a datagram a fragment: more of them, or an offset.
 const FRAGMENT: [u8; 2] = [0x3f, 0xff];
 const HOPS_UNICAST: u8 = 64;
-/// A group is reached within its segment, as the kernel's sockets do by default.
-const HOPS_MULTICAST: u8 = 1;
 
 /// Why a frame is no datagram for us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,8 +178,15 @@ pub(super) struct Headers {
 
 impl Headers {
     /// From `from`, over `from_mac` and `to_mac`, to the address `to`; `None` when the addresses
-    /// are of different families. The destination port is given when they are written.
-    pub(super) fn new(from: Addr, from_mac: Mac, to: [u8; 16], to_mac: Mac) -> Option<Self> {
+    /// are of different families. A multicast group is reached over up to `ttl` networks. The
+    /// destination port is given when they are written.
+    pub(super) fn new(
+        from: Addr,
+        from_mac: Mac,
+        to: [u8; 16],
+        to_mac: Mac,
+        ttl: u8,
+    ) -> Option<Self> {
         let (from_v4, to_v4) = (mapped(from.ip), mapped(to));
         if from_v4.is_some() != to_v4.is_some() {
             return None;
@@ -193,12 +198,12 @@ impl Headers {
         put(ethernet, &[&to_mac, &from_mac, &kind]);
         let (packet, udp) = rest.split_at_mut(ip);
         let ip_sum = if let (Some(from), Some(to)) = (from_v4, to_v4) {
-            let hops = if to[0] & 0xf0 == 0xe0 { HOPS_MULTICAST } else { HOPS_UNICAST };
+            let hops = if to[0] & 0xf0 == 0xe0 { ttl } else { HOPS_UNICAST };
             let begin = [V4_WITHOUT_OPTIONS, 0, 0, 0, 0, 0, DO_NOT_FRAGMENT, 0, hops];
             put(packet, &[&begin, &[PROTOCOL_UDP, 0, 0], &from, &to]);
             Sum::of(packet)
         } else {
-            let hops = if to[0] == 0xff { HOPS_MULTICAST } else { HOPS_UNICAST };
+            let hops = if to[0] == 0xff { ttl } else { HOPS_UNICAST };
             put(packet, &[&[0x60, 0, 0, 0, 0, 0, PROTOCOL_UDP, hops], &from.ip, &to]);
             Sum::default()
         };
