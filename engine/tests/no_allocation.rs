@@ -9,7 +9,9 @@ use syncom_engine::channel::Channel;
 use syncom_engine::clock;
 use syncom_engine::counters::Counters;
 use syncom_engine::host::{Host, Member};
-use syncom_engine::link::{self, Kind, Options};
+use syncom_engine::link::xdp::lab::{INTERFACE, Lab};
+use syncom_engine::link::xdp::{Config, Mode};
+use syncom_engine::link::{self, Kind, Link, Options};
 use syncom_engine::seal::{ClusterKeys, Sealer};
 use syncom_seam::{Done, MS, Now, Origin, Outbox, Role, SECOND, Timer};
 use syncom_wire::control::Line;
@@ -72,13 +74,12 @@ impl Role for Echo {
     fn on_burst_end<O: Outbox>(&mut self, _: Now, _: &mut O) {}
 }
 
-fn member(kind: &Kind, number: u16, first_to: Option<Addr>) -> Member<Echo> {
-    let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into();
+fn member(link: Box<dyn Link>, number: u16, first_to: Option<Addr>) -> Member<Echo> {
     let keys = ClusterKeys::new("lab", &[7; 32], ClusterKeys::FIRST_EPOCH);
     let boot = Boot(clock::read().wall.0);
     Member {
         role: Echo { first_to, frames: 0, timers: 0 },
-        link: link::open(kind, bind, &Options::SMALL).unwrap(),
+        link,
         sealer: Sealer::new(keys, PeerId::satellite(number), boot, 0, 64).unwrap(),
         counters: Counters::anonymous(),
         store: None,
@@ -94,11 +95,15 @@ fn turn_until_timers(host: &mut Host<Echo>, timers: u64) {
 }
 
 fn allocates_nothing(kind: &Kind) {
+    let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into();
+    allocate_nothing([(); 2].map(|()| link::open(kind, bind, &Options::SMALL).unwrap()));
+}
+
+fn allocate_nothing([near, far]: [Box<dyn Link>; 2]) {
     let mut host = Host::new(Box::new(|_, _| {})).unwrap();
-    let quiet = member(kind, 2, None);
-    let to = quiet.link.local_addr();
-    host.add(quiet).unwrap();
-    host.add(member(kind, 1, Some(to))).unwrap();
+    let to = far.local_addr();
+    host.add(member(far, 2, None)).unwrap();
+    host.add(member(near, 1, Some(to))).unwrap();
     turn_until_timers(&mut host, 1000);
     let before = ALLOCATIONS.get();
     turn_until_timers(&mut host, 4000);
@@ -141,5 +146,23 @@ fn nor_does_it_with_io_uring() {
     match link::open(&Kind::Uring, bind, &Options::SMALL) {
         Ok(_) => allocates_nothing(&Kind::Uring),
         Err(error) => eprintln!("cannot run here: {error}"),
+    }
+}
+
+#[test]
+fn nor_does_it_past_the_kernel() {
+    for mode in [Mode::Native, Mode::Generic] {
+        let lab = match Lab::pair() {
+            Ok(lab) => lab,
+            Err(error) => return eprintln!("cannot run here: {error}"),
+        };
+        lab.introduce().unwrap();
+        let kind = Kind::Xdp(Config { mode, ..Config::new(INTERFACE) });
+        let links = [1, 2].map(|number| {
+            let bind = SocketAddr::from(([10, 77, 0, number], 0)).into();
+            let open = || link::open(&kind, bind, &Options::SMALL).map_err(std::io::Error::other);
+            lab.seats[usize::from(number) - 1].enter(open).unwrap()
+        });
+        allocate_nothing(links);
     }
 }

@@ -4,6 +4,7 @@ use super::{Channel, ChannelError, LinkChoice, Publication, Subscription, Uri};
 use crate::clock;
 use crate::counters::Counters;
 use crate::link::mmsg::MmsgLink;
+use crate::link::xdp::{self, XdpLink};
 use crate::link::{self, Kind, Link, OpenError, Options};
 use crate::port::Port;
 use crate::seal::{ClusterKeys, Sealer};
@@ -116,27 +117,51 @@ impl Builder {
             }
         };
         let listens = bind.port != 0 && bind == self.uri.address.into();
-        let link = match (self.ready.take(), self.uri.group_address()) {
-            (Some(link), _) => link,
-            (None, Some(group)) if listens => {
-                self.boxed(MmsgLink::listen(&group, &self.options()))?
+        let options = self.options();
+        let (link, shortcoming) = match (self.ready.take(), self.uri.group_address()) {
+            (Some(link), _) => (link, None),
+            (None, Some(group)) if listens => self.boxed(MmsgLink::listen(&group, &options))?,
+            (None, Some(group)) => self.boxed(MmsgLink::speak(&group, &options))?,
+            (None, None) if self.kind.is_none() && self.uri.link == LinkChoice::Xdp => {
+                self.boxed(MmsgLink::open(bind, &options))?
             }
-            (None, Some(group)) => self.boxed(MmsgLink::speak(&group, &self.options()))?,
             (None, None) => {
-                link::open(&self.kind()?, bind, &self.options()).map_err(ChannelError::Link)?
+                (link::open(&self.kind()?, bind, &options).map_err(ChannelError::Link)?, None)
             }
         };
         let counters = self.counters.take().unwrap_or_else(Counters::anonymous);
-        Ok(Channel::new(self.uri, Port { link, sealer, counters }, self.streams_max))
+        let port = Port { link, sealer, counters };
+        Ok(Channel::new(self.uri, port, self.streams_max, shortcoming))
     }
 
-    fn boxed(&self, link: Result<MmsgLink, OpenError>) -> Result<Box<dyn Link>, ChannelError> {
-        match self.uri.link {
-            LinkChoice::Auto | LinkChoice::Mmsg => {
-                link.map(|link| Box::new(link) as Box<dyn Link>).map_err(ChannelError::Link)
+    /// The link past the kernel at the interface that leads to the URI's address, beside `plain`;
+    /// or else `plain` alone, and why.
+    fn past_the_kernel(&self, plain: MmsgLink) -> (Box<dyn Link>, Option<String>) {
+        let towards = self.uri.interface.map_or_else(|| self.uri.address.ip(), IpAddr::V4);
+        let (plain, why) = match xdp::Config::towards(towards) {
+            Ok(config) => {
+                let config = xdp::Config { ttl: self.uri.ttl, ..config };
+                match XdpLink::beside(&config, plain, &self.options()) {
+                    Ok(link) => return (Box::new(link), None),
+                    Err(refused) => (refused.0, refused.1.to_string()),
+                }
             }
-            LinkChoice::Uring | LinkChoice::Xdp | LinkChoice::Mem => {
-                Err(ChannelError::NoLink("multicast needs link=mmsg"))
+            Err(error) => (plain, error.to_string()),
+        };
+        (Box::new(plain), Some(format!("link=xdp cannot be had, mmsg stands in: {why}")))
+    }
+
+    /// The link of the kind that the URI names, over this socket; and what it falls short of.
+    fn boxed(
+        &self,
+        link: Result<MmsgLink, OpenError>,
+    ) -> Result<(Box<dyn Link>, Option<String>), ChannelError> {
+        let link = link.map_err(ChannelError::Link)?;
+        match self.uri.link {
+            LinkChoice::Auto | LinkChoice::Mmsg => Ok((Box::new(link), None)),
+            LinkChoice::Xdp => Ok(self.past_the_kernel(link)),
+            LinkChoice::Uring | LinkChoice::Mem => {
+                Err(ChannelError::NoLink("multicast needs link=mmsg or link=xdp"))
             }
         }
     }
@@ -144,11 +169,8 @@ impl Builder {
     fn kind(&mut self) -> Result<Kind, ChannelError> {
         match (self.kind.take(), self.uri.link) {
             (Some(kind), _) => Ok(kind),
-            (None, LinkChoice::Auto | LinkChoice::Mmsg) => Ok(Kind::Mmsg),
+            (None, LinkChoice::Auto | LinkChoice::Mmsg | LinkChoice::Xdp) => Ok(Kind::Mmsg),
             (None, LinkChoice::Uring) => Ok(Kind::Uring),
-            (None, LinkChoice::Xdp) => {
-                Err(ChannelError::NoLink("link=xdp cannot be had yet: use link=mmsg"))
-            }
             (None, LinkChoice::Mem) => {
                 Err(ChannelError::NoLink("link=mem needs its hub: call `link` on the builder"))
             }

@@ -111,6 +111,8 @@ pub struct Channel {
     clock: Clock,
     rng: Rng,
     session: u64,
+    /// Why the link is another one than the URI asked for.
+    shortcoming: Option<String>,
 }
 
 impl Channel {
@@ -125,7 +127,7 @@ impl Channel {
         Builder::new(uri)
     }
 
-    fn new(uri: Uri, port: Port, streams_max: usize) -> Self {
+    fn new(uri: Uri, port: Port, streams_max: usize, shortcoming: Option<String>) -> Self {
         let mut clock = Clock::new();
         let now = clock.sample();
         Self {
@@ -142,6 +144,7 @@ impl Channel {
             clock,
             rng: Rng::new(now.wall.0),
             session: now.wall.0,
+            shortcoming,
             uri,
         }
     }
@@ -286,6 +289,13 @@ impl Channel {
     #[must_use]
     pub fn local_addr(&self) -> Addr {
         self.wire.port.link.local_addr()
+    }
+
+    /// What the channel cannot do here and why, one line each: first, if so, that its link is not
+    /// the one that was asked for.
+    #[must_use]
+    pub fn shortcomings(&self) -> Vec<String> {
+        self.shortcoming.iter().cloned().chain(self.wire.port.link.shortcomings()).collect()
     }
 
     /// What to wait on when idle; `None` when the channel must be polled.
