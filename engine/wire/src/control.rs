@@ -31,6 +31,12 @@ pub enum Verb {
     Decisions = 8,
     /// The resource graph: Line frames from line `cursor` on.
     Graph = 9,
+    /// The policy that holds: a Policy frame.
+    Policy = 10,
+    /// Install the Policy in the argument: a Policy frame when it holds.
+    SetPolicy = 11,
+    /// Carry out the Drain in the argument: a Line frame when it is done.
+    Drain = 12,
 }
 
 impl Verb {
@@ -47,6 +53,9 @@ impl Verb {
             7 => Some(Self::OrderState),
             8 => Some(Self::Decisions),
             9 => Some(Self::Graph),
+            10 => Some(Self::Policy),
+            11 => Some(Self::SetPolicy),
+            12 => Some(Self::Drain),
             _ => None,
         }
     }
@@ -337,7 +346,7 @@ fixed_frame!(OrderState, OrderState, OrderState::check);
 
 layout! {
     /// The fixed part of a node's soft facts.
-    pub struct NodeDetailHead: 24 {
+    pub struct NodeDetailHead: 32 {
         /// The node.
         slot: Slot,
         /// Its incarnation.
@@ -352,6 +361,10 @@ layout! {
         services_down: u16,
         /// Its first home, [`PeerId::ANY`] when there is none.
         home: PeerId,
+        /// 1 when it is drained: to get no new work.
+        drained: u8,
+        /// Zero.
+        reserved: [u8; 7],
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::{Source, encoded, show};
 use syncom_wire::control::{
-    Ask, AskHead, Line, NodeDetail, OrderState, ReplicaEntry, Reply, ReplyHead, SatelliteEntry,
-    Status, StatusHead,
+    Ask, AskHead, Line, NodeDetail, NodeDetailHead, OrderState, ReplicaEntry, Reply, ReplyHead,
+    SatelliteEntry, Status, StatusHead,
 };
 use syncom_wire::event::{Decision, EventEntry, EventHead, Evidence, EvidenceHead};
 use syncom_wire::limits::{DETAIL_MAX, KIND_MAX, NAME_MAX};
@@ -57,7 +57,9 @@ fn states(s: &mut Source, visit: &mut dyn FnMut(Kind, Vec<u8>, Frame<'_>)) {
     state.reserved = [0; 7];
     show!(s, visit, OrderState, state);
 
-    let (head, observers) = (s.fixed(), s.list());
+    let (mut head, observers): (NodeDetailHead, _) = (s.fixed(), s.list());
+    head.drained %= 2;
+    head.reserved = [0; 7];
     show!(s, visit, NodeDetail, NodeDetail { head, observers: List::new(&observers) });
 }
 
