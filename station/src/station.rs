@@ -17,6 +17,7 @@ use syncom_seam::{
     Counter, Done, Loaded, Notice, Now, Origin, Outbox, Role as SeamRole, Time, Timer,
 };
 use syncom_stream::{Config as StreamConfig, Streams};
+use syncom_wire::event::Decision;
 use syncom_wire::{Frame, PeerId, Role, Term};
 
 /// Timer: Raft's clock, and everything else that happens every few milliseconds.
@@ -123,6 +124,17 @@ impl Station {
     #[must_use]
     pub const fn events(&self) -> u64 {
         self.machine.events.last()
+    }
+
+    /// What the recovery manager decided, oldest first, as far as it is kept.
+    pub fn decisions(&self) -> impl Iterator<Item = Decision<'_>> {
+        self.machine.decisions.since(0).map(|entry| entry.as_frame())
+    }
+
+    /// How often an event happened; `None` when it is not kept any more.
+    #[must_use]
+    pub fn event_count(&self, seq: u64) -> Option<u32> {
+        self.machine.events.get(seq).map(|event| event.head.count)
     }
 
     /// Deaths that were taken back, since the cluster began.
@@ -236,7 +248,12 @@ impl Station {
                 Effect::OrderOpened(id) => self.on_order_opened(now, id, out),
                 Effect::OrderClosed(id) => self.on_order_closed(now, id, out),
                 Effect::Claimed(term) => self.on_claimed(now, term, out),
-                Effect::Stepped(term) => self.manager.on_stepped(term),
+                Effect::Stepped(term) | Effect::Overtaken(term) => self.manager.on_stepped(term),
+                Effect::PolicyHolds(id) => {
+                    self.answer_policy(id, out);
+                    self.pump_feeds(now, out);
+                }
+                Effect::Drained(id, nodes) => self.answer_drain(id, nodes, out),
                 Effect::Unreadable(why) => {
                     let text = format!(
                         "the log holds an entry that this version cannot read ({why}): \

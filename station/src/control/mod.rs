@@ -5,6 +5,7 @@
 
 mod pages;
 mod reads;
+mod writes;
 
 use crate::machine::command::{Command, NewOrder};
 use crate::machine::orders::order_number;
@@ -57,7 +58,8 @@ impl Station {
         let Some(verb) = ask.verb() else {
             return self.refuse(from.addr, ask, "this version knows no such question", out);
         };
-        let leader_only = ask.head.leader_only == 1 || verb == Verb::Submit;
+        let writes = matches!(verb, Verb::Submit | Verb::SetPolicy | Verb::Drain);
+        let leader_only = ask.head.leader_only == 1 || writes;
         if leader_only && !self.is_settled() {
             let elsewhere = self.leader_hint() != PeerId::ANY && !self.node.is_leader();
             let status = if elsewhere { Reply::NOT_LEADER } else { Reply::BUSY };
@@ -71,7 +73,10 @@ impl Station {
             Verb::OrderState => self.order_page(ask.head.cursor),
             Verb::Decisions => self.decisions_page(ask.head.cursor),
             Verb::Graph => self.graph_page(ask.head.cursor),
+            Verb::Policy => self.policy_page(),
             Verb::Submit => return self.on_submit(now, from, ask, out),
+            Verb::SetPolicy => return self.on_set_policy(now, from, ask, out),
+            Verb::Drain => return self.on_drain(now, from, ask, out),
             Verb::Report => {
                 return self.refuse(from.addr, ask, "reports go to an agent", out);
             }
@@ -92,24 +97,45 @@ impl Station {
             let page = self.order_page(id.0);
             return self.reply(from.addr, ask.head.request, page, out);
         }
+        if self.wait_for(now, from, ask, id, out) {
+            self.propose(now, &Command::Submit(new_order(id, &submit)), out);
+        }
+    }
+
+    /// Remembers who waits for the log; false when somebody does already, or too many do.
+    fn wait_for<O: Outbox>(
+        &mut self,
+        now: Now,
+        from: &Origin,
+        ask: &Ask<'_>,
+        id: OrderId,
+        out: &mut O,
+    ) -> bool {
         let pending =
             Pending { addr: from.addr, request: ask.head.request, until: now.at.after(PENDING_NS) };
         if self.desk.pending.insert(id, pending).is_some() {
-            return;
+            return false;
         }
         if self.desk.pending.len() > PENDING_MAX {
             self.desk.pending.remove(&id);
-            let page = Page::status(Reply::BUSY, RETRY_MS);
-            return self.reply(from.addr, ask.head.request, page, out);
+            self.reply(from.addr, ask.head.request, Page::status(Reply::BUSY, RETRY_MS), out);
+            return false;
         }
-        self.propose(now, &Command::Submit(new_order(id, &submit)), out);
+        true
+    }
+
+    /// What somebody waits for is in the log: he hears so.
+    fn answer_pending<O: Outbox>(&mut self, id: OrderId, page: Page, out: &mut O) {
+        if let Some(pending) = self.desk.pending.remove(&id) {
+            self.reply(pending.addr, pending.request, page, out);
+        }
     }
 
     /// An order was committed: whoever waits for it hears so.
     pub(crate) fn answer_submitted<O: Outbox>(&mut self, _now: Now, id: OrderId, out: &mut O) {
-        if let Some(pending) = self.desk.pending.remove(&id) {
+        if self.desk.pending.contains_key(&id) {
             let page = self.order_page(id.0);
-            self.reply(pending.addr, pending.request, page, out);
+            self.answer_pending(id, page, out);
         }
     }
 
