@@ -1,5 +1,9 @@
 //! The command line, as typed. What it means is decided in the commands.
 
+mod recovery;
+
+pub use recovery::{Decisions, Drain, Policy, PolicyFile, PolicyVerb};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -45,7 +49,13 @@ pub enum Command {
     /// Run a command on every node of a set and gather the results
     Run(Run),
     /// Show what the recovery manager decided
-    Decisions(Json),
+    Decisions(Decisions),
+    /// Show, check or apply the rules of recovery
+    Policy(Policy),
+    /// Give nodes no new work
+    Drain(Drain),
+    /// Let drained nodes work again
+    Undrain(Drain),
     /// Show the resource graph
     Graph(Graph),
     /// Show counters of the members on this machine, dead or alive
