@@ -13,6 +13,7 @@ mod channel;
 mod corpus;
 mod goldens;
 mod open;
+mod policy;
 mod roles;
 mod script;
 mod stage;
@@ -25,6 +26,7 @@ mod xdp;
 pub use channel::channel;
 pub use corpus::{expand, read, write};
 pub use open::open;
+pub use policy::policy;
 pub use roles::{agent, station, transponder};
 pub use station::{command, raft_message, snapshot};
 pub use stream::stream;
@@ -46,6 +48,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("idset", idset),
     ("nodeset", nodeset),
     ("open", open),
+    ("policy", policy),
     ("raft_message", raft_message),
     ("snapshot", snapshot),
     ("station", station),
