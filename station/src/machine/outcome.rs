@@ -3,8 +3,9 @@
 use crate::machine::command::{Finish, NewDecision, NewOrder};
 use crate::machine::graph::{Relation, Type};
 use crate::machine::machine::{Effect, Machine, Place};
+use syncom_wire::bytes::is_text;
 use syncom_wire::idset::IdSet;
-use syncom_wire::limits::DETAIL_MAX;
+use syncom_wire::limits::{DETAIL_MAX, NAME_MAX};
 use syncom_wire::order::Verb;
 use syncom_wire::report::EventKind;
 use syncom_wire::{Frame, Frames, OrderId, Slot, Term};
@@ -114,7 +115,10 @@ pub(crate) fn succeeded(outcomes: &[u8]) -> impl Iterator<Item = Slot> {
 pub(crate) fn service_of(payload: &[u8]) -> Option<(&str, &[u8])> {
     let end = payload.iter().position(|byte| *byte == 0).unwrap_or(payload.len());
     let (name, rest) = payload.split_at_checked(end)?;
-    let name = core::str::from_utf8(name).ok().filter(|name| !name.is_empty())?;
+    let name = core::str::from_utf8(name).ok()?;
+    if name.is_empty() || name.contains('/') || !is_text(name, NAME_MAX) {
+        return None;
+    }
     Some((name, rest.get(1..).unwrap_or(&[])))
 }
 

@@ -17,7 +17,7 @@ use crate::machine::Machine;
 use crate::machine::command::{NewDecision, NewOrder, Step as Entry};
 use crate::machine::events::Event;
 use crate::machine::outcome::clip;
-use crate::machine::recovery::{Case, Firing, Phase};
+use crate::machine::recovery::{CASES_MAX, Case, Firing, Phase};
 use std::collections::BTreeSet;
 use syncom_group::Entry as Member;
 use syncom_seam::MS;
@@ -25,10 +25,10 @@ use syncom_wire::policy::{Action, Rule, Step};
 use syncom_wire::selector::Facts;
 use syncom_wire::{OrderId, Slot, Term};
 
-/// Events of one step.
-const EVENTS_MAX: usize = 256;
+/// Decisions of one step; a rule with several steps may add a few.
+const DECISIONS_MAX: usize = 128;
 /// Bytes of orders in one step, above which further events wait for the next one.
-const BYTES_MAX: usize = 128 * 1024;
+const BYTES_MAX: usize = 64 * 1024;
 
 /// A step of the manager while it is thought.
 #[derive(Debug)]
@@ -70,7 +70,9 @@ impl<'a> Thought<'a> {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.step.decisions.len() >= EVENTS_MAX || self.bytes >= BYTES_MAX
+        self.step.decisions.len() >= DECISIONS_MAX
+            || self.step.changes.cases.len() >= CASES_MAX / 2
+            || self.bytes >= BYTES_MAX
     }
 
     /// Lets rules fire for events that nobody has dealt with.
@@ -143,7 +145,7 @@ impl<'a> Thought<'a> {
         failed: &[(OrderId, String)],
     ) {
         for (index, step) in (0_u8..).zip(rule.steps()).skip(usize::from(from)) {
-            let attempt = if index == from { attempt } else { 0 };
+            let (attempt, failed) = if index == from { (attempt, failed) } else { (0, &[][..]) };
             let spot = Spot { event, rule, step, index, attempt };
             match self.take(&spot, failed) {
                 Taken::Done(text) => self.decide(event, &rule, OrderId(0), text),
@@ -153,7 +155,7 @@ impl<'a> Thought<'a> {
                     return self.await_orders(&spot, orders);
                 }
                 Taken::Held(text) => return self.hold(&spot, text),
-                Taken::Failed(text) => return self.fail(&spot, &text, Vec::new()),
+                Taken::Failed(text) => return self.fail(&spot, &text, failed.to_vec()),
                 Taken::Refused(text) => {
                     self.decide(event, &rule, OrderId(0), text);
                     break;
@@ -197,7 +199,7 @@ impl<'a> Thought<'a> {
         let pause_ms = u64::from(spot.step.head.backoff_ms) << attempt.min(16);
         let text = format!(
             "failed: {why}; try {} of {} in {pause_ms} ms",
-            attempt + 2,
+            u16::from(attempt) + 2,
             u16::from(retries) + 1
         );
         self.decide(spot.event, &spot.rule, OrderId(0), text);

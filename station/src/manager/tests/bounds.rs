@@ -150,3 +150,33 @@ fn what_a_report_says_never_becomes_a_word_of_a_command() {
     assert_eq!(at + 1, told.len());
     assert!(told[1..at].iter().all(|word| word.starts_with("SYNCOM_")), "{told:?}");
 }
+
+#[test]
+fn the_most_retries_that_can_be_asked_for_are_no_more_than_that() {
+    let mut bench = Bench::new(2);
+    let mut tell = step(Action::Notify);
+    (tell.head.retries, tell.head.backoff_ms) = (u8::MAX, 0);
+    bench.install(&[draft("disk", &[tell])], |_| ());
+    bench.report("array7", "disk");
+    let mut tries = 0;
+    loop {
+        let decided = bench.think();
+        if decided[0].contains("gave up after 256 tries") {
+            break;
+        }
+        if let Some(order) = bench.open().first() {
+            tries += 1;
+            bench.finish(order, 1);
+        }
+        assert!(tries <= 256, "{decided:?}");
+    }
+    assert_eq!(tries, 256);
+}
+
+#[test]
+fn a_service_with_an_impossible_name_is_not_remembered() {
+    let mut bench = Bench::new(2);
+    bench.start_service(0, &"x".repeat(65));
+    bench.pass(1).start_service(0, "a/b");
+    assert_eq!(bench.machine.graph.services_of("node0").count(), 0);
+}
