@@ -56,7 +56,10 @@ impl Control {
                 | Verb::Submit
                 | Verb::OrderState
                 | Verb::Decisions
-                | Verb::Graph,
+                | Verb::Graph
+                | Verb::Policy
+                | Verb::SetPolicy
+                | Verb::Drain,
             ) => refer(&asker, node, out),
             None => {
                 reply(&asker, Reply::REFUSED, 0, node, out, &Line { text: "unknown question" });

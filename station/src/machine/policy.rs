@@ -189,11 +189,12 @@ mod tests {
     #[test]
     fn a_policy_survives_the_snapshot_and_installs_once() {
         let mut rules = Rules::default();
-        let step = Rules::default().all().last().unwrap().steps().next().unwrap();
+        let default = Rules::default();
+        let step = default.all().last().unwrap().steps().next().unwrap();
         let mut steps = Encoder::default();
         steps.frame(&step);
         let steps = steps.finish();
-        let head = Rules::default().all().last().unwrap().head;
+        let head = default.all().last().unwrap().head;
         let mut parts = Encoder::default();
         let subject = Selector::ALL;
         parts.frame(&Rule { head, name: "mine", kind: "disk", subject, steps: &steps });
