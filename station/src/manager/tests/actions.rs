@@ -145,8 +145,8 @@ fn fencing_goes_on_elsewhere_until_it_succeeds() {
 #[test]
 fn a_node_that_is_back_is_left_alone_and_a_gray_one_is_not_fenced() {
     let mut bench = Bench::new(3);
-    let fence = step(Action::Fence);
-    calm(&mut bench, &[draft("deadPeer", &[fence.clone()]), draft("gray", &[fence])]);
+    let fence = [step(Action::Fence)];
+    calm(&mut bench, &[draft("deadPeer", &fence), draft("gray", &fence)]);
     bench.kill(0);
     bench.join(0, 2);
     bench.verdict(1, "gray");
