@@ -11,7 +11,7 @@ use syncom_wire::{Frame, Kind, idset::IdSet};
 
 pub(crate) fn visit(s: &mut Source, visit: &mut dyn FnMut(Kind, Vec<u8>, Frame<'_>)) {
     let mut head: StepHead = s.fixed();
-    head.action = if head.action % 2 == 0 { 3 } else { 6 };
+    head.action = if head.action.is_multiple_of(2) { 3 } else { 6 };
     (head.reserved, head.spare, head.timeout_ms) = (0, 0, head.timeout_ms.max(1));
     let (on, text) = (selector(s), s.text(NAME_MAX));
     let on = Selector::parse(&on).unwrap();
