@@ -188,7 +188,7 @@ fn reply<O: Outbox, E: Emit>(
         term: node.term,
         next: 0,
         retry_ms,
-        reserved: 0,
+        age_ms: 0,
     };
     out.send(asker.addr, &Reply { head, body: body.get(..len).unwrap_or(&[]) });
 }

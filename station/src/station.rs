@@ -5,6 +5,7 @@
 
 use crate::config::StationConfig;
 use crate::control::Desk;
+use crate::control::reading::Reading;
 use crate::dispatch::Dispatch;
 use crate::feeding::Feeds;
 use crate::machine::{Effect, Machine};
@@ -41,6 +42,7 @@ pub struct Station {
     pub(crate) manager: Manager,
     pub(crate) dispatch: Dispatch,
     pub(crate) desk: Desk,
+    pub(crate) reading: Reading,
     pub(crate) pull: Option<Pull>,
     /// The term in which this replica leads and has told its parts so.
     pub(crate) leading: Option<Term>,
@@ -84,6 +86,7 @@ impl Station {
             manager: Manager::default(),
             dispatch: Dispatch::default(),
             desk: Desk::default(),
+            reading: Reading::default(),
             pull: None,
             leading: None,
             known_leader: PeerId::ANY,
@@ -153,6 +156,7 @@ impl Station {
     pub(crate) fn pump<O: Outbox>(&mut self, now: Now, out: &mut O) {
         loop {
             self.flush_proposals(now, out);
+            self.begin_round(now, out);
             let work = self.node.work();
             if work.is_empty() {
                 break;
@@ -172,7 +176,9 @@ impl Station {
         self.send_raft(now, work.messages, out);
         if let Some(image) = work.installed {
             self.install(&image.data, out);
+            self.answer_reads(now, out);
         }
+        self.on_confirmed(now, &work.reads, out);
         if work.committed.is_empty() {
             return;
         }
@@ -184,6 +190,7 @@ impl Station {
         out.gauge(Counter::RaftApplied, self.machine.applied);
         self.tell_events(out);
         self.follow_effects(now, &effects, out);
+        self.answer_reads(now, out);
         self.take_snapshot(out);
     }
 
@@ -286,7 +293,7 @@ impl Station {
     fn on_deposed<O: Outbox>(&mut self, now: Now, out: &mut O) {
         self.leading = None;
         self.refuse_proposals(now, out);
-        self.refuse_pending(out);
+        self.refuse_pending(now, out);
         self.feeds.clear();
         self.dispatch.clear();
         self.manager.end();
@@ -315,6 +322,7 @@ impl Station {
             self.pump_feeds(now, out);
         }
         self.desk.forget_old(now.at);
+        self.tick_reads(now, out);
         self.arm_tick(now, out);
     }
 }

@@ -59,8 +59,8 @@ layout! {
         request: u64,
         /// See [`Verb`].
         verb: u16,
-        /// 1 when only the leader may answer; others say who leads.
-        leader_only: u8,
+        /// How fresh the answer must be: see [`Ask::CURRENT`].
+        freshness: u8,
         /// Zero.
         reserved: [u8; 5],
         /// Where to go on; its meaning is the verb's.
@@ -78,6 +78,15 @@ pub struct Ask<'a> {
 }
 
 impl Ask<'_> {
+    /// Freshness: whatever the replica at hand has applied. The answer says its index and age.
+    pub const STALE: u8 = 0;
+    /// Freshness: as [`Self::CURRENT`], and only the leader may answer, which alone knows what is
+    /// not in the log: replicas and satellites heard, orders under way. Others say who leads.
+    pub const LEADER: u8 = 1;
+    /// Freshness: everything that was acknowledged to anybody before the question was asked. Any
+    /// replica answers, after it has asked the leader up to where it must read.
+    pub const CURRENT: u8 = 2;
+
     /// The verb, if this version knows it.
     #[must_use]
     pub const fn verb(&self) -> Option<Verb> {
@@ -98,7 +107,11 @@ impl Emit for Ask<'_> {
 
 impl<'a> Parse<'a> for Ask<'a> {
     fn parse(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
-        Ok(Self { head: reader.fixed()?, argument: reader.rest() })
+        let head: AskHead = reader.fixed()?;
+        if head.freshness > Self::CURRENT {
+            return Err(Malformed("unknown freshness"));
+        }
+        Ok(Self { head, argument: reader.rest() })
     }
 }
 
@@ -123,8 +136,9 @@ layout! {
         next: u64,
         /// How long to wait before asking again, in ms, when busy or not done yet.
         retry_ms: u32,
-        /// Zero.
-        reserved: u32,
+        /// How long ago the answerer last heard from its leader, or, leading, from a majority, in
+        /// ms: a stale answer shows nothing that was committed later than that.
+        age_ms: u32,
     }
 }
 

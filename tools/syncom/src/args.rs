@@ -33,7 +33,7 @@ pub enum Command {
     /// Write a commented configuration and a cluster secret
     Init(Init),
     /// Show the cluster: view, leader, replicas, satellites, nodes, warnings
-    Status(Json),
+    Status(Look),
     /// Show members
     Nodes(Nodes),
     /// Show committed events, newPeer and deadPeer among them
@@ -45,7 +45,7 @@ pub enum Command {
     /// Run a command on every node of a set and gather the results
     Run(Run),
     /// Show what the recovery manager decided
-    Decisions(Json),
+    Decisions(Look),
     /// Show the resource graph
     Graph(Graph),
     /// Show counters of the members on this machine, dead or alive
@@ -69,6 +69,17 @@ pub struct Json {
     /// Print JSON and nothing else on stdout
     #[arg(long)]
     pub json: bool,
+}
+
+/// How to read the station's state.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Look {
+    /// Print JSON and nothing else on stdout
+    #[arg(long)]
+    pub json: bool,
+    /// Be content with what the replica at hand has, and say how old it is
+    #[arg(long)]
+    pub stale: bool,
 }
 
 /// How fast deaths are noticed, and what that costs.
@@ -196,6 +207,9 @@ pub struct Nodes {
     /// Only those in this state: alive, gray, dead or left
     #[arg(long, value_parser = ["alive", "gray", "dead", "left"])]
     pub state: Option<String>,
+    /// Be content with what the replica at hand has, and say how old it is
+    #[arg(long)]
+    pub stale: bool,
     /// Print one JSON object per line
     #[arg(long)]
     pub json: bool,
@@ -213,6 +227,9 @@ pub struct Events {
     /// Only this kind
     #[arg(long)]
     pub kind: Option<String>,
+    /// Be content with what the replica at hand has, and say how old it is
+    #[arg(long)]
+    pub stale: bool,
     /// Print one JSON object per line
     #[arg(long)]
     pub json: bool,
@@ -224,6 +241,9 @@ pub struct Explain {
     /// An event's number, or a node's name for its newest event
     #[arg(value_name = "EVENT|NODE")]
     pub what: String,
+    /// Be content with what the replica at hand has, and say how old it is
+    #[arg(long)]
+    pub stale: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -272,6 +292,9 @@ pub struct Run {
 pub struct Graph {
     /// Only lines that contain this text
     pub query: Option<String>,
+    /// Be content with what the replica at hand has, and say how old it is
+    #[arg(long)]
+    pub stale: bool,
     /// How to print it
     #[arg(long, value_parser = ["table", "json", "dot"], default_value = "table")]
     pub format: String,

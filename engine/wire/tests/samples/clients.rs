@@ -18,7 +18,7 @@ pub(crate) fn visit(s: &mut Source, visit: &mut dyn FnMut(Kind, Vec<u8>, Frame<'
 fn questions(s: &mut Source, visit: &mut dyn FnMut(Kind, Vec<u8>, Frame<'_>)) {
     let mut head: AskHead = s.fixed();
     head.verb = 1 + head.verb % 9;
-    head.leader_only %= 2;
+    head.freshness %= 3;
     head.reserved = [0; 5];
     let argument = s.payload();
     show!(s, visit, Ask, Ask { head, argument: &argument });
@@ -30,7 +30,6 @@ fn questions(s: &mut Source, visit: &mut dyn FnMut(Kind, Vec<u8>, Frame<'_>)) {
     let mut head: ReplyHead = s.fixed();
     head.status %= 6;
     head.more %= 2;
-    head.reserved = 0;
     let body = encoded(&line);
     show!(s, visit, Reply, Reply { head, body: &body });
 }

@@ -17,7 +17,7 @@ use syncom_wire::{Frame, Slot};
 /// # Errors
 /// When no replica answers, or there is no such event or node.
 pub fn run(place: Place, args: &args::Explain) -> Outcome {
-    let mut client = Client::open(place)?;
+    let mut client = Client::open_for(place, args.stale)?;
     let roll = Roll::ask(&mut client)?;
     let (cursor, name) = match args.what.parse::<u64>() {
         Ok(seq) => (seq, ""),

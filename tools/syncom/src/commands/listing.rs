@@ -15,11 +15,11 @@ use syncom_wire::control::Verb;
 ///
 /// # Errors
 /// When no replica answers.
-pub fn decisions(place: Place, json: bool) -> Outcome {
-    let mut client = Client::open(place)?;
+pub fn decisions(place: Place, args: args::Look) -> Outcome {
+    let mut client = Client::open_for(place, args.stale)?;
     client.pages(Verb::Decisions, 1, &[], |frame| {
         if let Frame::Decision(decision) = frame {
-            if json {
+            if args.json {
                 println!("{}", decision_json(&decision));
             } else {
                 println!(
@@ -40,7 +40,7 @@ pub fn decisions(place: Place, json: bool) -> Outcome {
 /// # Errors
 /// When no replica answers.
 pub fn graph(place: Place, args: &args::Graph) -> Outcome {
-    let mut client = Client::open(place)?;
+    let mut client = Client::open_for(place, args.stale)?;
     let mut lines = Vec::new();
     client.pages(Verb::Graph, 0, &[], |frame| {
         if let Frame::Line(line) = frame

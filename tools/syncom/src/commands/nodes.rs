@@ -134,7 +134,7 @@ impl nodeset::Resolver for Roll {
 /// # Errors
 /// When no replica answers or the node set is wrong.
 pub fn run(place: Place, args: &args::Nodes) -> Outcome {
-    let mut client = Client::open(place)?;
+    let mut client = Client::open_for(place, args.stale)?;
     let roll = Roll::ask(&mut client)?;
     let mut nodes = match &args.nodeset {
         Some(text) => roll.select(text)?,
