@@ -285,6 +285,7 @@ impl Station {
         self.satellites.begin(now.at, &self.machine);
         self.manager.begin(term);
         self.claim(now, term, out);
+        self.announce(now, out);
         self.pump_feeds(now, out);
         self.pump(now, out);
     }

@@ -1,5 +1,7 @@
 //! The command line, as typed. What it means is decided in the commands.
 
+pub mod commit;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -350,6 +352,10 @@ pub enum BenchCase {
     Stream(BenchStream),
     /// Ping-pong between two processes
     Rtt(BenchRtt),
+    /// Durable writes to a station of three processes
+    Commit(commit::Commit),
+    /// How long writers wait when the station's leader is killed or stopped
+    Failover(commit::Failover),
 }
 
 /// Sealing, on or off.

@@ -2,7 +2,7 @@
 
 mod embedded;
 mod processes;
-mod usage;
+pub(crate) mod usage;
 mod watch;
 
 use crate::args::{self, LinkName};

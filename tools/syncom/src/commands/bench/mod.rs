@@ -3,10 +3,16 @@
 //! Each case counts what it computed into a hash, so that a number cannot come from work that was
 //! not done, and says beside every rate what it cost.
 
+mod commit;
+mod failover;
+mod floor;
+mod load;
 mod message;
 mod pair;
+mod replicas;
 mod rtt;
 mod stream;
+mod writer;
 
 use crate::args::{Bench, BenchCase};
 use crate::exit::Outcome;
@@ -19,5 +25,7 @@ pub fn run(args: &Bench) -> Outcome {
     match &args.case {
         BenchCase::Stream(args) => stream::run(args),
         BenchCase::Rtt(args) => rtt::run(args),
+        BenchCase::Commit(args) => commit::run(args),
+        BenchCase::Failover(args) => failover::run(args),
     }
 }
