@@ -25,6 +25,10 @@ pub(crate) const TICK: u16 = 1;
 /// Timer: joins were held back long enough.
 pub(crate) const FLUSH: u16 = 2;
 
+/// A snapshot is taken after so many bytes of entries, however few they are: half of what makes the
+/// store give files back, which would else rewrite what lives in them.
+const SNAPSHOT_LOG_BYTES: usize = 64 << 20;
+
 /// One replica of the tracking station.
 ///
 /// **Inputs**: Raft messages of the other replicas, batches and heartbeats of satellites, questions
@@ -50,8 +54,9 @@ pub struct Station {
     known_leader: PeerId,
     /// Number of the last event that the embedding program was told.
     notified: u64,
-    /// Index of the last snapshot.
+    /// Index of the last snapshot, and bytes of entries applied since.
     snapshot_at: u64,
+    log_bytes: usize,
     timer_generation: u32,
     last_tick: Time,
     /// The disk failed, or the log cannot be read: nothing is done any more.
@@ -77,6 +82,7 @@ impl Station {
         Ok(Self {
             notified: machine.events.last(),
             snapshot_at: machine.applied,
+            log_bytes: 0,
             satellites: Satellites::new(&config),
             node,
             machine,
@@ -185,6 +191,7 @@ impl Station {
         let mut effects = Vec::new();
         for entry in &work.committed {
             self.machine.apply(entry.index, entry.term, &entry.data, &mut effects);
+            self.log_bytes += entry.data.len();
         }
         self.node.on_applied(self.machine.applied);
         out.gauge(Counter::RaftApplied, self.machine.applied);
@@ -202,7 +209,7 @@ impl Station {
                 return self.stop(&format!("a snapshot of the leader cannot be read: {why}"), out);
             }
         }
-        self.snapshot_at = self.machine.applied;
+        (self.snapshot_at, self.log_bytes) = (self.machine.applied, 0);
         self.node.on_applied(self.machine.applied);
         out.count(Counter::RaftSnapshots, 1);
         self.tell_events(out);
@@ -210,10 +217,10 @@ impl Station {
 
     fn take_snapshot<O: Outbox>(&mut self, out: &mut O) {
         let (applied, every) = (self.machine.applied, self.config.snapshot_every.max(1));
-        if applied - self.snapshot_at < every {
+        if applied - self.snapshot_at < every && self.log_bytes < SNAPSHOT_LOG_BYTES {
             return;
         }
-        self.snapshot_at = applied;
+        (self.snapshot_at, self.log_bytes) = (applied, 0);
         let data = self.machine.encode();
         let record = self.node.compact(applied, self.machine.applied_term, data, every / 5);
         out.persist(record);

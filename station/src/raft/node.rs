@@ -31,6 +31,8 @@ const INFLIGHT_MAX: usize = 128;
 const UNCOMMITTED_MAX: u64 = 16 << 20;
 /// Bytes of entries applied in one go, so that a long log does not hold up everything else.
 const APPLY_MAX: u64 = 4 << 20;
+/// Bytes of entries kept behind a snapshot for followers that lag a little.
+const KEEP_BYTES: usize = 16 << 20;
 /// Bytes of the largest entry: it fits a message of a stream with everything around it.
 pub(crate) const ENTRY_MAX: usize = MESSAGE_MAX / 2;
 
@@ -118,6 +120,10 @@ impl Node {
             max_inflight_msgs: INFLIGHT_MAX,
             check_quorum: true,
             pre_vote: true,
+            // Followers hear of a commit with the next append or heartbeat: telling each at once
+            // doubles the messages of a lone proposal, and nobody waits for it. A read that does
+            // brings the index with it.
+            skip_bcast_commit: true,
             max_uncommitted_size: UNCOMMITTED_MAX,
             max_committed_size_per_ready: APPLY_MAX,
             ..Config::default()
@@ -324,7 +330,8 @@ impl Node {
     /// Keeps a snapshot of the machine at `index` and forgets entries far behind it.
     pub(crate) fn compact(&mut self, index: u64, term: u64, data: Vec<u8>, keep: u64) -> Record {
         let image = Image::new(index, term, self.voters.clone(), data);
-        let compact_to = index.saturating_sub(keep) + 1;
+        let kept = (index.saturating_sub(keep) + 1).max(self.raw.store().first_of_last(KEEP_BYTES));
+        let compact_to = kept.min(index + 1);
         self.ticket += 1;
         let record = Record::Snapshot {
             ticket: self.ticket,

@@ -64,11 +64,7 @@ pub(crate) fn check(
             check_context(message.context, guard)?;
         }
         MessageType::MsgReadIndex => check_read(message, guard)?,
-        MessageType::MsgReadIndexResp => {
-            if read_context(message)?.node != guard.me {
-                return Err(Malformed("answer to a read of another replica"));
-            }
-        }
+        MessageType::MsgReadIndexResp => check_read_answer(message, guard)?,
         MessageType::MsgAppendResponse => check_append_response(head, guard)?,
         MessageType::MsgSnapshot => check_snapshot(message, guard)?,
         _ => {}
@@ -158,6 +154,13 @@ fn check_read(message: &RaftMessage<'_>, guard: &Guard<'_>) -> Result<(), Malfor
         return Err(Malformed("read for another replica"));
     }
     Ok(())
+}
+
+fn check_read_answer(message: &RaftMessage<'_>, guard: &Guard<'_>) -> Result<(), Malformed> {
+    if read_context(message)?.node == guard.me {
+        return Ok(());
+    }
+    Err(Malformed("answer to a read of another replica"))
 }
 
 /// The name of the round that a read, or its answer, carries in its one entry.

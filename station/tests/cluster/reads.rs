@@ -1,4 +1,5 @@
-//! Reads show what was acknowledged before them, whoever is asked.
+//! Invariant 13: an answer shows everything that was acknowledged before its question was asked,
+//! whoever is asked.
 
 use crate::harness::Cluster;
 use crate::scenarios::{agent, ask, bytes, running};
