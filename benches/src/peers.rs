@@ -4,6 +4,7 @@
 //! The systems other than ours live in `benches/peers`, a workspace of its own that is built when
 //! it is wanted. One that cannot be built is a row that says why.
 
+pub(crate) mod commit;
 mod options;
 mod ours;
 mod row;

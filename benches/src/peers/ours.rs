@@ -62,7 +62,7 @@ fn text<'j>(json: &'j str, key: &str) -> &'j str {
     value.split([',', '}']).next().unwrap_or("").trim_matches(['"', ' '])
 }
 
-fn number(json: &str, key: &str) -> f64 {
+pub(super) fn number(json: &str, key: &str) -> f64 {
     text(json, key).parse().unwrap_or(0.0)
 }
 

@@ -90,7 +90,7 @@ pub(super) const SYSTEMS: &[System] = &[
 ];
 
 /// The root of the project.
-const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+pub(super) const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 impl System {
     /// Whether its datagrams are sealed.
@@ -164,7 +164,8 @@ impl System {
     }
 }
 
-fn target() -> PathBuf {
+/// Where everything is built.
+pub(super) fn target() -> PathBuf {
     let ours = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     ours.unwrap_or_else(|| PathBuf::from(ROOT).join("target"))
 }

@@ -90,7 +90,7 @@ pub(crate) const ROOMS: &[Room] = &[
         "benches/peers",
         "syncom-peers",
         &[],
-        &["nix", "rusteron-media-driver", "zmq"],
+        &["h2", "http", "nix", "rusteron-media-driver", "zmq"],
         Purity::Free,
     ),
     room(
@@ -115,8 +115,8 @@ pub(crate) const ROOMS: &[Room] = &[
 /// Crates that only tests use: they have no home.
 pub(crate) const TEST_ONLY: &[&str] = &["proptest", "loom"];
 
-/// Crates that the benches measure against, wherever their home is.
-pub(crate) const BASELINES: &[&str] = &["crossbeam"];
+/// Crates that the benches measure against, or drive others with, wherever their home is.
+pub(crate) const BASELINES: &[&str] = &["bytes", "crossbeam", "tokio"];
 
 /// The room in a folder.
 pub(crate) fn room_in(folder: &str) -> Option<&'static Room> {
