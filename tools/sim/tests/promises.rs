@@ -38,7 +38,7 @@ fn an_unknown_scenario_is_refused_by_name() {
     assert!(run(1, &options("sunshine")).unwrap_err().contains("sunshine"));
 }
 
-/// Every answer is current whatever befalls the replicas; and the judge that says so finds the fault
+/// Invariant 13: every answer is current whatever befalls the replicas; and the judge that says so finds the fault
 /// when clients take stale answers for current ones.
 #[test]
 fn reads_are_linearizable_and_stale_ones_are_found_out() {

@@ -356,6 +356,8 @@ pub enum BenchCase {
     Commit(commit::Commit),
     /// How long writers wait when the station's leader is killed or stopped
     Failover(commit::Failover),
+    /// Whether what concurrent clients read is linearizable while replicas are struck
+    Reads(commit::Reads),
 }
 
 /// Sealing, on or off.

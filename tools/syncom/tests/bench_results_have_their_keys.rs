@@ -43,3 +43,31 @@ fn round_trips_are_measured_over_streams_and_datagrams() {
         assert!(result["p50_ns"].as_u64() <= result["p999_ns"].as_u64());
     }
 }
+
+#[test]
+fn commits_are_durable_counted_and_applied_once() {
+    for clients in ["1", "64"] {
+        let result = bench(&["commit", "--seconds", "1", "--clients", clients]);
+        has(&result, &["commits_per_s", "p50_us", "p99_us", "fsyncs_per_s", "floor_us"]);
+        assert_eq!((&result["lost"], &result["twice"]), (&0.into(), &0.into()), "{result}");
+        assert!(result["commits_per_s"].as_f64().unwrap() > 0.0);
+    }
+    let lossy = bench(&["commit", "--seconds", "1", "--clients", "16", "--loss", "1"]);
+    assert_eq!((&lossy["lost"], &lossy["twice"]), (&0.into(), &0.into()), "{lossy}");
+}
+
+#[test]
+fn a_struck_leader_loses_nothing_that_was_acknowledged() {
+    let result = bench(&["failover", "--rounds", "2", "--clients", "4"]);
+    has(&result, &["p50_ms", "max_ms"]);
+    assert_eq!((&result["lost"], &result["twice"]), (&0.into(), &0.into()), "{result}");
+}
+
+/// Invariant 13, on real processes: a few campaigns, with cuts where this may make a namespace.
+#[test]
+fn reads_of_struck_processes_are_linearizable() {
+    let result = bench(&["reads", "--campaigns", "1", "--seconds", "4"]);
+    has(&result, &["operations", "kills", "stops", "cuts"]);
+    assert_eq!(result["violations"], serde_json::json!([]), "{result}");
+    assert!(result["operations"].as_u64().unwrap() > 20);
+}

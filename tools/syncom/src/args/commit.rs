@@ -1,4 +1,4 @@
-//! `syncom bench commit` and `failover`, as typed.
+//! `syncom bench commit`, `failover` and `reads`, as typed.
 
 use clap::Args;
 use std::path::PathBuf;
@@ -53,6 +53,35 @@ pub struct Failover {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `syncom bench reads`.
+#[derive(Clone, Debug, Args)]
+pub struct Reads {
+    /// Times that a new station is fought over
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub campaigns: u32,
+    /// How long each is struck
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub seconds: u32,
+    /// Clients that submit and read orders, one thing at a time each
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub clients: u16,
+    /// Seed of the blows; those of later campaigns follow
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Take stale answers for current ones: the judge must find out
+    #[arg(long)]
+    pub stale: bool,
+    /// Where the replicas keep their logs
+    #[arg(long)]
+    pub dir: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Already in a network of its own; the program says it to itself
+    #[arg(long, hide = true)]
+    pub inside: bool,
 }
 
 fn percent(text: &str) -> Result<f64, String> {

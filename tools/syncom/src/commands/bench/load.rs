@@ -6,6 +6,7 @@ use super::writer::{Ledger, Shared, Writer, look};
 use crate::client::Client;
 use crate::exit::{Failure, Outcome};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::MutexGuard;
 use std::time::Duration;
@@ -58,7 +59,10 @@ impl Load {
         let broken = |error| Failure::failed(format!("cannot start the clients: {error}"));
         let mut host = Host::new(Box::new(|_, _| {})).map_err(broken)?;
         host.wait_by(Strategy::PARK);
-        host.add(member(&replicas, clients, size, &ledger)?).map_err(broken)?;
+        for (number, first) in (1..).zip((0..clients).step_by(Writer::CLIENTS_MAX)) {
+            let some = first..clients.min(first + Writer::CLIENTS_MAX);
+            host.add(member(&replicas, number, some, size, &ledger)?).map_err(broken)?;
+        }
         let mut load = Self { replicas, host, ledger };
         load.until("every client has written", |ledger| {
             ledger.acknowledged.iter().all(|count| *count > 0)
@@ -133,7 +137,8 @@ impl Load {
 
 fn member(
     replicas: &Replicas,
-    clients: usize,
+    number: u16,
+    clients: Range<usize>,
     size: usize,
     ledger: &Shared,
 ) -> Result<Member<Writer>, Failure> {
@@ -141,12 +146,12 @@ fn member(
     let boot = Boot(clock::read().wall.0);
     let keys =
         ClusterKeys::new(&place.secret.cluster, &place.secret.bytes, ClusterKeys::FIRST_EPOCH);
-    let sealer = Sealer::new(keys, PeerId::satellite(1), boot, 0, SENDERS)
+    let sealer = Sealer::new(keys, PeerId::satellite(number), boot, 0, SENDERS)
         .map_err(|error| Failure::failed(format!("cannot seal: {error}")))?;
     let here = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     let addrs: Vec<Addr> = crate::assemble::addrs(&place.replicas).collect();
     Ok(Member {
-        role: Writer::new(boot, &addrs, clients, size, ledger.clone()),
+        role: Writer::new(number, boot, &addrs, clients, size, ledger.clone()),
         link: crate::assemble::open_link("auto", here, &Options::LARGE)?,
         sealer,
         counters: Counters::anonymous(),

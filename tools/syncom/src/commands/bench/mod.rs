@@ -3,6 +3,7 @@
 //! Each case counts what it computed into a hash, so that a number cannot come from work that was
 //! not done, and says beside every rate what it cost.
 
+mod campaign;
 mod commit;
 mod failover;
 mod floor;
@@ -27,5 +28,6 @@ pub fn run(args: &Bench) -> Outcome {
         BenchCase::Rtt(args) => rtt::run(args),
         BenchCase::Commit(args) => commit::run(args),
         BenchCase::Failover(args) => failover::run(args),
+        BenchCase::Reads(args) => campaign::run(args),
     }
 }

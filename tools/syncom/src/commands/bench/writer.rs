@@ -1,19 +1,20 @@
 //! Clients that write to the station as fast as it answers: each waits for its answer, then writes
 //! again (a closed loop).
 //!
-//! They share one session with the leader, as the reporters of a satellite do. Whatever waits when a
-//! burst of answers has been heard goes out as one batch, at most four of which are under way; a
-//! single client's write goes at once. A write is a record that adds one to its client's own event,
+//! Up to [`Writer::CLIENTS_MAX`] share one session with the leader, as the reporters of a satellite
+//! do, and keep to its bounds: whatever waits when a burst of answers has been heard goes out in
+//! batches of 8 KiB, at most four of which are under way; a single client's write goes at once. A write is a record that adds one to its client's own event,
 //! so that what was applied can be counted afterwards, and a write applied twice shows.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use syncom_engine::clock;
 use syncom_seam::{Done, MS, Now, Origin, Outbox, Role, Time, Timer};
 use syncom_stream::{Config, Delivery, Key, Streams};
 use syncom_wire::bytes::List;
 use syncom_wire::heartbeat::Heartbeat;
-use syncom_wire::limits::ACKS_MAX;
+use syncom_wire::limits::BATCH_MAX;
 use syncom_wire::member::Attach;
 use syncom_wire::report::EventKind;
 use syncom_wire::uplink::{Batch, BatchAck, BatchHead, ItemResult, Record, RecordHead};
@@ -85,30 +86,41 @@ pub(super) struct Writer {
     seq: u64,
     beats: u64,
     generation: u32,
+    /// Who leads, and in which term.
+    leader: Option<(Term, PeerId)>,
 }
 
 impl Writer {
+    /// Clients of one session: fewer than fit the batches that are under way.
+    pub(super) const CLIENTS_MAX: usize = 64;
+
+    /// Some clients, as satellite `number`.
     pub(super) fn new(
+        number: u16,
         boot: Boot,
         replicas: &[Addr],
-        clients: usize,
+        clients: Range<usize>,
         size: usize,
         ledger: Shared,
     ) -> Self {
-        look(&ledger).acknowledged = vec![0; clients];
+        let mut shared = look(&ledger);
+        shared.acknowledged.resize(clients.end, 0);
+        shared.under_way += clients.len();
+        drop(shared);
         Self {
-            peer: PeerId::satellite(1),
+            peer: PeerId::satellite(number),
             boot,
             replicas: (1..).map(PeerId::station).zip(replicas.iter().copied()).collect(),
             streams: Streams::new(Config::default()),
             ledger,
-            began: vec![Time(0); clients],
-            waiting: (0..clients).collect(),
+            began: vec![Time(0); clients.end],
+            waiting: clients.collect(),
             flying: VecDeque::new(),
             detail: "x".repeat(size),
             seq: 0,
             beats: 0,
             generation: 0,
+            leader: None,
         }
     }
 
@@ -118,7 +130,7 @@ impl Writer {
     }
 
     fn key(&self) -> Option<Key> {
-        let (_, peer) = look(&self.ledger).leader?;
+        let (_, peer) = self.leader?;
         Some(Key { peer, lane: LANE })
     }
 
@@ -157,10 +169,17 @@ impl Writer {
     fn pump<O: Outbox>(&mut self, now: Now, out: &mut O) {
         let Some(key) = self.key() else { return };
         while self.flying.len() < FLYING_MAX && !self.waiting.is_empty() {
-            let count = self.waiting.len().min(ACKS_MAX);
-            let clients: Vec<usize> = self.waiting.drain(..count).collect();
-            let mut items = Vec::with_capacity(count * (self.detail.len() + 160));
-            clients.iter().for_each(|client| self.record(*client, &mut items));
+            let (mut items, mut clients) = (Vec::with_capacity(BATCH_MAX), Vec::new());
+            while let Some(client) = self.waiting.pop_front() {
+                let before = items.len();
+                self.record(client, &mut items);
+                if items.len() > BATCH_MAX {
+                    items.truncate(before);
+                    self.waiting.push_front(client);
+                    break;
+                }
+                clients.push(client);
+            }
             self.seq += 1;
             self.flying.push_back(Flight { seq: self.seq, items, clients, is_sent: false });
         }
@@ -272,9 +291,7 @@ impl Role for Writer {
             let _ = self.streams.connect(*peer, *addr, LANE);
         }
         self.began.fill(now.at);
-        let mut ledger = look(&self.ledger);
-        (ledger.last, ledger.under_way) = (now.at, self.began.len());
-        drop(ledger);
+        look(&self.ledger).last = now.at;
         self.beat(now, out);
     }
 
@@ -284,9 +301,11 @@ impl Role for Writer {
         }
         let Frame::HomeAnswer(answer) = frame else { return };
         let heard = (answer.term, from.peer);
-        let is_new = look(&self.ledger).leader.is_none_or(|known| heard > known);
-        if is_new {
-            look(&self.ledger).leader = Some(heard);
+        if self.leader.is_none_or(|known| heard > known) {
+            self.leader = Some(heard);
+            let mut ledger = look(&self.ledger);
+            ledger.leader = ledger.leader.max(Some(heard));
+            drop(ledger);
             self.attach(now, out);
         }
     }
