@@ -162,7 +162,6 @@ fn what_is_kept_for_later_must_be_zero_in_every_kind_that_keeps_some() {
         (Kind::ShardProgress, 7),
         (Kind::Attach, 4),
         (Kind::Ask, 5),
-        (Kind::Reply, 4),
         (Kind::OrderState, 7),
         (Kind::Event, 6),
         (Kind::Evidence, 5),
