@@ -21,7 +21,7 @@ use syncom_engine::{Endpoint, clock};
 use syncom_seam::{MS, Rng, SECOND, Time};
 use syncom_sim::linear::{History, Seen};
 use syncom_station::order_id;
-use syncom_wire::control::{Ask, AskHead, OrderState, Reply, Verb};
+use syncom_wire::control::{Ask, AskHead, OrderState, Reply, ReplyHead, Verb};
 use syncom_wire::idset::{self, IdSet};
 use syncom_wire::order::{OrderHead, Submit, Verb as OrderVerb};
 use syncom_wire::{Addr, Frame, OrderId, Term};
@@ -214,6 +214,14 @@ fn nft(rules: &str) -> Outcome {
     }
 }
 
+/// What an answer says.
+struct Heard {
+    status: u8,
+    state: Option<u8>,
+    index: u64,
+    leader_addr: Addr,
+}
+
 /// One client.
 struct Asker {
     endpoint: Endpoint,
@@ -285,17 +293,16 @@ impl Asker {
                 replica += 1;
                 continue;
             };
-            match reply {
-                (Reply::DONE, Some(OrderState::WAITING | OrderState::UNDER_WAY), index, _) => {
+            let index = reply.index;
+            match (reply.status, reply.state) {
+                (Reply::DONE, Some(OrderState::WAITING | OrderState::UNDER_WAY)) => {
                     return Ok(Some((Seen::Open, index)));
                 }
-                (Reply::DONE, Some(_), index, _) => return Ok(Some((Seen::Closed, index))),
-                (Reply::NOT_FOUND, _, index, _) if !is_submit => {
-                    return Ok(Some((Seen::Absent, index)));
-                }
-                (Reply::NOT_LEADER, _, _, leader) => {
-                    let at = self.replicas.iter().position(|addr| *addr == leader);
-                    replica = at.unwrap_or(replica + 1);
+                (Reply::DONE, Some(_)) => return Ok(Some((Seen::Closed, index))),
+                (Reply::NOT_FOUND, _) if !is_submit => return Ok(Some((Seen::Absent, index))),
+                (Reply::NOT_LEADER, _) => {
+                    let leads = |addr: &Addr| *addr == reply.leader_addr;
+                    replica = self.replicas.iter().position(leads).unwrap_or(replica + 1);
                 }
                 _ => pause(20 * MS),
             }
@@ -303,12 +310,8 @@ impl Asker {
         Ok(None)
     }
 
-    /// One question, one answer: status, state of the order, index, and where the leader is.
-    fn exchange(
-        &mut self,
-        to: Addr,
-        ask: &Ask<'_>,
-    ) -> Result<Option<(u8, Option<u8>, u64, Addr)>, Failure> {
+    /// One question, and its answer if there is one.
+    fn exchange(&mut self, to: Addr, ask: &Ask<'_>) -> Result<Option<Heard>, Failure> {
         let broken = |error| Failure::failed(format!("the socket failed: {error}"));
         self.endpoint.send(to, ask).map_err(broken)?;
         self.endpoint.flush().map_err(broken)?;
@@ -320,7 +323,8 @@ impl Asker {
                         Frame::OrderState(state) => Some(state.state),
                         _ => None,
                     });
-                    Some((reply.head.status, state, reply.head.index, reply.head.leader_addr))
+                    let ReplyHead { status, index, leader_addr, .. } = reply.head;
+                    Some(Heard { status, state, index, leader_addr })
                 }
                 _ => None,
             });
