@@ -56,7 +56,10 @@ impl Control {
                 | Verb::Submit
                 | Verb::OrderState
                 | Verb::Decisions
-                | Verb::Graph,
+                | Verb::Graph
+                | Verb::Policy
+                | Verb::SetPolicy
+                | Verb::Drain,
             ) => refer(&asker, node, out),
             None => {
                 reply(&asker, Reply::REFUSED, 0, node, out, &Line { text: "unknown question" });
@@ -188,7 +191,7 @@ fn reply<O: Outbox, E: Emit>(
         term: node.term,
         next: 0,
         retry_ms,
-        reserved: 0,
+        age_ms: 0,
     };
     out.send(asker.addr, &Reply { head, body: body.get(..len).unwrap_or(&[]) });
 }

@@ -15,6 +15,13 @@ pub(crate) fn json() -> String {
     )
 }
 
+/// The host in a line for people.
+pub(crate) fn line() -> String {
+    let HostInfo { kernel, cpu, cores, isolated } = HostInfo::probe();
+    let isolated = if isolated.is_empty() { "none isolated".into() } else { isolated };
+    format!("{cores} cores ({isolated}) of {cpu}, Linux {kernel}")
+}
+
 /// Version of a crate that was built into this program.
 pub(crate) fn version_of(package: &str) -> &'static str {
     version_in(include_str!("../../Cargo.lock"), package)

@@ -7,6 +7,7 @@
 mod floors;
 mod group;
 mod host;
+mod instructions;
 mod measure;
 mod peers;
 mod queue;
@@ -26,14 +27,26 @@ usage: syncom-benches COMMAND [--json]
   one-way   the last part of `floors`: from core to core, links beside bare requests
   xdp       the link `xdp` against a bare loop over AF_XDP, between namespaces (root)
   queue     our queues, crossbeam's and rtrb between two pinned threads
-  peers stream|rtt [--only PEER,...] [--out DIR] [--rounds N] [--ms N] [--trips N] [--size B] [--mtu B]
-            the same case on other systems, turn by turn; see benches/peers/README.md";
+  instructions [N]
+            the hot paths, or one: what `cargo x instructions` counts under callgrind
+  peers stream|rtt|fanout [--only PEER,...] [--out DIR] [--rounds N] [--ms N] [--trips N] [--size B]
+            [--mtu B] [--receivers N]
+            the same case on other systems, turn by turn; see benches/peers/README.md
+  peers commit [--clients N] [--rounds N] [--seconds N] [--out DIR]
+            durable writes to three replicas, ours and etcd's";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    if let ["peers", "commit", rest @ ..] = args.as_slice() {
+        return commits(rest);
+    }
     if let ["peers", rest @ ..] = args.as_slice() {
         return compare(rest);
+    }
+    if let ["instructions", rest @ ..] = args.as_slice() {
+        instructions::run(rest.first().and_then(|only| only.parse().ok()));
+        return ExitCode::SUCCESS;
     }
     let (command, json) = match args.as_slice() {
         [command] => (*command, false),
@@ -69,6 +82,17 @@ fn micro(scale: Scale) -> Vec<Bench> {
     table::run(scale, &mut benches);
     group::run(scale, &mut benches);
     benches
+}
+
+fn commits(args: &[&str]) -> ExitCode {
+    let Some(options) = peers::commit::Options::parse(args) else { return usage() };
+    match peers::commit::run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("syncom-benches: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn compare(args: &[&str]) -> ExitCode {

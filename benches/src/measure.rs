@@ -1,5 +1,6 @@
 //! Rounds of operations, their median and their spread.
 
+use crate::host;
 use std::fmt::Write as _;
 use std::hint::black_box;
 use syncom_engine::clock;
@@ -106,7 +107,7 @@ pub(crate) fn json(suite: &str, benches: &[Bench]) -> String {
             round_ns.len(),
         );
     }
-    text.push_str("]}");
+    let _ = write!(text, "],\"host\":{}}}", host::json());
     text
 }
 
@@ -136,6 +137,6 @@ mod tests {
              \"median\":2.00,\"least\":2.00,\"most\":2.00,\"rounds\":1,\"operations\":1,\
              \"hash\":null},{\"name\":\"b\","
         ));
-        assert!(text.ends_with("\"}]}"), "{text}");
+        assert!(text.contains("\"}],\"host\":{\"kernel\":") && text.ends_with("\"}}"), "{text}");
     }
 }

@@ -4,6 +4,9 @@
 //! The systems other than ours live in `benches/peers`, a workspace of its own that is built when
 //! it is wanted. One that cannot be built is a row that says why.
 
+mod chart;
+pub(crate) mod commit;
+mod debian;
 mod options;
 mod ours;
 mod row;
@@ -17,12 +20,14 @@ use options::Case;
 use row::Row;
 use std::fs;
 use std::io::Write as _;
+use std::path::Path;
 use systems::{SYSTEMS, System};
 
 /// Bytes of a message, in a stream.
 const STREAM_SIZES: &[usize] = &[32, 64, 256, 1024];
 /// Bytes of a datagram: Ethernet's, jumbo, and the most that UDP takes in multiples of 32.
 const STREAM_MTUS: &[usize] = &[1408, 8192, 65_472];
+const FANOUT_MTUS: &[usize] = &[1408];
 /// Bytes of a message that goes there and back.
 const TRIP_SIZES: &[usize] = &[32, 256];
 const TRIP_MTUS: &[usize] = &[1408];
@@ -49,7 +54,9 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     } else {
         row::print(options.case, &rows);
     }
-    options.out.as_deref().map_or(Ok(()), |folder| keep(options.case, folder, &lines))
+    let Some(folder) = options.out.as_deref() else { return Ok(()) };
+    keep(options.case, folder, &lines)?;
+    chart::keep(options.case, &rows, Path::new(folder))
 }
 
 /// A row for each system, size and datagram, in the order in which they take turns.
@@ -57,16 +64,21 @@ fn rows(options: &Options) -> Vec<Row> {
     let (sizes, mtus) = match options.case {
         Case::Stream => (STREAM_SIZES, STREAM_MTUS),
         Case::Rtt => (TRIP_SIZES, TRIP_MTUS),
+        Case::Fanout => (STREAM_SIZES, FANOUT_MTUS),
     };
     let chosen = |given: Option<usize>, usual: &[usize]| {
         given.map_or_else(|| usual.to_vec(), |given| vec![given])
     };
     let (sizes, mtus) = (chosen(options.size_b, sizes), chosen(options.mtu_b, mtus));
     let wanted = |system: &&System| {
-        options.only.as_deref().is_none_or(|only| only.split(',').any(|name| name == system.name))
+        (options.case != Case::Fanout || system.has_groups)
+            && options
+                .only
+                .as_deref()
+                .is_none_or(|only| only.split(',').any(|name| name == system.name))
     };
     let mut rows = Vec::new();
-    for system in SYSTEMS.iter().filter(wanted) {
+    for system in SYSTEMS.iter().filter(|system| system.knows(options.case)).filter(wanted) {
         let unavailable = system.build().err();
         // A system that cuts its bytes itself knows no datagrams: once is enough.
         let mtus = if system.has_mtu { &mtus[..] } else { &mtus[..mtus.len().min(1)] };

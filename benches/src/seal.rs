@@ -28,6 +28,27 @@ pub(crate) fn run(scale: Scale, benches: &mut Vec<Bench>) {
             opened.map_or(0, |opened| tag ^ ids::hash(&opened.body[..8]))
         }));
     }
+    fragments(scale, benches);
+}
+
+/// The same for fragments of streams, whose bodies lie in two parts elsewhere.
+fn fragments(scale: Scale, benches: &mut Vec<Bench>) {
+    for body_len in [1360, 8144, 65_424] {
+        let (Ok(mut from), Ok(mut to)) = (sealer(1), sealer(2)) else { return };
+        let now = Now { at: Time(SECOND), wall: WallTime(CLOCK) };
+        let mut slot = vec![0; Header::OVERHEAD + body_len];
+        let mut body = vec![7; body_len];
+        let name = format!("seal+open fragment {body_len} B");
+        benches.push(measure(&name, scale, OPERATIONS / 10, |number| {
+            body[..8].copy_from_slice(&number.to_le_bytes());
+            let (front, payload) = body.split_at(44);
+            let sealed = from.seal_parts(&mut slot, [front, payload], None).unwrap_or(0);
+            let tag =
+                slot[sealed.saturating_sub(8)..sealed].try_into().map_or(0, u64::from_le_bytes);
+            let opened = to.open(&mut slot[..sealed], now);
+            opened.map_or(0, |opened| tag ^ ids::hash(&opened.body[..8]))
+        }));
+    }
 }
 
 fn sealer(number: u16) -> Result<Sealer, syncom_engine::seal::SealError> {

@@ -35,7 +35,7 @@ impl Reader {
                 Event::Joined(_, 0) => println!("a reader hears the stream from its beginning"),
                 Event::Joined(_, at) => println!("a reader hears the stream from position {at}"),
                 Event::Ended(_) => self.has_ended = true,
-                Event::Lost(_) | Event::Heard(_) => {}
+                Event::Lost(_) | Event::Missed(..) | Event::Heard(_) | Event::Behind(_) => {}
             }
         }
         Ok(())

@@ -153,6 +153,7 @@ impl Builder {
             poll.registry().register(&mut SourceFd(&fd), Token(0), Interest::READABLE)?;
         }
         Ok(Endpoint {
+            boot,
             port: Port { link, sealer, counters: Counters::anonymous() },
             gather: Gather::new(),
             burst: RxBurst::new(BURST_SLOTS),
@@ -172,6 +173,7 @@ fn any_client(boot: Boot) -> PeerId {
 /// Sends and receives sealed frames. See the [module](self) for an example.
 #[derive(Debug)]
 pub struct Endpoint {
+    boot: Boot,
     port: Port,
     gather: Gather,
     burst: RxBurst,
@@ -207,6 +209,12 @@ impl Endpoint {
     #[must_use]
     pub const fn peer(&self) -> PeerId {
         self.port.sealer.peer()
+    }
+
+    /// Which life of it speaks: part of what identifies its requests.
+    #[must_use]
+    pub const fn boot(&self) -> Boot {
+        self.boot
     }
 
     /// The value of one of its counters.

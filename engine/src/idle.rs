@@ -34,6 +34,12 @@ impl Strategy {
     /// Parks at once: for agents, which must not be noticed.
     pub const PARK: Self = Self { spins: 0, yields: Some(0) };
 
+    /// Whether it ever parks, and must be woken then.
+    #[must_use]
+    pub const fn parks(&self) -> bool {
+        self.yields.is_some()
+    }
+
     /// The strategy called `name` (`spin`, `yield`, `back-off`, `park`).
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
@@ -66,6 +72,12 @@ impl Idle {
     #[must_use]
     pub const fn new(strategy: Strategy) -> Self {
         Self { strategy, empty: 0 }
+    }
+
+    /// What it follows.
+    #[must_use]
+    pub const fn strategy(&self) -> Strategy {
+        self.strategy
     }
 
     /// A duty cycle had work: the next wait starts from the beginning.
@@ -123,6 +135,7 @@ mod tests {
             assert_eq!(waits(Strategy::named(name).unwrap(), 500).last(), Some(&last), "{name}");
         }
         assert_eq!(waits(Strategy::PARK, 1), [Wait::Park]);
+        assert!(Strategy::BACK_OFF.parks() && !Strategy::YIELD.parks() && !Strategy::SPIN.parks());
         assert_eq!(Strategy::named("nap"), None);
     }
 }

@@ -9,6 +9,7 @@
 //! Programs that only want to exchange frames use an [`Endpoint`]; those that want reliable streams
 //! at the speed of the machine use a [`channel`].
 
+pub mod allocation;
 pub mod channel;
 pub mod child;
 pub mod clock;
@@ -18,6 +19,7 @@ pub mod endpoint;
 pub mod host;
 pub mod host_info;
 pub mod idle;
+pub mod latency;
 pub mod link;
 pub mod pin;
 mod port;

@@ -1,6 +1,7 @@
 //! Both ends of a channel's stream, with a network between them that does anything, and peers who
 //! are authentic and mad.
 
+use crate::reached::Reached;
 use crate::script::Script;
 use syncom_seam::{Counter, Origin, SECOND, Time};
 use syncom_stream::{Image, ImageConfig, Post, Publication, PublicationConfig, Source, Taken};
@@ -31,6 +32,11 @@ const SESSION: u64 = 7;
 /// When a message comes out that was not put in, or twice, or out of order, though nobody lied; or
 /// when an answer is out of proportion.
 pub fn channel(data: &[u8]) {
+    let _ = play_channel(data);
+}
+
+/// The same, and what was reached.
+pub fn play_channel(data: &[u8]) -> Reached {
     let mut script = Script::new(data);
     let mut room = Room::new();
     for _ in 0..STEPS_MAX {
@@ -41,6 +47,7 @@ pub fn channel(data: &[u8]) {
         assert!(room.out.bytes <= ANSWER_MAX, "one step sends {} bytes", room.out.bytes);
         room.out.bytes = 0;
     }
+    Reached { set_ups: room.set_ups, ..room.out.reached }
 }
 
 /// Frames on their way, oldest first.
@@ -48,6 +55,7 @@ pub fn channel(data: &[u8]) {
 struct Way {
     frames: Vec<Vec<u8>>,
     bytes: usize,
+    reached: Reached,
 }
 
 impl Post for Way {
@@ -61,7 +69,9 @@ impl Post for Way {
         true
     }
 
-    fn count(&mut self, _: Counter, _: u64) {}
+    fn count(&mut self, counter: Counter, by: u64) {
+        self.reached.note(counter, by);
+    }
 }
 
 struct Room {
@@ -74,6 +84,8 @@ struct Room {
     heard: u32,
     /// Somebody lied: what is read need not be what was sent.
     is_forged: bool,
+    /// Streams that began to be followed.
+    set_ups: u64,
 }
 
 impl Room {
@@ -86,6 +98,7 @@ impl Room {
             sent: 0,
             heard: 0,
             is_forged: false,
+            set_ups: 0,
         }
     }
 
@@ -161,6 +174,7 @@ impl Room {
             Source { peer: PeerId::client(9), boot: Boot(1), lane: 1, session: head.session };
         if self.image.is_none() {
             self.image = Image::join(&config, source, ADDR, self.now, head);
+            self.set_ups += u64::from(self.image.is_some());
             self.is_forged |= self.image.as_ref().is_some_and(|image| image.position() != 0);
         }
         let Some(image) = &mut self.image else { return };
@@ -256,7 +270,7 @@ impl Room {
             position,
             oldest: script.number().min(position),
             stamp_us: script.number_u32(),
-            rtt_us: script.number_u32(),
+            pace: script.number_u32(),
         };
         let len = [0, 3, 8, 1316, 60_000][script.below(5)];
         let mut payload = script.bytes(len.min(20)).to_vec();

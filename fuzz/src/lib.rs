@@ -13,6 +13,8 @@ mod channel;
 mod corpus;
 mod goldens;
 mod open;
+mod policy;
+mod reached;
 mod roles;
 mod script;
 mod stage;
@@ -22,12 +24,14 @@ mod texts;
 mod wire;
 mod xdp;
 
-pub use channel::channel;
+pub use channel::{channel, play_channel};
 pub use corpus::{expand, read, write};
 pub use open::open;
+pub use policy::policy;
+pub use reached::Reached;
 pub use roles::{agent, station, transponder};
 pub use station::{command, raft_message, snapshot};
-pub use stream::stream;
+pub use stream::{play_stream, stream};
 pub use texts::{config, nodeset};
 pub use wire::{frames, header, idset};
 pub use xdp::xdp_frame;
@@ -46,6 +50,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("idset", idset),
     ("nodeset", nodeset),
     ("open", open),
+    ("policy", policy),
     ("raft_message", raft_message),
     ("snapshot", snapshot),
     ("station", station),

@@ -1,7 +1,8 @@
 //! Streams that hear anything from peers who are authentic and mad.
 
+use crate::reached::Reached;
 use crate::script::Script;
-use syncom_seam::{Action, Origin, Recorder, SECOND, Time, Timer};
+use syncom_seam::{Action, Counter, Origin, Recorder, SECOND, Time, Timer};
 use syncom_stream::{Config, Delivery, Key, Streams, TIMER};
 use syncom_wire::limits::MESSAGE_MAX;
 use syncom_wire::stream::{
@@ -21,6 +22,11 @@ const ANSWER_MAX: usize = 8 * 300 * 1024;
 /// # Panics
 /// When a message is too long, an answer out of proportion, or an index out of place.
 pub fn stream(data: &[u8]) {
+    let _ = play_stream(data);
+}
+
+/// The same, and what was reached.
+pub fn play_stream(data: &[u8]) -> Reached {
     let mut script = Script::new(data);
     let mut room = Room::new();
     for _ in 0..STEPS_MAX {
@@ -30,6 +36,9 @@ pub fn stream(data: &[u8]) {
         room.step(&mut script);
         room.settle();
     }
+    let mut reached = Reached::default();
+    Counter::ALL.iter().for_each(|counter| reached.note(*counter, room.out.counter(*counter)));
+    reached
 }
 
 struct Room {
@@ -127,7 +136,7 @@ impl Room {
             position,
             oldest,
             stamp_us: noise,
-            rtt_us: noise,
+            pace: noise,
         };
         let len = [8, 40, StreamData::PAYLOAD_MAX][script.below(3)];
         let mut payload = script.bytes(len.min(40)).to_vec();

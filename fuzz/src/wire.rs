@@ -43,6 +43,12 @@ fn walk(frame: &Frame<'_>) {
         Frame::Shard(shard) => slots(shard.to),
         Frame::Submit(submit) => slots(submit.to),
         Frame::Outcome(outcome) => slots(outcome.nodes),
+        Frame::Drain(drain) => slots(drain.nodes),
+        Frame::Policy(policy) => {
+            assert_eq!(policy.thresholds().count(), usize::from(policy.head.thresholds));
+            assert_eq!(policy.rules().count(), usize::from(policy.head.rules));
+        }
+        Frame::Rule(rule) => assert_eq!(rule.steps().count(), usize::from(rule.head.steps)),
         _ => {}
     }
 }
@@ -67,7 +73,7 @@ fn written(frame: &Frame<'_>) -> Option<Vec<u8>> {
         Roster Neighbours Leave Order Receipt ReceiptAck StreamData StreamNak StreamStatus
         StreamReset Raft SnapshotAsk SnapshotChunk Batch BatchAck Record HomeStats ViewDelta Member
         Shard ShardProgress Outcome Attach Ask Reply Status OrderState NodeDetail Line Event
-        Evidence Decision Submit CpVersion);
+        Evidence Decision Submit CpVersion Policy Threshold Rule Step Drain);
     result.map(|bytes| bytes.unwrap_or_else(|_| panic!("cannot be written: {frame:?}")))
 }
 

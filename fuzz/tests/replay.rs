@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use syncom_fuzz::{TARGETS, read};
+use syncom_fuzz::{Reached, TARGETS, play_channel, play_stream, read};
 use syncom_seam::Rng;
 
 /// Mutations of the corpus that each target sees, from a fixed seed.
@@ -36,6 +36,25 @@ fn mutations_of_committed_inputs_are_survived() {
         let inputs = read(name).unwrap();
         for _ in 0..MUTATIONS {
             target(&mutated(&inputs, &mut rng));
+        }
+    }
+}
+
+/// What streams are fuzzed for is reached: gaps are asked for, fragments are repeated, and streams
+/// are set up, by the committed inputs and by mutations of them.
+#[test]
+fn streams_and_channels_get_to_requests_repairs_and_set_ups() {
+    let mut rng = Rng::new(2);
+    let players: [fn(&[u8]) -> Reached; 2] = [play_stream, play_channel];
+    for (name, play) in ["stream", "channel"].into_iter().zip(players) {
+        let inputs = read(name).unwrap();
+        let of_corpus =
+            inputs.iter().map(|input| play(input)).fold(Reached::default(), Reached::and);
+        let mutations = (0..MUTATIONS).map(|_| play(&mutated(&inputs, &mut rng)));
+        let of_mutations = mutations.fold(Reached::default(), Reached::and);
+        println!("{name}: {of_corpus:?}, {of_mutations:?}");
+        for Reached { asked, repeated, set_ups } in [of_corpus, of_mutations] {
+            assert!(asked > 3 && repeated > 10 && set_ups > 3, "{name} misses the point");
         }
     }
 }

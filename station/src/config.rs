@@ -19,6 +19,8 @@ pub struct RaftTiming {
 impl RaftTiming {
     /// For machines of its own with a quick disk: heartbeat 10 ms, election 100 to 200 ms.
     pub const FAST: Self = Self { tick_ns: 5 * MS, heartbeat_ticks: 2, election_ticks: 20 };
+    /// For the default profile: heartbeat 20 ms, election 200 to 400 ms.
+    pub const MEDIUM: Self = Self { tick_ns: 10 * MS, heartbeat_ticks: 2, election_ticks: 20 };
     /// For machines shared with others: heartbeat 60 ms, election 400 to 800 ms.
     pub const SHARED: Self = Self { tick_ns: 20 * MS, heartbeat_ticks: 3, election_ticks: 20 };
 

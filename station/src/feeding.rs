@@ -1,4 +1,4 @@
-//! Feeding satellites: views down, answers to their batches.
+//! Feeding satellites: views and thresholds down, answers to their batches.
 
 use crate::machine::encoder::Encoder;
 use crate::station::Station;
@@ -23,6 +23,8 @@ struct Feed {
     /// so that it gets an answer even when nothing has changed.
     sent: Option<View>,
     have: View,
+    /// Version of the policy that it was sent; 0 for none.
+    policy: u64,
     /// Encoded parts that the stream had no room for yet.
     queued: VecDeque<Vec<u8>>,
 }
@@ -59,7 +61,7 @@ impl Station {
         if !self.node.is_leader() {
             return;
         }
-        let feed = Feed { sent: None, have: attach.have, queued: VecDeque::new() };
+        let feed = Feed { sent: None, have: attach.have, policy: 0, queued: VecDeque::new() };
         self.feeds.by_peer.insert(key.peer, feed);
         self.pump_feeds(now, out);
     }
@@ -69,7 +71,7 @@ impl Station {
     pub(crate) fn on_satellite_reset<O: Outbox>(&mut self, now: Now, peer: PeerId, out: &mut O) {
         if let Some(feed) = self.feeds.by_peer.get_mut(&peer) {
             feed.queued.clear();
-            feed.sent = None;
+            (feed.sent, feed.policy) = (None, 0);
         }
         self.give_up_shards(now, peer, out);
     }
@@ -105,6 +107,13 @@ impl Station {
                 let from = if from > view { View(0) } else { from };
                 feed.queued = self.delta(from, view);
                 feed.sent = Some(view);
+            }
+            let version = self.machine.rules.head().version;
+            if feed.policy != version {
+                let mut out = Encoder::default();
+                out.frame(&self.machine.rules.policy());
+                feed.queued.push_back(out.finish());
+                feed.policy = version;
             }
             let key = Key { peer: *peer, lane: LANE_FABRIC };
             while let Some(part) = feed.queued.front() {

@@ -24,4 +24,5 @@ mod station;
 mod transport;
 
 pub use config::{RaftTiming, StationConfig};
+pub use control::order_id;
 pub use station::Station;

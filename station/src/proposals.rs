@@ -126,7 +126,7 @@ impl Station {
             for head in &batches {
                 self.answer_unapplied(now, head, BatchAck::BUSY, out);
             }
-            self.refuse_pending(out);
+            self.refuse_pending(now, out);
         } else {
             out.count(Counter::RaftProposals, 1);
         }

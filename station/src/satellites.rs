@@ -138,18 +138,30 @@ impl Station {
             heard.arrival.on_heartbeat(heartbeat.seq, interval_ns, from.heard);
         }
         if self.is_settled() {
-            out.send(from.addr, &self.home_answer(now, from, heartbeat));
+            let hold_us = u32::try_from(now.at.since(from.heard) / 1_000).unwrap_or(u32::MAX);
+            let answer = self.home_answer(now, from.peer, from.boot);
+            out.send(from.addr, &HomeAnswer { echo_ns: heartbeat.sent_ns, hold_us, ..answer });
         }
     }
 
-    fn home_answer(&self, now: Now, from: &Origin, heartbeat: &Heartbeat) -> HomeAnswer {
+    /// A new leader shows itself at once to every satellite that it has heard, which would else find
+    /// it with its next heartbeat.
+    pub(crate) fn announce<O: Outbox>(&self, now: Now, out: &mut O) {
+        for (peer, heard) in &self.satellites.heard {
+            if let Some(addr) = self.satellites.addresses.get(peer) {
+                out.send(*addr, &self.home_answer(now, *peer, heard.boot));
+            }
+        }
+    }
+
+    /// Who leads, for a satellite. It answers no heartbeat yet: see [`HomeAnswer::echo_ns`].
+    fn home_answer(&self, now: Now, peer: PeerId, boot: Boot) -> HomeAnswer {
         let members = self.machine.membership.members();
-        let present =
-            |entry: &syncom_group::Entry| entry.is_present() && entry.head.boot == from.boot;
-        let known = members.get(from.peer).is_some_and(present);
+        let present = |entry: &syncom_group::Entry| entry.is_present() && entry.head.boot == boot;
+        let known = members.get(peer).is_some_and(present);
         HomeAnswer {
-            echo_ns: heartbeat.sent_ns,
-            hold_us: u32::try_from(now.at.since(from.heard) / 1_000).unwrap_or(u32::MAX),
+            echo_ns: 0,
+            hold_us: 0,
             flags: if known { 0 } else { HomeAnswer::UNKNOWN },
             reserved: 0,
             roster: self.machine.membership.roster(),

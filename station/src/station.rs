@@ -5,6 +5,7 @@
 
 use crate::config::StationConfig;
 use crate::control::Desk;
+use crate::control::reading::Reading;
 use crate::dispatch::Dispatch;
 use crate::feeding::Feeds;
 use crate::machine::{Effect, Machine};
@@ -17,12 +18,17 @@ use syncom_seam::{
     Counter, Done, Loaded, Notice, Now, Origin, Outbox, Role as SeamRole, Time, Timer,
 };
 use syncom_stream::{Config as StreamConfig, Streams};
+use syncom_wire::event::Decision;
 use syncom_wire::{Frame, PeerId, Role, Term};
 
 /// Timer: Raft's clock, and everything else that happens every few milliseconds.
 pub(crate) const TICK: u16 = 1;
 /// Timer: joins were held back long enough.
 pub(crate) const FLUSH: u16 = 2;
+
+/// A snapshot is taken after so many bytes of entries, however few they are: half of what makes the
+/// store give files back, which would else rewrite what lives in them.
+const SNAPSHOT_LOG_BYTES: usize = 64 << 20;
 
 /// One replica of the tracking station.
 ///
@@ -41,6 +47,7 @@ pub struct Station {
     pub(crate) manager: Manager,
     pub(crate) dispatch: Dispatch,
     pub(crate) desk: Desk,
+    pub(crate) reading: Reading,
     pub(crate) pull: Option<Pull>,
     /// The term in which this replica leads and has told its parts so.
     pub(crate) leading: Option<Term>,
@@ -48,8 +55,9 @@ pub struct Station {
     known_leader: PeerId,
     /// Number of the last event that the embedding program was told.
     notified: u64,
-    /// Index of the last snapshot.
+    /// Index of the last snapshot, and bytes of entries applied since.
     snapshot_at: u64,
+    log_bytes: usize,
     timer_generation: u32,
     last_tick: Time,
     /// The disk failed, or the log cannot be read: nothing is done any more.
@@ -75,6 +83,7 @@ impl Station {
         Ok(Self {
             notified: machine.events.last(),
             snapshot_at: machine.applied,
+            log_bytes: 0,
             satellites: Satellites::new(&config),
             node,
             machine,
@@ -84,6 +93,7 @@ impl Station {
             manager: Manager::default(),
             dispatch: Dispatch::default(),
             desk: Desk::default(),
+            reading: Reading::default(),
             pull: None,
             leading: None,
             known_leader: PeerId::ANY,
@@ -125,6 +135,17 @@ impl Station {
         self.machine.events.last()
     }
 
+    /// What the recovery manager decided, oldest first, as far as it is kept.
+    pub fn decisions(&self) -> impl Iterator<Item = Decision<'_>> {
+        self.machine.decisions.since(0).map(|entry| entry.as_frame())
+    }
+
+    /// How often an event happened; `None` when it is not kept any more.
+    #[must_use]
+    pub fn event_count(&self, seq: u64) -> Option<u32> {
+        self.machine.events.get(seq).map(|event| event.head.count)
+    }
+
     /// Deaths that were taken back, since the cluster began.
     #[must_use]
     pub const fn false_deaths(&self) -> u64 {
@@ -153,6 +174,7 @@ impl Station {
     pub(crate) fn pump<O: Outbox>(&mut self, now: Now, out: &mut O) {
         loop {
             self.flush_proposals(now, out);
+            self.begin_round(now, out);
             let work = self.node.work();
             if work.is_empty() {
                 break;
@@ -172,18 +194,22 @@ impl Station {
         self.send_raft(now, work.messages, out);
         if let Some(image) = work.installed {
             self.install(&image.data, out);
+            self.answer_reads(now, out);
         }
+        self.on_confirmed(now, &work.reads, out);
         if work.committed.is_empty() {
             return;
         }
         let mut effects = Vec::new();
         for entry in &work.committed {
             self.machine.apply(entry.index, entry.term, &entry.data, &mut effects);
+            self.log_bytes += entry.data.len();
         }
         self.node.on_applied(self.machine.applied);
         out.gauge(Counter::RaftApplied, self.machine.applied);
         self.tell_events(out);
         self.follow_effects(now, &effects, out);
+        self.answer_reads(now, out);
         self.take_snapshot(out);
     }
 
@@ -195,7 +221,7 @@ impl Station {
                 return self.stop(&format!("a snapshot of the leader cannot be read: {why}"), out);
             }
         }
-        self.snapshot_at = self.machine.applied;
+        (self.snapshot_at, self.log_bytes) = (self.machine.applied, 0);
         self.node.on_applied(self.machine.applied);
         out.count(Counter::RaftSnapshots, 1);
         self.tell_events(out);
@@ -203,10 +229,10 @@ impl Station {
 
     fn take_snapshot<O: Outbox>(&mut self, out: &mut O) {
         let (applied, every) = (self.machine.applied, self.config.snapshot_every.max(1));
-        if applied - self.snapshot_at < every {
+        if applied - self.snapshot_at < every && self.log_bytes < SNAPSHOT_LOG_BYTES {
             return;
         }
-        self.snapshot_at = applied;
+        (self.snapshot_at, self.log_bytes) = (applied, 0);
         let data = self.machine.encode();
         let record = self.node.compact(applied, self.machine.applied_term, data, every / 5);
         out.persist(record);
@@ -236,7 +262,12 @@ impl Station {
                 Effect::OrderOpened(id) => self.on_order_opened(now, id, out),
                 Effect::OrderClosed(id) => self.on_order_closed(now, id, out),
                 Effect::Claimed(term) => self.on_claimed(now, term, out),
-                Effect::Stepped(term) => self.manager.on_stepped(term),
+                Effect::Stepped(term) | Effect::Overtaken(term) => self.manager.on_stepped(term),
+                Effect::PolicyHolds(id) => {
+                    self.answer_policy(now, id, out);
+                    self.pump_feeds(now, out);
+                }
+                Effect::Drained(id, nodes) => self.answer_drain(now, id, nodes, out),
                 Effect::Unreadable(why) => {
                     let text = format!(
                         "the log holds an entry that this version cannot read ({why}): \
@@ -278,6 +309,7 @@ impl Station {
         self.satellites.begin(now.at, &self.machine);
         self.manager.begin(term);
         self.claim(now, term, out);
+        self.announce(now, out);
         self.pump_feeds(now, out);
         self.pump(now, out);
     }
@@ -286,7 +318,7 @@ impl Station {
     fn on_deposed<O: Outbox>(&mut self, now: Now, out: &mut O) {
         self.leading = None;
         self.refuse_proposals(now, out);
-        self.refuse_pending(out);
+        self.refuse_pending(now, out);
         self.feeds.clear();
         self.dispatch.clear();
         self.manager.end();
@@ -315,6 +347,7 @@ impl Station {
             self.pump_feeds(now, out);
         }
         self.desk.forget_old(now.at);
+        self.tick_reads(now, out);
         self.arm_tick(now, out);
     }
 }

@@ -11,7 +11,8 @@ use syncom_wire::ids::{hash, mix};
 use syncom_wire::limits::{DOMAIN_MAX, NAME_MAX, REPLICAS_MAX, SATELLITES_MAX};
 use syncom_wire::{Addr, Boot, PeerId, Role, Uuid};
 
-/// Everything a satellite is told; nothing of it changes while it runs.
+/// Everything a satellite is told; only the thresholds change while it runs, when the station
+/// sends others.
 #[derive(Clone, Debug)]
 pub struct TransponderConfig {
     /// Its identity, kept from life to life. [`Self::new`] derives one from the number, which is

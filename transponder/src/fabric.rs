@@ -1,6 +1,7 @@
 //! What passes between this satellite and the station.
 
 use crate::feed::{Fed, LANE};
+use crate::policy::Policies;
 use crate::transponder::Transponder;
 use crate::uplink::batch::{Flight, Tag};
 use crate::uplink::combine::acknowledge;
@@ -64,6 +65,7 @@ impl Transponder {
                 Ok(Frame::ViewDelta(delta)) => self.on_view_delta(now, &delta, out),
                 Ok(Frame::BatchAck(ack)) => self.on_batch_ack(now, &ack, out),
                 Ok(Frame::Shard(shard)) => self.shards.on_shard(now.at, &shard, &self.world, out),
+                Ok(Frame::Policy(policy)) => self.config.policies = Policies::of_frame(&policy),
                 Ok(_) => out.count(Counter::DropRole, 1),
                 Err(_) => out.count(Counter::DropMalformed, 1),
             }

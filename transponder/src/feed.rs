@@ -121,8 +121,10 @@ impl Feed {
         if !self.replicas.iter().any(|(peer, _)| *peer == from.peer) || answer.term < self.term {
             return false;
         }
-        let round_trip_ns = from.heard.since(Time(answer.echo_ns));
-        self.rtt.sample(round_trip_ns.saturating_sub(u64::from(answer.hold_us) * US).max(1));
+        if answer.echo_ns != 0 {
+            let round_trip_ns = from.heard.since(Time(answer.echo_ns));
+            self.rtt.sample(round_trip_ns.saturating_sub(u64::from(answer.hold_us) * US).max(1));
+        }
         let is_new = answer.term > self.term || !self.is_leader(from.peer);
         self.term = answer.term;
         if is_new {

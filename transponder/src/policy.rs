@@ -4,7 +4,8 @@
 //! reported is believed by a threshold per kind, from configuration.
 
 use alloc::vec::Vec;
-use syncom_seam::SECOND;
+use syncom_seam::{MS, SECOND};
+use syncom_wire::policy::Policy as Frame;
 use syncom_wire::report::EventKind;
 
 /// The threshold of one kind of report.
@@ -79,6 +80,27 @@ pub struct Policies {
 }
 
 impl Policies {
+    /// The thresholds of an operator's policy; whatever it leaves out is as it is by default.
+    #[must_use]
+    pub fn of_frame(frame: &Frame<'_>) -> Self {
+        let mut policies = Self::default();
+        for threshold in frame.thresholds() {
+            let head = &threshold.head;
+            let policy = Policy {
+                min_distinct: head.min_distinct,
+                min_fraction_permille: u32::from(head.min_permille),
+                window_ns: u64::from(head.window_ms) * MS,
+                min_domains: u32::from(head.min_domains),
+                max_rate: head.max_rate,
+            };
+            match threshold.kind {
+                "*" => policies.default = policy,
+                kind => policies.kinds.push((EventKind::named(kind), policy)),
+            }
+        }
+        policies
+    }
+
     /// The threshold of a kind.
     #[must_use]
     pub fn of(&self, kind: EventKind) -> &Policy {
@@ -104,6 +126,45 @@ mod tests {
         assert!(!policy.is_met(&Support { distinct: 2, ..enough }));
         assert!(!policy.is_met(&Support { population: 401, ..enough }));
         assert!(!policy.is_met(&Support { domains: 0b10, ..enough }));
+    }
+
+    #[test]
+    fn thresholds_come_from_the_policy_of_the_station() {
+        use syncom_wire::policy::{PolicyHead, Threshold, ThresholdHead};
+        let mut parts = alloc::vec![0; 256];
+        let mut packer = syncom_wire::frame::Packer::new(&mut parts);
+        for (kind, reporters) in [("*", 2), ("disk", 7)] {
+            let head = ThresholdHead {
+                min_distinct: reporters,
+                window_ms: 4_000,
+                max_rate: 5,
+                min_permille: 20,
+                min_domains: 3,
+                reserved: [0; 8],
+            };
+            packer.push(&Threshold { head, kind }).unwrap();
+        }
+        let len = packer.len();
+        let head = PolicyHead {
+            version: 1,
+            guard_nodes: 0,
+            guard_window_ms: 0,
+            guard_permille: 0,
+            guard_last: 0,
+            brake_domains: 0,
+            brake_deaths: 0,
+            brake_permille: 0,
+            thresholds: 2,
+            brake_window_ms: 0,
+            brake_calm_ms: 0,
+            rules: 0,
+            reserved: [0; 10],
+        };
+        let policies = Policies::of_frame(&Frame { head, parts: &parts[..len] });
+        let disk = policies.of(EventKind::named("disk"));
+        assert_eq!((disk.min_distinct, disk.window_ns), (7, 4 * SECOND));
+        assert_eq!((disk.min_fraction_permille, disk.min_domains, disk.max_rate), (20, 3, 5));
+        assert_eq!(policies.of(EventKind::SERVICE).min_distinct, 2);
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub struct Plan {
     pub trips: u64,
     /// First port on the loopback that both ends have agreed on; the next one is free too.
     pub port: u16,
+    /// So many receivers of one multicast stream; 0 when the stream has one receiver.
+    pub receivers: usize,
 }
 
 impl Plan {
@@ -57,6 +59,7 @@ impl Plan {
             duration_ms: 500,
             trips: 20_000,
             port: 47_100,
+            receivers: 0,
         };
         for word in words {
             let (key, value) =
@@ -68,6 +71,7 @@ impl Plan {
                 "ms" => plan.duration_ms = value.parse()?,
                 "trips" => plan.trips = value.parse()?,
                 "port" => plan.port = value.parse()?,
+                "receivers" => plan.receivers = value.parse()?,
                 _ => return Err(format!("{key}: no such key").into()),
             }
         }
@@ -101,6 +105,7 @@ mod tests {
     fn a_plan_is_a_role_and_pairs() {
         let plan = parse("ping core=1 size=32 mtu=8192 port=5000").unwrap();
         assert_eq!((plan.role, plan.core, plan.size_b, plan.port), (Role::Ping, Some(1), 32, 5000));
+        assert_eq!((plan.receivers, parse("sender receivers=3").unwrap().receivers), (0, 3));
         assert!(parse("pang").is_err() && parse("ping core").is_err());
         assert!(parse("ping colour=1").is_err() && parse("ping size=x").is_err());
         assert!(parse("sender size=7").is_err() && parse("sender size=2000").is_err());

@@ -36,15 +36,16 @@ impl Tally {
         number & FINAL != 0
     }
 
-    /// Prints the result line of a receiver.
-    pub fn report(&self) {
+    /// Prints the result line of a receiver. `others_ns` is what processes that serve both ends
+    /// have spent on cores.
+    pub fn report(&self, others_ns: u64) {
         println!(
             "result messages={} ns={} lost={} hash={:016x} cpu_ns={}",
             self.messages,
             self.ended_ns.saturating_sub(self.began_ns),
             self.lost,
             self.hash,
-            cpu_ns()
+            cpu_ns() + others_ns
         );
     }
 }

@@ -1,27 +1,35 @@
 //! The link `xdp` against the barest loop over the same rings, on wires of its own (`veth`).
 //!
-//! Bare and link take turns, each between two namespaces of its own. *Move* is all that a datagram
-//! costs: both ends, and the kernel between them, driven by one thread. *Trip* is there and back
-//! between two threads that spin, each on a core of its own.
+//! Bare, link and sealed link take turns, each between two namespaces of its own. *Move* is all that
+//! a datagram costs: both ends, and the kernel between them, driven by one thread. *Trip* is there
+//! and back between two threads that spin, each on a core of its own. Nobody writes or reads a
+//! payload, but for the checksums of the link, and for the sealed one, which seals and opens it: its
+//! datagrams are longer by header and tag.
 
-use super::post;
 use crate::measure::{Bench, Scale, timed};
+use std::fmt;
 use std::hint::spin_loop;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use syncom_engine::clock::{self, Clock};
 use syncom_engine::link::xdp::bare::Bare;
 use syncom_engine::link::xdp::lab::{INTERFACE, Lab};
 use syncom_engine::link::xdp::{Config, Mode};
 use syncom_engine::link::{self, Kind, Link, Options, RxBurst};
-use syncom_engine::{clock, pin};
-use syncom_wire::Addr;
+use syncom_engine::pin;
+use syncom_engine::seal::{ClusterKeys, Sealer};
+use syncom_wire::{Addr, Boot, Header, PeerId};
 
-const DATAGRAMS: u64 = 50_000;
-const ROUND_TRIPS: usize = 3_000;
+const DATAGRAMS: u64 = 16_000;
+const ROUND_TRIPS: usize = 1_000;
+/// Turns of each in a round: what disturbs one disturbs the others, too.
+const TURNS: usize = 3;
 /// Datagrams in flight: fewer than `veth` queues (256), beyond which it drops.
 const WINDOW: u32 = 64;
+/// Looks in vain after which a sealed end looks at the clock, as a loop that polls does.
+const LOOKS_PER_SAMPLE: u32 = 16;
 /// Looks in vain after which a datagram is lost: some seconds.
 const LOOKS_MAX: u32 = 50_000_000;
 const PORT: u16 = 4000;
@@ -39,16 +47,22 @@ pub(crate) fn run(scale: Scale) -> io::Result<Vec<Bench>> {
     let mut benches = Vec::new();
     for (name, mode) in [("native", Mode::Native), ("generic", Mode::Generic)] {
         for len in [64, 1400] {
-            let (bare_lab, link_lab) = (lab()?, lab()?);
-            let mut bare = ends(&bare_lab, |local, to| open_bare(mode, local, to, len))?;
-            let mut link = ends(&link_lab, |local, to| open_link(mode, local, to, len))?;
-            let mut times = [const { Times::new() }; 2];
-            for _ in 0..scale.rounds {
+            let labs = [lab()?, lab()?, lab()?];
+            let mut bare = ends(&labs[0], |local, to| open_bare(mode, local, to, len))?;
+            let mut link = ends(&labs[1], |local, to| open_link(mode, local, to, len))?;
+            let mut sealed = ends(&labs[2], |local, to| open_sealed(mode, local, to, len))?;
+            let mut times = [const { Times::new() }; 3];
+            for _ in 0..scale.rounds * TURNS {
                 times[0].take(&mut bare)?;
                 times[1].take(&mut link)?;
+                times[2].take(&mut sealed)?;
             }
-            times[0].tell(&format!("{name} {len} B, bare"), &mut benches);
-            times[1].tell(&format!("{name} {len} B, link"), &mut benches);
+            let [bare, link, sealed] = &times;
+            for (who, times) in [("bare", bare), ("link", link), ("sealed", sealed)] {
+                times.tell(&format!("{name} {len} B, {who}"), &mut benches);
+            }
+            link.compare(&format!("{name} {len} B, link"), bare);
+            sealed.compare(&format!("{name} {len} B, sealed"), bare);
         }
     }
     Ok(benches)
@@ -105,6 +119,34 @@ impl Times {
         benches.push(timed(&format!("{name}: move"), DATAGRAMS, &self.moved));
         benches.push(timed(&format!("{name}: trip p50"), 1, &self.p50));
         benches.push(timed(&format!("{name}: trip p99"), 1, &self.p99));
+    }
+
+    /// Says how these times relate to those of the bare loop, taken in the same rounds.
+    fn compare(&self, name: &str, bare: &Self) {
+        let [rate, p50, p99] =
+            [(&bare.moved, &self.moved), (&self.p50, &bare.p50), (&self.p99, &bare.p99)]
+                .map(|(over, under)| Spread::of(over, under));
+        eprintln!("{name}: rate {rate} of bare, trip p50 {p50}, p99 {p99}");
+    }
+}
+
+/// Ratios round by round: the middle one, and what lies within the middle half of them.
+struct Spread([f64; 3]);
+
+impl Spread {
+    fn of(over: &[u64], under: &[u64]) -> Self {
+        let ratio = |(over, under): (&u64, &u64)| *over as f64 / *under as f64;
+        let mut ratios: Vec<f64> = over.iter().zip(under).map(ratio).collect();
+        ratios.sort_by(f64::total_cmp);
+        let at = |quarter: usize| ratios.get(ratios.len() * quarter / 4).copied();
+        Self([1, 2, 3].map(|quarter| at(quarter).unwrap_or(f64::NAN)))
+    }
+}
+
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self([low, middle, high]) = self;
+        write!(f, "{middle:.2} ({low:.2}–{high:.2})")
     }
 }
 
@@ -190,15 +232,74 @@ fn open_link(mode: Mode, local: Addr, to: Addr, len: usize) -> io::Result<LinkEn
     Ok(LinkEnd { link, burst: RxBurst::new(WINDOW), to, len })
 }
 
+impl LinkEnd {
+    /// Queues a datagram that `write` may write to, and that is as long as it says.
+    fn queue(&mut self, write: impl FnOnce(&mut [u8]) -> usize) -> io::Result<()> {
+        let slot = self.link.tx_claim(self.to, self.len).ok_or(io::ErrorKind::OutOfMemory)?;
+        let len = write(slot);
+        self.link.tx_commit(len);
+        Ok(())
+    }
+}
+
 impl End for LinkEnd {
     fn send(&mut self, count: u32) -> io::Result<()> {
         for _ in 0..count {
-            post(&mut *self.link, self.to, self.len)?;
+            self.queue(|slot| slot.len())?;
         }
         self.link.tx_flush().map(drop)
     }
 
     fn receive(&mut self) -> io::Result<u32> {
         Ok(u32::try_from(self.link.rx_burst(&mut self.burst)?).unwrap_or(u32::MAX))
+    }
+}
+
+struct SealedEnd {
+    end: LinkEnd,
+    sealer: Sealer,
+    clock: Clock,
+    looks: u32,
+    body_len: usize,
+}
+
+/// An end that seals bodies of `len` bytes.
+fn open_sealed(mode: Mode, local: Addr, to: Addr, len: usize) -> io::Result<SealedEnd> {
+    let end = open_link(mode, local, to, len + Header::OVERHEAD)?;
+    let keys = ClusterKeys::new("lab", &[7; 32], ClusterKeys::FIRST_EPOCH);
+    let [.., number] = local.ip;
+    let (peer, clock) = (PeerId::client(number.into()), Clock::new());
+    let sealer = Sealer::new(keys, peer, Boot(clock.now().wall.0), 0, 64);
+    Ok(SealedEnd { end, sealer: sealer.map_err(io::Error::other)?, clock, looks: 0, body_len: len })
+}
+
+impl End for SealedEnd {
+    fn send(&mut self, count: u32) -> io::Result<()> {
+        let Self { end, sealer, body_len, .. } = self;
+        for _ in 0..count {
+            end.queue(|slot| sealer.seal(slot, *body_len, None).unwrap_or(0))?;
+        }
+        end.link.tx_flush().map(drop)
+    }
+
+    /// Counts what opens.
+    fn receive(&mut self) -> io::Result<u32> {
+        let received = self.end.receive()?;
+        if received == 0 {
+            self.looks += 1;
+            if self.looks == LOOKS_PER_SAMPLE {
+                self.looks = 0;
+                self.clock.sample();
+            }
+            return Ok(0);
+        }
+        let now = self.clock.now();
+        let mut opened = 0;
+        while let Some(datagram) = self.end.burst.datagram(opened)
+            && self.sealer.open(datagram.bytes, now).is_ok()
+        {
+            opened += 1;
+        }
+        Ok(u32::try_from(opened).unwrap_or(u32::MAX))
     }
 }

@@ -7,6 +7,8 @@ pub(crate) enum Case {
     Stream,
     /// There and back, one at a time.
     Rtt,
+    /// One way to many, by multicast.
+    Fanout,
 }
 
 impl Case {
@@ -14,6 +16,7 @@ impl Case {
         match self {
             Self::Stream => "stream",
             Self::Rtt => "rtt",
+            Self::Fanout => "fanout",
         }
     }
 }
@@ -33,6 +36,8 @@ pub(crate) struct Options {
     pub(crate) duration_ms: u64,
     /// Round trips of a turn.
     pub(crate) trips: u64,
+    /// Receivers of a stream to many.
+    pub(crate) receivers: usize,
     /// The one size of messages to measure.
     pub(crate) size_b: Option<usize>,
     /// The one size of datagrams to measure.
@@ -45,6 +50,7 @@ impl Options {
         let (case, mut rest) = match words.split_first()? {
             (&"stream", rest) => (Case::Stream, rest),
             (&"rtt", rest) => (Case::Rtt, rest),
+            (&"fanout", rest) => (Case::Fanout, rest),
             _ => return None,
         };
         let (rounds, duration_ms, trips) = (5, 500, 20_000);
@@ -56,6 +62,7 @@ impl Options {
             rounds,
             duration_ms,
             trips,
+            receivers: 3,
             size_b: None,
             mtu_b: None,
         };
@@ -73,6 +80,7 @@ impl Options {
                 "--rounds" => options.rounds = value.parse().ok().filter(|rounds| *rounds > 0)?,
                 "--ms" => options.duration_ms = value.parse().ok()?,
                 "--trips" => options.trips = value.parse().ok()?,
+                "--receivers" => options.receivers = value.parse().ok().filter(|n| *n > 0)?,
                 "--size" => options.size_b = Some(value.parse().ok()?),
                 "--mtu" => options.mtu_b = Some(value.parse().ok()?),
                 _ => return None,
@@ -92,6 +100,8 @@ mod tests {
             Options::parse(&["rtt", "--size", "64", "--json", "--only", "aeron"]).unwrap();
         assert_eq!((options.case, options.json, options.size_b), (Case::Rtt, true, Some(64)));
         assert_eq!(options.only.as_deref(), Some("aeron"));
+        let options = Options::parse(&["fanout", "--receivers", "5"]).unwrap();
+        assert_eq!((options.case, options.receivers), (Case::Fanout, 5));
         for wrong in [&["mail"][..], &[], &["rtt", "--size"], &["rtt", "--rounds", "0"]] {
             assert!(Options::parse(wrong).is_none(), "{wrong:?}");
         }

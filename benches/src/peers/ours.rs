@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// The most bytes that our datagrams have.
-const MTU_MAX: usize = 60_000;
+const MTU_MAX: usize = 65_472;
 
 /// Runs both ends of a case once.
 ///
@@ -15,13 +15,21 @@ const MTU_MAX: usize = 60_000;
 pub(super) fn take(
     options: &Options,
     program: &Path,
-    seal: &str,
+    (seal, is_datagram): (&str, bool),
     size_b: usize,
     mtu_b: usize,
 ) -> Result<Turn, String> {
     let seconds = options.duration_ms.div_ceil(1_000).max(1);
     let mut command = Command::new(program);
-    command.args(["bench", options.case.name(), "--json", "--seal", seal]);
+    let case = match options.case {
+        Case::Fanout => Case::Stream,
+        case => case,
+    };
+    command.args(["bench", case.name(), "--json", "--seal", seal]);
+    if options.case == Case::Fanout {
+        command.args(["--multicast", &options.receivers.to_string()]);
+    }
+    command.args(is_datagram.then_some("--datagram"));
     command.args(["--size", &size_b.to_string(), "--mtu", &mtu_b.min(MTU_MAX).to_string()]);
     command.args(["--seconds", &seconds.to_string()]).stdin(Stdio::null());
     let output = command.output().map_err(|error| format!("cannot be started: {error}"))?;
@@ -35,15 +43,15 @@ pub(super) fn take(
 fn turn(case: Case, seconds: u64, json: &str) -> Turn {
     let number = |key| number(json, key);
     let trips_ns = match case {
-        Case::Stream => [0; 4],
+        Case::Stream | Case::Fanout => [0; 4],
         Case::Rtt => ["p50_ns", "p99_ns", "p999_ns", "max_ns"].map(|key| whole(number(key))),
     };
     let msgs_per_s = match case {
-        Case::Stream => number("msgs_per_s"),
+        Case::Stream | Case::Fanout => number("msgs_per_s"),
         Case::Rtt => number("round_trips") / seconds as f64,
     };
     let lost = match case {
-        Case::Stream => number("lost"),
+        Case::Stream | Case::Fanout => number("lost"),
         Case::Rtt => number("wrong"),
     };
     Turn {
@@ -62,7 +70,7 @@ fn text<'j>(json: &'j str, key: &str) -> &'j str {
     value.split([',', '}']).next().unwrap_or("").trim_matches(['"', ' '])
 }
 
-fn number(json: &str, key: &str) -> f64 {
+pub(super) fn number(json: &str, key: &str) -> f64 {
     text(json, key).parse().unwrap_or(0.0)
 }
 

@@ -1,5 +1,7 @@
 //! The systems that are measured beside each other: one table, one line protocol.
 
+use super::debian;
+use super::options::Case;
 use crate::host;
 use std::path::PathBuf;
 use std::process::Command;
@@ -17,6 +19,8 @@ pub(super) struct System {
     pub(super) source: Source,
     /// Whether the size of its datagrams can be chosen.
     pub(super) has_mtu: bool,
+    /// Whether it has streams to many.
+    pub(super) has_groups: bool,
     /// Whether each end is pinned to a core of its own.
     pub(super) is_pinned: bool,
 }
@@ -24,11 +28,22 @@ pub(super) struct System {
 /// Where a system comes from.
 #[derive(Debug)]
 pub(super) enum Source {
-    /// Ourselves; with sealed datagrams, or without for the difference.
-    Ours { seal: &'static str },
-    /// A program of `benches/peers`, the feature that builds it, and what its build wants from the
-    /// machine.
-    Peer { program: &'static str, feature: Option<&'static str>, needs: &'static str },
+    /// Ourselves; sealed, or not for the difference; over a stream or with single datagrams.
+    Ours { seal: &'static str, is_datagram: bool },
+    /// A program of `benches/peers`.
+    Peer(Peer),
+}
+
+/// How a program of `benches/peers` is had.
+#[derive(Debug)]
+pub(super) struct Peer {
+    program: &'static str,
+    /// The feature that builds it.
+    feature: Option<&'static str>,
+    /// The package of the distribution that it runs.
+    package: Option<&'static str>,
+    /// What it wants from the machine.
+    needs: &'static str,
 }
 
 /// All systems; ratios are to the first.
@@ -38,12 +53,14 @@ pub(super) const SYSTEMS: &[System] = &[
         config: "driver in the process, spinning",
         package: Some("rusteron-media-driver"),
         link: "udp loopback",
-        source: Source::Peer {
+        source: Source::Peer(Peer {
             program: "peer-aeron",
             feature: Some("aeron"),
+            package: None,
             needs: "cmake >= 3.30 (pip install cmake), clang, libclang-dev, uuid-dev",
-        },
+        }),
         has_mtu: true,
+        has_groups: true,
         is_pinned: true,
     },
     System {
@@ -51,8 +68,9 @@ pub(super) const SYSTEMS: &[System] = &[
         config: "sealed, spinning",
         package: None,
         link: "udp loopback",
-        source: Source::Ours { seal: "on" },
+        source: Source::Ours { seal: "on", is_datagram: false },
         has_mtu: true,
+        has_groups: true,
         is_pinned: true,
     },
     System {
@@ -60,8 +78,19 @@ pub(super) const SYSTEMS: &[System] = &[
         config: "not sealed, spinning",
         package: None,
         link: "udp loopback",
-        source: Source::Ours { seal: "off" },
+        source: Source::Ours { seal: "off", is_datagram: false },
         has_mtu: true,
+        has_groups: true,
+        is_pinned: true,
+    },
+    System {
+        name: "syncom-dgram",
+        config: "single datagrams, sealed, spinning",
+        package: None,
+        link: "udp loopback",
+        source: Source::Ours { seal: "on", is_datagram: true },
+        has_mtu: true,
+        has_groups: false,
         is_pinned: true,
     },
     System {
@@ -69,13 +98,31 @@ pub(super) const SYSTEMS: &[System] = &[
         config: "push/pull, pair",
         package: Some("zmq"),
         link: "tcp loopback",
-        source: Source::Peer {
+        source: Source::Peer(Peer {
             program: "peer-zeromq",
             feature: Some("zeromq"),
+            package: None,
             needs: "a C++ compiler, or libzmq3-dev",
-        },
+        }),
         has_mtu: false,
+        has_groups: false,
         // It has a thread for I/O in each process, which would wait for the core of the other.
+        is_pinned: false,
+    },
+    System {
+        name: "nats",
+        config: "core publish/subscribe through its server",
+        package: None,
+        link: "tcp loopback",
+        source: Source::Peer(Peer {
+            program: "peer-nats",
+            feature: None,
+            package: Some("nats-server"),
+            needs: "Debian's nats-server, through `apt-get download` or on the PATH",
+        }),
+        has_mtu: false,
+        has_groups: false,
+        // Its server is a third process, with threads of its own.
         is_pinned: false,
     },
     System {
@@ -83,28 +130,43 @@ pub(super) const SYSTEMS: &[System] = &[
         config: "segmented, packed, nothing repaired",
         package: None,
         link: "udp loopback",
-        source: Source::Peer { program: "peer-udp", feature: None, needs: "nothing" },
+        source: Source::Peer(Peer {
+            program: "peer-udp",
+            feature: None,
+            package: None,
+            needs: "nothing",
+        }),
         has_mtu: true,
+        has_groups: false,
         is_pinned: true,
     },
 ];
 
 /// The root of the project.
-const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+pub(super) const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 impl System {
+    /// Whether it takes part in a case: single datagrams are no stream.
+    pub(super) const fn knows(&self, case: Case) -> bool {
+        !matches!((&self.source, case), (Source::Ours { is_datagram: true, .. }, Case::Stream))
+    }
+
     /// Whether its datagrams are sealed.
     pub(super) const fn seal(&self) -> &'static str {
         match self.source {
-            Source::Ours { seal } => seal,
-            Source::Peer { .. } => "off",
+            Source::Ours { seal, .. } => seal,
+            Source::Peer(_) => "off",
         }
     }
 
     /// Version of what brings it.
     pub(super) fn version(&self) -> String {
-        if matches!(self.source, Source::Ours { .. }) {
-            return env!("CARGO_PKG_VERSION").into();
+        match &self.source {
+            Source::Ours { .. } => return env!("CARGO_PKG_VERSION").into(),
+            Source::Peer(Peer { package: Some(package), .. }) => {
+                return debian::version(package, &peers());
+            }
+            Source::Peer(_) => {}
         }
         let lock = include_str!("../../peers/Cargo.lock");
         let version = |package| format!("{package} {}", host::version_in(lock, package));
@@ -120,16 +182,16 @@ impl System {
         let mut cargo = Command::new("cargo");
         cargo.args(["build", "--release", "--locked", "--quiet", "--bin", self.program()]);
         cargo.current_dir(ROOT).arg("--target-dir");
-        match self.source {
+        match &self.source {
             Source::Ours { .. } => cargo.arg(target()),
-            Source::Peer { feature, .. } => cargo
-                .arg(target().join("peers"))
+            Source::Peer(Peer { feature, .. }) => cargo
+                .arg(peers())
                 .args(["--manifest-path", "benches/peers/Cargo.toml"])
                 .args(feature.iter().flat_map(|feature| ["--features", feature])),
         };
         let output = cargo.output().map_err(|error| format!("cannot run cargo: {error}"))?;
         if output.status.success() {
-            return Ok(());
+            return self.fetch();
         }
         let text = String::from_utf8_lossy(&output.stderr);
         let telling = ["CMake Error", "is required", "error: ", "error["];
@@ -140,17 +202,27 @@ impl System {
                 .find(|line| line.contains(sign) && !line.contains("custom build"))
         });
         let reason = first.or_else(|| lines.next_back()).unwrap_or("no reason was given");
-        let needs = match self.source {
+        Err(format!("cannot be built here ({reason}); it needs {}", self.needs()))
+    }
+
+    /// Brings the package that its program runs, unless it is there.
+    fn fetch(&self) -> Result<(), String> {
+        let Source::Peer(Peer { package: Some(package), .. }) = self.source else { return Ok(()) };
+        debian::bring(package, &peers())
+            .map_err(|reason| format!("cannot be had here ({reason}); it needs {}", self.needs()))
+    }
+
+    const fn needs(&self) -> &'static str {
+        match &self.source {
             Source::Ours { .. } => "nothing but the toolchain",
-            Source::Peer { needs, .. } => needs,
-        };
-        Err(format!("cannot be built here ({reason}); it needs {needs}"))
+            Source::Peer(peer) => peer.needs,
+        }
     }
 
     const fn program(&self) -> &'static str {
-        match self.source {
+        match &self.source {
             Source::Ours { .. } => "syncom",
-            Source::Peer { program, .. } => program,
+            Source::Peer(peer) => peer.program,
         }
     }
 
@@ -158,13 +230,18 @@ impl System {
     pub(super) fn path(&self) -> PathBuf {
         let target = match self.source {
             Source::Ours { .. } => target(),
-            Source::Peer { .. } => target().join("peers"),
+            Source::Peer(_) => peers(),
         };
         target.join("release").join(self.program())
     }
 }
 
-fn target() -> PathBuf {
+fn peers() -> PathBuf {
+    target().join("peers")
+}
+
+/// Where everything is built.
+pub(super) fn target() -> PathBuf {
     let ours = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     ours.unwrap_or_else(|| PathBuf::from(ROOT).join("target"))
 }

@@ -40,11 +40,11 @@ pub(super) fn take(
     mtu_b: usize,
     cores: [usize; 2],
 ) -> Result<Turn, String> {
-    if let Source::Ours { seal } = system.source {
-        return ours::take(options, &system.path(), seal, size_b, mtu_b);
+    if let Source::Ours { seal, is_datagram } = system.source {
+        return ours::take(options, &system.path(), (seal, is_datagram), size_b, mtu_b);
     }
     let (near, far) = match options.case {
-        Case::Stream => ("sender", "receiver"),
+        Case::Stream | Case::Fanout => ("sender", "receiver"),
         Case::Rtt => ("ping", "pong"),
     };
     let start = |role: &str, core: usize| {
@@ -52,6 +52,9 @@ pub(super) fn take(
         command.arg(role).arg(format!("size={size_b}")).arg(format!("mtu={mtu_b}"));
         command.arg(format!("port={PORT}")).arg(format!("ms={}", options.duration_ms));
         command.arg(format!("trips={}", options.trips));
+        if options.case == Case::Fanout {
+            command.arg(format!("receivers={}", options.receivers));
+        }
         if system.is_pinned {
             command.arg(format!("core={core}"));
         }
@@ -59,14 +62,20 @@ pub(super) fn take(
         let child = command.spawn().map_err(|error| format!("cannot be started: {error}"))?;
         End::new(role, child)
     };
-    let mut far = start(far, cores[1])?;
-    far.line("ready")?;
+    let receivers = if options.case == Case::Fanout { options.receivers } else { 1 };
+    // Of many, all share the second core: what a sender gives to its own core, it lacks.
+    let mut all = (0..receivers).map(|_| start(far, cores[1])).collect::<Result<Vec<_>, _>>()?;
+    for far in &mut all {
+        far.line("ready")?;
+    }
     let mut near = start(near, cores[0])?;
     let near = near.line("result")?;
-    let far = far.line("result")?;
+    let all: Vec<Pairs> = all.iter_mut().map(|far| far.line("result")).collect::<Result<_, _>>()?;
+    let Some(far) = all.first() else { return Err("it has no receivers".into()) };
     Ok(match options.case {
-        Case::Stream => stream(&near, &far),
-        Case::Rtt => round_trips(&near, &far),
+        Case::Stream => stream(&near, far),
+        Case::Rtt => round_trips(&near, far),
+        Case::Fanout => fan_out(&near, &all),
     })
 }
 
@@ -92,6 +101,19 @@ fn stream(near: &Pairs, far: &Pairs) -> Turn {
         hash: far.get("hash").cloned().unwrap_or_default(),
         trips_ns: [0; 4],
     }
+}
+
+/// The slowest of all receivers counts, and what any of them lost or got otherwise than the first.
+fn fan_out(near: &Pairs, all: &[Pairs]) -> Turn {
+    let turns: Vec<Turn> = all.iter().map(|far| stream(near, far)).collect();
+    let slowest = turns.iter().min_by(|a, b| a.msgs_per_s.total_cmp(&b.msgs_per_s));
+    let Some(slowest) = slowest.cloned() else { return Turn::default() };
+    let differing = turns.iter().filter(|turn| turn.hash != slowest.hash).count() as u64;
+    let lost = turns.iter().map(|turn| turn.lost).sum::<u64>() + differing;
+    let cpu_ns: u64 = all.iter().map(|far| number(far, "cpu_ns")).sum();
+    let cpu_ns = cpu_ns + number(near, "cpu_ns");
+    let cpu_ns_per_op = cpu_ns as f64 / number(near, "messages").max(1) as f64;
+    Turn { lost, cpu_ns_per_op, ..slowest }
 }
 
 fn round_trips(near: &Pairs, far: &Pairs) -> Turn {
@@ -185,6 +207,19 @@ mod tests {
         assert_eq!((number(&pairs, "messages"), number(&pairs, "absent")), (7, 0));
         let near: Pairs = [("messages".into(), "9".into())].into();
         assert_eq!(stream(&near, &pairs).lost, 2);
+    }
+
+    #[test]
+    fn of_many_receivers_the_slowest_counts_and_every_loss() {
+        let far = |messages: &str, ns: &str, hash: &str| -> Pairs {
+            [("messages", messages), ("ns", ns), ("hash", hash)]
+                .map(|(key, value)| (key.into(), value.into()))
+                .into()
+        };
+        let near: Pairs = [("messages".into(), "9".into())].into();
+        let turn = fan_out(&near, &[far("9", "100", "a"), far("9", "300", "a")]);
+        assert_eq!((turn.msgs_per_s, turn.lost), (3e7, 0));
+        assert_eq!(fan_out(&near, &[far("9", "100", "a"), far("8", "100", "b")]).lost, 2);
     }
 
     #[test]

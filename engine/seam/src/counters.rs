@@ -115,6 +115,10 @@ counters! {
     OrdersIssued = "orders_issued", count, "Orders issued by the recovery manager or an operator.";
     ControlAsked = "control_asked", count, "Questions of clients.";
     TxRefused = "tx_refused", count, "Datagrams that the network refused: unreachable, forbidden or too long.";
+    StreamCopiedOut = "stream_copied_out", count, "Bytes of streams copied into datagrams, repairs included.";
+    StreamCopiedIn = "stream_copied_in", count, "Bytes of streams gathered because a message straddled datagrams or came before its turn.";
+    StreamLaggards = "stream_laggards", count, "Receivers that a stream to many no longer waited for.";
+    StreamMissed = "stream_missed_bytes", count, "Bytes of streams that came too late to be repaired and were given up.";
 }
 
 #[cfg(test)]

@@ -3,12 +3,17 @@
 use super::{Channel, ChannelError, LinkChoice, Publication, Subscription, Uri};
 use crate::clock;
 use crate::counters::Counters;
-use crate::link::mmsg::MmsgLink;
-use crate::link::{self, Kind, Link, OpenError, Options};
+use crate::link::mmsg::{Group, MmsgLink};
+use crate::link::uring::UringLink;
+use crate::link::xdp::{self, XdpLink};
+use crate::link::{self, Kind, Link, Options};
 use crate::port::Port;
 use crate::seal::{ClusterKeys, Sealer};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use syncom_wire::{Addr, Boot, PeerId, ids};
+
+/// A link, and why it is not the one that was asked for.
+type Opened = (Box<dyn Link>, Option<String>);
 
 /// Describes a channel; made by [`Channel::builder`].
 #[derive(Debug)]
@@ -116,47 +121,78 @@ impl Builder {
             }
         };
         let listens = bind.port != 0 && bind == self.uri.address.into();
-        let link = match (self.ready.take(), self.uri.group_address()) {
-            (Some(link), _) => link,
-            (None, Some(group)) if listens => {
-                self.boxed(MmsgLink::listen(&group, &self.options()))?
+        let options = self.options();
+        let (link, shortcoming) = match (self.ready.take(), self.uri.group_address()) {
+            (Some(link), _) => (link, None),
+            (None, Some(group)) => self.open_group(&group, listens, &options)?,
+            (None, None) if self.kind.is_none() && self.uri.link == LinkChoice::Xdp => {
+                let plain = MmsgLink::open(bind, &options).map_err(ChannelError::Link)?;
+                self.past_the_kernel(plain)
             }
-            (None, Some(group)) => self.boxed(MmsgLink::speak(&group, &self.options()))?,
             (None, None) => {
-                link::open(&self.kind()?, bind, &self.options()).map_err(ChannelError::Link)?
+                (link::open(&self.kind()?, bind, &options).map_err(ChannelError::Link)?, None)
             }
         };
         let counters = self.counters.take().unwrap_or_else(Counters::anonymous);
-        Ok(Channel::new(self.uri, Port { link, sealer, counters }, self.streams_max))
+        let port = Port { link, sealer, counters };
+        Ok(Channel::new(self.uri, port, self.streams_max, shortcoming))
     }
 
-    fn boxed(&self, link: Result<MmsgLink, OpenError>) -> Result<Box<dyn Link>, ChannelError> {
+    /// A link to a multicast group: one that listens to it, or one that speaks to it; and what it
+    /// falls short of.
+    fn open_group(
+        &self,
+        group: &Group,
+        listens: bool,
+        options: &Options,
+    ) -> Result<Opened, ChannelError> {
+        let plain = || MmsgLink::group(group, listens, options).map_err(ChannelError::Link);
         match self.uri.link {
-            LinkChoice::Auto | LinkChoice::Mmsg => {
-                link.map(|link| Box::new(link) as Box<dyn Link>).map_err(ChannelError::Link)
+            LinkChoice::Auto | LinkChoice::Mmsg => Ok((Box::new(plain()?), None)),
+            LinkChoice::Xdp => Ok(self.past_the_kernel(plain()?)),
+            LinkChoice::Uring => {
+                let link = UringLink::group(group, listens, options);
+                Ok((Box::new(link.map_err(ChannelError::Link)?), None))
             }
-            LinkChoice::Uring | LinkChoice::Xdp | LinkChoice::Mem => {
-                Err(ChannelError::NoLink("multicast needs link=mmsg"))
-            }
+            LinkChoice::Mem => Err(ChannelError::NoLink("multicast needs link=mmsg, uring or xdp")),
         }
+    }
+
+    /// The link past the kernel at the interface that leads to the URI's address, beside `plain`;
+    /// or else `plain` alone, and why.
+    fn past_the_kernel(&self, plain: MmsgLink) -> Opened {
+        let config = match self.uri.interface {
+            Some(interface) => xdp::Config::at(interface),
+            None => xdp::Config::towards(self.uri.address.ip()),
+        };
+        let (plain, why) = match config {
+            Ok(config) => {
+                let config = xdp::Config { ttl: self.uri.ttl, ..config };
+                match XdpLink::beside(&config, plain, &self.options()) {
+                    Ok(link) => return (Box::new(link), None),
+                    Err(refused) => (refused.0, refused.1.to_string()),
+                }
+            }
+            Err(error) => (plain, error.to_string()),
+        };
+        (Box::new(plain), Some(format!("link=xdp cannot be had, mmsg stands in: {why}")))
     }
 
     fn kind(&mut self) -> Result<Kind, ChannelError> {
         match (self.kind.take(), self.uri.link) {
             (Some(kind), _) => Ok(kind),
-            (None, LinkChoice::Auto | LinkChoice::Mmsg) => Ok(Kind::Mmsg),
+            (None, LinkChoice::Auto | LinkChoice::Mmsg | LinkChoice::Xdp) => Ok(Kind::Mmsg),
             (None, LinkChoice::Uring) => Ok(Kind::Uring),
-            (None, LinkChoice::Xdp) => {
-                Err(ChannelError::NoLink("link=xdp cannot be had yet: use link=mmsg"))
-            }
             (None, LinkChoice::Mem) => {
                 Err(ChannelError::NoLink("link=mem needs its hub: call `link` on the builder"))
             }
         }
     }
 
-    /// The kernel's receive buffer counts its own overhead, so it must exceed the window.
+    /// The kernel's receive buffer counts its own overhead, so it must exceed the window. Streams
+    /// do not ask when a datagram arrived.
     fn options(&self) -> Options {
-        Options { rx_buffer: (8 * self.uri.window).max(8 << 20), ..Options::LARGE }
+        let rx_buffer = (8 * self.uri.window).max(8 << 20);
+        Options { rx_buffer, is_stamped: false, ..Options::LARGE }
     }
 }

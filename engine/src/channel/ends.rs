@@ -59,7 +59,7 @@ impl Publication {
         self.channel.phase(self.id)
     }
 
-    /// How many receivers are known.
+    /// How many receivers are known and keep up.
     #[must_use]
     pub fn listeners(&self) -> usize {
         self.channel.listeners(self.id)
@@ -69,6 +69,11 @@ impl Publication {
     #[must_use]
     pub fn acknowledged(&self) -> u64 {
         self.channel.acknowledged(self.id)
+    }
+
+    /// The next thing that the application may want to know: who listens, who fell behind.
+    pub fn take_event(&mut self) -> Option<Event> {
+        self.channel.take_event()
     }
 
     /// The channel below, for counters and the like.

@@ -124,3 +124,55 @@ impl Images {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use syncom_wire::{Addr, Boot, PeerId};
+
+    const NOW: Time = Time(100 * SECOND);
+
+    fn origin(peer: u64, boot: u64) -> Origin {
+        let addr = Addr::v4([10, 0, 0, 1], 9);
+        Origin { peer: PeerId::client(peer), boot: Boot(boot), addr, heard: NOW }
+    }
+
+    fn head(session: u64) -> StreamDataHead {
+        let (lane, position, oldest) = (1, 0, 0);
+        StreamDataHead { lane, first: 0, session, position, oldest, stamp_us: 1, pace: 0 }
+    }
+
+    /// Whose image a set-up got, if it got one.
+    fn set_up(images: &mut Images, peer: u64, boot: u64, session: u64) -> Option<Source> {
+        let mut events = BoundedQueue::new(4);
+        let of = images.of(NOW, &origin(peer, boot), &head(session), &mut events);
+        of.map(|(_, image)| image.source())
+    }
+
+    fn listening(most: usize) -> Images {
+        let mut images = Images::new(ImageConfig::default(), most);
+        assert!(images.listen(1));
+        images
+    }
+
+    #[test]
+    fn who_begins_anew_again_and_again_takes_one_place_and_replays_change_nothing() {
+        let mut images = listening(8);
+        for session in 1..10_000 {
+            assert_eq!(set_up(&mut images, 1, 5, session).map(|of| of.session), Some(session));
+            assert_eq!(images.len(), 1);
+        }
+        for (boot, session) in [(5, 1), (5, 9_998), (4, 20_000)] {
+            assert_eq!(set_up(&mut images, 1, boot, session), None, "{boot} {session}");
+        }
+        assert_eq!(images.get_mut(0).map(|image| image.source().session), Some(9_999));
+    }
+
+    #[test]
+    fn set_ups_of_many_fill_the_table_and_displace_nobody_who_speaks() {
+        let mut images = listening(4);
+        let taken = (1..1_000).filter(|peer| set_up(&mut images, *peer, 1, 1).is_some()).count();
+        assert_eq!((taken, images.len()), (4, 4));
+        assert!(set_up(&mut images, 1, 1, 1).is_some(), "the first is still followed");
+    }
+}

@@ -9,13 +9,16 @@
 //! **Where the speed comes from.** Small messages share datagrams, datagrams of equal length leave
 //! and arrive as one segmented burst of 64 KB, so the kernel is crossed once for a thousand
 //! messages. A message is copied once on its way out ([`Channel::offer`]; a [`Claim`] is written in
-//! place) and then into the slot where it is sealed; on its way in not at all, unless it straddles
-//! datagrams or came before its turn. In steady state nothing is allocated.
+//! place) and then sealed into the slot from which it leaves; on its way in it is not copied at all,
+//! unless it straddles datagrams or came before its turn. In steady state nothing is allocated.
 //!
 //! **What is promised.** A message that was taken arrives, as long as sender and receiver live and
-//! the receiver is waited for: always, over unicast; over multicast as `flow` says. A receiver that
-//! comes late or returns begins at the present, and is told so by [`Event::Joined`]. A receiver
-//! that reads slowly slows its sender down, which hears [`Refused::Full`].
+//! the receiver is waited for: always, over unicast; over multicast as `flow` says, and no longer
+//! than `linger` says for one that stopped or reads too slowly. Such a one is repaired from what
+//! the sender still keeps (`history`) when it is back; what is not kept any more is never passed
+//! over in silence: [`Event::Missed`] says what is lost. A receiver that comes late, or begins
+//! anew, begins at the present, and is told so by [`Event::Joined`]. A receiver that reads slowly
+//! slows its sender down, which hears [`Refused::Full`].
 //!
 //! ```
 //! use syncom_engine::channel::Channel;
@@ -62,7 +65,7 @@ use receive::Reading;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::RawFd;
 use syncom_seam::bounded::BoundedQueue;
-use syncom_seam::{Counter, Rng, Time};
+use syncom_seam::{Counter, MS, Rng, Time};
 use syncom_stream::{ImageConfig, PublicationConfig};
 use syncom_wire::Addr;
 use wire::Wire;
@@ -83,10 +86,17 @@ pub enum Event {
     Joined(Source, u64),
     /// A stream went on elsewhere or is broken: messages of it may be missing.
     Lost(Source),
+    /// We were too slow for a stream to many that does not wait for us, or waits no longer: what
+    /// it carried from the first position up to the second is lost here. Told before anything that
+    /// comes after it is handed out, and summed up if it is not taken.
+    Missed(Source, u64, u64),
     /// A stream came to its end, and all of it was read.
     Ended(Source),
     /// Somebody listens to a publication.
     Heard(PublicationId),
+    /// Receivers of a publication did not keep up: they are waited for again when they have caught
+    /// up; until then the others go on.
+    Behind(PublicationId),
 }
 
 /// One link with any number of streams both ways. Most applications want a [`Publication`] or a
@@ -111,11 +121,16 @@ pub struct Channel {
     clock: Clock,
     rng: Rng,
     session: u64,
+    /// Why the link is another one than the URI asked for.
+    shortcoming: Option<String>,
 }
 
 impl Channel {
     /// Datagrams that are gathered before a burst leaves without being asked.
     const FLUSH_BYTES: usize = 256 * 1024;
+    /// A status that is due so soon goes behind messages that have just left: the answer to them
+    /// takes longer, whereas later it might be kept waiting.
+    const STATUS_EARLY_NS: u64 = MS / 4;
 
     /// Describes a channel at `uri`; see [`Uri`] for what can be said there.
     ///
@@ -125,7 +140,7 @@ impl Channel {
         Builder::new(uri)
     }
 
-    fn new(uri: Uri, port: Port, streams_max: usize) -> Self {
+    fn new(uri: Uri, port: Port, streams_max: usize, shortcoming: Option<String>) -> Self {
         let mut clock = Clock::new();
         let now = clock.sample();
         Self {
@@ -142,6 +157,7 @@ impl Channel {
             clock,
             rng: Rng::new(now.wall.0),
             session: now.wall.0,
+            shortcoming,
             uri,
         }
     }
@@ -154,10 +170,10 @@ impl Channel {
         if self.publications.len() >= self.streams_max {
             return Err(ChannelError::TooMany);
         }
-        let Uri { mtu, window, control, flow, .. } = self.uri;
+        let Uri { mtu, window, control, flow, linger_ns, history, .. } = self.uri;
         let config = PublicationConfig::new(stream, to.into(), mtu, window);
         let flow = is_multicast(to).then_some(flow);
-        let config = PublicationConfig { control, flow, ..config };
+        let config = PublicationConfig { control, flow, linger_ns, history, ..config };
         self.session += 1;
         self.publications.push(syncom_stream::Publication::new(config, self.session));
         Ok(PublicationId(self.publications.len() - 1))
@@ -171,6 +187,16 @@ impl Channel {
         if self.images.listen(stream) { Ok(()) } else { Err(ChannelError::TooMany) }
     }
 
+    /// Speaks with whoever is at `to` alone from now on, where that saves time: over a UDP socket
+    /// about half a microsecond there and back. What others send is not heard any more. Returns
+    /// whether it is so.
+    ///
+    /// # Errors
+    /// [`ChannelError::Io`] when the system knows no way there; nothing has changed.
+    pub fn connect(&mut self, to: SocketAddr) -> Result<bool, ChannelError> {
+        Ok(self.wire.port.link.connect(to.into())?)
+    }
+
     /// Takes a message; returns the position behind it. Bursts leave as they become full; what is
     /// less than a burst leaves with [`Self::flush`] or [`Self::poll`].
     ///
@@ -181,8 +207,17 @@ impl Channel {
     /// When `id` is of another channel.
     #[inline]
     pub fn offer(&mut self, id: PublicationId, message: &[u8]) -> Result<u64, Refused> {
+        match self.publications[id.0].offer_easy(message) {
+            Some(position) => Ok(position),
+            None => self.offer_any(id, message),
+        }
+    }
+
+    /// A message that is not short, or does not simply follow the one before.
+    #[inline(never)]
+    fn offer_any(&mut self, id: PublicationId, message: &[u8]) -> Result<u64, Refused> {
         let publication = &mut self.publications[id.0];
-        let position = publication.offer(message)?;
+        let position = publication.offer_any(message)?;
         if publication.has_burst() {
             self.burst_out(id);
         }
@@ -226,11 +261,16 @@ impl Channel {
         for publication in &mut self.publications {
             publication.transmit(now, true, &mut self.wire);
         }
-        Ok(self.wire.port.flush()?)
+        self.wire.port.flush()?;
+        if self.status_due <= now.after(Self::STATUS_EARLY_NS) {
+            self.tell_early(now)?;
+        }
+        Ok(())
     }
 
     /// Takes no further messages on a publication; those that it has are delivered, then those who
-    /// listen are told. Poll until [`Self::phase`] says [`Phase::Ended`].
+    /// listen are told. Poll until [`Self::phase`] says [`Phase::Ended`]; receivers that fell behind
+    /// have `linger` to come back first.
     ///
     /// # Panics
     /// When `id` is of another channel.
@@ -247,7 +287,7 @@ impl Channel {
         self.publications[id.0].phase()
     }
 
-    /// How many receivers of a publication are known.
+    /// How many receivers of a publication are known and keep up.
     ///
     /// # Panics
     /// When `id` is of another channel.
@@ -286,6 +326,13 @@ impl Channel {
     #[must_use]
     pub fn local_addr(&self) -> Addr {
         self.wire.port.link.local_addr()
+    }
+
+    /// What the channel cannot do here and why, one line each: first, if so, that its link is not
+    /// the one that was asked for.
+    #[must_use]
+    pub fn shortcomings(&self) -> Vec<String> {
+        self.shortcoming.iter().cloned().chain(self.wire.port.link.shortcomings()).collect()
     }
 
     /// What to wait on when idle; `None` when the channel must be polled.

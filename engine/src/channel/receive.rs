@@ -41,9 +41,13 @@ impl Channel {
 
     /// Sends what is due and asks the link for the next burst. The present one was read.
     fn turn(&mut self) -> Result<(), ChannelError> {
-        let now = self.clock.sample().at;
+        let now = self.clock.tick().at;
         for image in self.images.iter_mut() {
             self.status_due = self.status_due.min(image.on_burst_end(now));
+            let copied = image.take_copied();
+            if copied > 0 {
+                self.wire.port.counters.add(Counter::StreamCopiedIn, copied);
+            }
         }
         if self.status_due <= now {
             self.tell(now);
@@ -54,6 +58,7 @@ impl Channel {
             }
             publication.transmit(now, true, &mut self.wire);
         }
+        self.look_for_laggards();
         if self.wire.port.link.tx_pending() > 0 {
             self.wire.port.flush()?;
         }
@@ -61,6 +66,16 @@ impl Channel {
         self.wire.port.link.advance(now);
         self.wire.port.link.rx_burst(&mut self.burst)?;
         Ok(())
+    }
+
+    /// Sends what is nearly due, because this is a good moment.
+    #[cold]
+    pub(super) fn tell_early(&mut self, now: Time) -> Result<(), ChannelError> {
+        for image in self.images.iter_mut() {
+            image.hasten(now, Self::STATUS_EARLY_NS);
+        }
+        self.tell(now);
+        Ok(self.wire.port.flush()?)
     }
 
     /// Sends the statuses and requests that are due.
@@ -140,6 +155,9 @@ impl Channel {
                 }
                 Taken::Kept => self.kept = Some(at),
             }
+            if image.has_missed() {
+                self.tell_missed(at);
+            }
             return true;
         }
         let len = body.len();
@@ -182,6 +200,28 @@ impl Channel {
         }
         for at in 0..self.images.len() {
             self.look_at_end(at);
+        }
+    }
+
+    /// Says that part of a stream is lost here.
+    #[cold]
+    fn tell_missed(&mut self, at: usize) {
+        if let Some(image) = self.images.get_mut(at)
+            && let Some((from, to)) = image.take_missed()
+        {
+            self.wire.port.counters.add(Counter::StreamMissed, to - from);
+            let _ = self.events.push(Event::Missed(image.source(), from, to));
+        }
+    }
+
+    /// Says whether receivers of our publications fell behind.
+    fn look_for_laggards(&mut self) {
+        for (at, publication) in self.publications.iter_mut().enumerate() {
+            let laggards = publication.take_laggards();
+            if laggards > 0 {
+                self.wire.port.counters.add(Counter::StreamLaggards, laggards);
+                let _ = self.events.push(Event::Behind(PublicationId(at)));
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use crate::port::Port;
 use syncom_seam::Counter;
 use syncom_stream::Post;
+use syncom_wire::stream::StreamData;
 use syncom_wire::{Addr, Emit, FrameHeader, frame};
 
 /// Posts through a port.
@@ -17,6 +18,11 @@ impl Post for Wire {
         let size = FrameHeader::SIZE + emit.size();
         let sent = self.port.transmit(to, size, |body| frame::emit(emit, body));
         matches!(sent, Ok(Some(_)))
+    }
+
+    #[inline]
+    fn post_data(&mut self, to: Addr, data: &StreamData<'_>) -> bool {
+        data.front().is_ok_and(|front| self.port.transmit_parts(to, [&front, data.payload]))
     }
 
     fn count(&mut self, counter: Counter, by: u64) {

@@ -15,7 +15,7 @@ fn open(kind: link::Kind) -> Endpoint {
 }
 
 fn ask(argument: &[u8]) -> Ask<'_> {
-    let head = AskHead { request: 1, verb: 1, leader_only: 0, reserved: [0; 5], cursor: 0 };
+    let head = AskHead { request: 1, verb: 1, freshness: Ask::STALE, reserved: [0; 5], cursor: 0 };
     Ask { head, argument }
 }
 

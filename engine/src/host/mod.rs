@@ -59,6 +59,8 @@ const TIMERS_START: usize = 1024;
 const SLOW_TURN_NS: u64 = 10 * MS;
 /// How long to wait at most when a link has to be asked, or has not sent all it had.
 const ASK_AGAIN: Duration = Duration::from_millis(1);
+/// Turns in which a host that never parks does not ask the kernel about its children.
+const UNPOLLED_TURNS_MAX: u32 = 64;
 /// How long to wait at most in any case.
 const WAIT_MAX: Duration = Duration::from_secs(3600);
 
@@ -111,6 +113,8 @@ pub struct Host<R> {
     /// Members whose links must be looked at every turn.
     watched: Vec<usize>,
     turn_ns_max: u64,
+    /// Turns since the poll was asked.
+    unpolled_turns: u32,
 }
 
 /// One member at work.
@@ -176,12 +180,39 @@ impl<R: Role> Host<R> {
             touched: Vec::new(),
             watched: Vec::new(),
             turn_ns_max: 0,
+            unpolled_turns: 0,
         })
     }
 
     /// How to wait when there is nothing to do. A host parks at once unless it is told otherwise.
-    pub fn wait_by(&mut self, strategy: Strategy) {
+    /// One that never parks looks at every link itself, and no datagram has to wake anybody.
+    ///
+    /// # Errors
+    /// When a link cannot be registered to be waited for.
+    pub fn wait_by(&mut self, strategy: Strategy) -> io::Result<()> {
         self.idle = Idle::new(strategy);
+        for index in 0..self.seats.len() {
+            let Some(Some(seat)) = self.seats.get_mut(index) else { continue };
+            if let Some(fd) = seat.source.take() {
+                self.poll.registry().deregister(&mut SourceFd(&fd))?;
+            }
+            let link_source = seat.port.link.source();
+            let source = self.register(index, link_source)?;
+            if let Some(Some(seat)) = self.seats.get_mut(index) {
+                seat.source = source;
+            }
+            self.watch(index);
+            self.mark_ready(index);
+        }
+        Ok(())
+    }
+
+    /// Has the poll say when a member's link has something, unless it is looked at all the time.
+    fn register(&self, index: usize, source: Option<RawFd>) -> io::Result<Option<RawFd>> {
+        let Some(fd) = source.filter(|_| self.idle.strategy().parks()) else { return Ok(None) };
+        let token = Token(FIRST_LINK + index);
+        self.poll.registry().register(&mut SourceFd(&fd), token, Interest::READABLE)?;
+        Ok(Some(fd))
     }
 
     /// Takes in a member and returns its number, counted from 0. It starts in the next turn.
@@ -190,11 +221,7 @@ impl<R: Role> Host<R> {
     /// When its link cannot be registered, or its disk writer gets no thread.
     pub fn add(&mut self, member: Member<R>) -> io::Result<usize> {
         let index = self.seats.len();
-        let source = member.link.source();
-        if let Some(fd) = source {
-            let token = Token(FIRST_LINK + index);
-            self.poll.registry().register(&mut SourceFd(&fd), token, Interest::READABLE)?;
-        }
+        let source = self.register(index, member.link.source())?;
         let start_disk =
             |store| Disk::start(store, self.done_sender(index), member.counters.clone());
         let disk = member.store.map(start_disk).transpose()?;
@@ -254,9 +281,15 @@ impl<R: Role> Host<R> {
     /// When the kernel's poll fails.
     pub fn turn(&mut self, wait: Duration) -> io::Result<()> {
         let patience = self.patience(wait);
-        match self.poll.poll(&mut self.events, Some(patience)) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
-            result => result?,
+        self.unpolled_turns += 1;
+        if self.idle.strategy().parks() || self.unpolled_turns > UNPOLLED_TURNS_MAX {
+            self.unpolled_turns = 0;
+            match self.poll.poll(&mut self.events, Some(patience)) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
+                result => result?,
+            }
+        } else {
+            self.events.clear();
         }
         let now = self.clock.sample();
         self.finish(now);

@@ -200,6 +200,10 @@ impl<L: Link> Link for FaultLink<L> {
         self.held.peek().map_or(inner, |Reverse(first)| first.due.min(inner))
     }
 
+    fn connect(&mut self, to: Addr) -> io::Result<bool> {
+        self.inner.connect(to)
+    }
+
     fn shortcomings(&self) -> Vec<String> {
         self.inner.shortcomings()
     }

@@ -12,7 +12,7 @@ use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use syncom_seam::bounded::BoundedQueue;
 use syncom_wire::Addr;
-use syncom_wire::limits::DATAGRAM_MAX;
+use syncom_wire::limits::CHANNEL_DATAGRAM_MAX;
 
 /// Datagrams that one link's inbox holds at most.
 const INBOX_DATAGRAMS: usize = 4096;
@@ -137,7 +137,7 @@ impl Link for MemLink {
         for queued in self.batch.iter() {
             let datagram = self.batch.of(&queued);
             match inboxes.get(&queued.to) {
-                Some(inbox) if datagram.len() <= DATAGRAM_MAX => {
+                Some(inbox) if datagram.len() <= CHANNEL_DATAGRAM_MAX => {
                     lock(inbox).push(self.addr, datagram);
                     sent += 1;
                 }

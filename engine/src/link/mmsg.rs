@@ -6,30 +6,19 @@
 
 pub(super) mod address;
 pub(super) mod cmsg;
+mod group;
 mod receive;
 pub(super) mod send;
 pub(super) mod socket;
 
 use super::{Link, OpenError, Options, RxBurst, TxBatch};
+pub use group::{Group, Interface};
+use receive::Receiver;
 use send::Sender;
 use socket::Opened;
 use std::io;
-use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use syncom_wire::Addr;
-
-/// A multicast group, and how to reach it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Group {
-    /// Its address.
-    pub address: Ipv4Addr,
-    /// Its port.
-    pub port: u16,
-    /// The address of the interface to use; without one, the system chooses.
-    pub interface: Option<Ipv4Addr>,
-    /// How many networks far datagrams go.
-    pub ttl: u8,
-}
 
 /// A UDP socket.
 #[derive(Debug)]
@@ -38,6 +27,7 @@ pub struct MmsgLink {
     local: Addr,
     batch: TxBatch,
     sender: Sender,
+    receiver: Receiver,
     /// The kernel's own count of drops, which wraps.
     drops_seen: u32,
     overflow: u64,
@@ -53,20 +43,13 @@ impl MmsgLink {
         Ok(Self::of(socket::open(bind, options)?, options))
     }
 
-    /// Opens a socket that listens to a multicast group, together with others on this host.
+    /// Opens a socket that listens to a multicast group, together with others on this host, if
+    /// `listens`; else one that sends to it, and is answered by its members.
     ///
     /// # Errors
     /// See [`super::open`].
-    pub fn listen(group: &Group, options: &Options) -> Result<Self, OpenError> {
-        Ok(Self::of(socket::open_group(group, true, options)?, options))
-    }
-
-    /// Opens a socket that sends to a multicast group, and is answered by its members.
-    ///
-    /// # Errors
-    /// See [`super::open`].
-    pub fn speak(group: &Group, options: &Options) -> Result<Self, OpenError> {
-        Ok(Self::of(socket::open_group(group, false, options)?, options))
+    pub fn group(group: &Group, listens: bool, options: &Options) -> Result<Self, OpenError> {
+        Ok(Self::of(group.open(listens, options)?, options))
     }
 
     fn of(opened: Opened, options: &Options) -> Self {
@@ -75,21 +58,27 @@ impl MmsgLink {
             local: opened.local,
             batch: TxBatch::new(options.tx_bytes, options.tx_datagrams),
             sender: Sender::new(opened.family, opened.segments),
+            receiver: Receiver::default(),
             drops_seen: 0,
             overflow: 0,
             shortcomings: opened.shortcomings,
         }
     }
 
-    /// As [`Link::rx_burst`], behind what is in the burst already.
+    /// Fills `burst` behind what is in it already, until it is full or the socket is drained.
     pub(super) fn rx_more(&mut self, burst: &mut RxBurst) -> io::Result<()> {
-        let drops = receive::fill(self.socket.as_raw_fd(), burst)?;
+        let drops = self.receiver.fill(self.socket.as_raw_fd(), burst)?;
+        self.note(drops, burst);
+        Ok(())
+    }
+
+    /// Counts what was lost on the way into `burst`.
+    fn note(&mut self, drops: Option<u32>, burst: &mut RxBurst) {
         if let Some(drops) = drops {
             self.overflow += u64::from(drops.wrapping_sub(self.drops_seen));
             self.drops_seen = drops;
         }
         self.overflow += burst.take_lost();
-        Ok(())
     }
 
     /// The socket.
@@ -101,7 +90,8 @@ impl MmsgLink {
 impl Link for MmsgLink {
     fn rx_burst(&mut self, burst: &mut RxBurst) -> io::Result<usize> {
         burst.clear();
-        self.rx_more(burst)?;
+        let drops = self.receiver.fill_some(self.socket.as_raw_fd(), burst)?;
+        self.note(drops, burst);
         Ok(burst.len())
     }
 
@@ -141,6 +131,12 @@ impl Link for MmsgLink {
         self.sender.take_refused()
     }
 
+    fn connect(&mut self, to: Addr) -> io::Result<bool> {
+        self.sender.connect(&self.socket, to)?;
+        self.local = socket::local(&self.socket)?;
+        Ok(true)
+    }
+
     fn shortcomings(&self) -> Vec<String> {
         self.shortcomings.iter().cloned().chain(self.sender.shortcoming()).collect()
     }
@@ -150,6 +146,46 @@ impl Link for MmsgLink {
 mod tests {
     use super::*;
     use syncom_seam::SECOND;
+
+    #[test]
+    fn a_connected_link_hears_its_peer_alone_and_still_sends_to_others() {
+        let bind = Addr::v4([127, 0, 0, 1], 0);
+        let open =
+            || MmsgLink::open(bind, &Options { is_stamped: false, ..Options::SMALL }).unwrap();
+        let (mut near, mut peer, mut other) = (open(), open(), open());
+        let send = |from: &mut MmsgLink, to: Addr, byte: u8| {
+            from.tx_claim(to, 9).unwrap().fill(byte);
+            from.tx_commit(9);
+            assert_eq!(from.tx_flush().unwrap(), 1);
+        };
+        assert!(near.connect(peer.local).unwrap());
+        let here = near.local;
+        send(&mut other, here, 1);
+        for byte in 2..4 {
+            send(&mut peer, here, byte);
+        }
+        let deadline = crate::clock::now().after(5 * SECOND);
+        let (mut burst, mut heard) = (RxBurst::new(2), Vec::new());
+        while heard.len() < 2 {
+            assert!(crate::clock::now() < deadline);
+            near.rx_burst(&mut burst).unwrap();
+            for at in 0..burst.len() {
+                let datagram = burst.datagram(at).unwrap();
+                assert!(datagram.stamp.is_none() && datagram.from == peer.local);
+                heard.push(datagram.bytes[0]);
+            }
+        }
+        assert_eq!(heard, [2, 3]);
+        for (link, byte) in [(&mut other, 4), (&mut peer, 5)] {
+            send(&mut near, link.local, byte);
+            while link.rx_burst(&mut burst).unwrap() == 0 {
+                assert!(crate::clock::now() < deadline);
+            }
+            assert_eq!((burst.bytes(0).unwrap()[0], burst.datagram(0).unwrap().from), (byte, here));
+        }
+        assert!(near.connect(Addr { ip: [0x20; 16], port: 9 }).is_err(), "another family");
+        send(&mut near, peer.local, 6);
+    }
 
     #[test]
     fn a_run_travels_as_one_message_where_the_kernel_segments() {

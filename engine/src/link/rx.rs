@@ -9,6 +9,7 @@ mod tests;
 use crate::slots::{Arena, Pool, Slot};
 use bytes::Bytes;
 use std::ops::Range;
+use std::ptr::NonNull;
 use syncom_seam::WallTime;
 use syncom_wire::Addr;
 
@@ -36,7 +37,7 @@ pub struct RxBurst {
     used: usize,
     /// Where [`Self::put`] goes on within the last used slot.
     fill: usize,
-    /// Whether a link had more than there was room for.
+    /// Whether a link may have more, whatever room there is.
     refused: bool,
     /// Datagrams for which there was no entry left.
     lost: u64,
@@ -54,16 +55,29 @@ struct Run {
 /// One datagram.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
+    /// Where it lies, in a slot of the burst: worked out once, for it is asked for several times.
+    start: NonNull<u8>,
     run: u32,
-    start: u32,
+    /// How long it is, and marks.
     len: u32,
-    truncated: bool,
 }
 
+// SAFETY: `start` points into a slot of the burst that the entry is in, which goes with it; all
+// access to its bytes is through the burst, and slots can be reached from any thread.
+unsafe impl Send for Entry {}
+
 impl Entry {
-    const fn range(&self) -> Range<usize> {
-        let start = self.start as usize;
-        start..start + self.len as usize
+    /// Its end is missing.
+    const TRUNCATED: u32 = 1 << 31;
+    /// Parts of it were shared.
+    const SHARED: u32 = 1 << 30;
+
+    const fn len(self) -> usize {
+        (self.len & !(Self::TRUNCATED | Self::SHARED)) as usize
+    }
+
+    const fn is(self, mark: u32) -> bool {
+        self.len & mark != 0
     }
 }
 
@@ -120,7 +134,7 @@ impl RxBurst {
         self.datagrams.is_empty()
     }
 
-    /// Whether there is no room left, so that the link may have more.
+    /// Whether the link may have more: there is no room left, or it stopped before it was drained.
     #[must_use]
     pub const fn is_full(&self) -> bool {
         self.used + self.lent.len() >= self.slots.len()
@@ -132,26 +146,25 @@ impl RxBurst {
     #[inline]
     #[must_use]
     pub fn datagram(&mut self, index: usize) -> Option<Datagram<'_>> {
-        let entry = self.datagrams.get(index)?;
+        let entry = *self.datagrams.get(index)?;
         let run = self.runs.get(entry.run as usize)?;
-        let (at, own) = (run.slot as usize, self.slots.len());
-        let slots = if at < own { &mut self.slots } else { &mut self.lent };
-        let slot = slots.get_mut(if at < own { at } else { at - own })?;
-        Some(Datagram {
-            from: run.from,
-            stamp: run.stamp,
-            truncated: entry.truncated,
-            bytes: slot.bytes_mut(entry.range()).unwrap_or_default(),
-        })
+        // What was shared is no longer ours to change.
+        let len = if entry.is(Entry::SHARED) { 0 } else { entry.len() };
+        // SAFETY: an entry lies within a slot that the burst holds as long as it holds the entry,
+        // and no other entry overlaps it. Writing to slots of a burst needs `&mut` of it, and
+        // nothing of this datagram was shared.
+        let bytes = unsafe { std::slice::from_raw_parts_mut(entry.start.as_ptr(), len) };
+        let truncated = entry.is(Entry::TRUNCATED);
+        Some(Datagram { from: run.from, stamp: run.stamp, truncated, bytes })
     }
 
     /// The bytes of the datagram at `index`, as they are now, to read.
+    #[inline]
     #[must_use]
     pub fn bytes(&self, index: usize) -> Option<&[u8]> {
-        let entry = self.datagrams.get(index)?;
-        let at = self.runs.get(entry.run as usize)?.slot as usize;
-        let slot = self.slots.get(at).or_else(|| self.lent.get(at - self.slots.len()))?;
-        slot.bytes(entry.range())
+        let entry = *self.datagrams.get(index)?;
+        // SAFETY: as in `datagram`; this only reads, as do those who share it.
+        Some(unsafe { std::slice::from_raw_parts(entry.start.as_ptr(), entry.len()) })
     }
 
     /// Takes `range` of the datagram at `index` out of the burst, to outlive it: without a copy as
@@ -160,20 +173,22 @@ impl RxBurst {
     #[must_use]
     pub fn share(&mut self, index: usize, range: Range<usize>) -> Option<Bytes> {
         let entry = *self.datagrams.get(index)?;
-        if range.start > range.end || range.end > entry.len as usize {
+        if range.start > range.end || range.end > entry.len() {
             return None;
         }
-        let start = entry.start as usize;
+        let at = self.runs.get(entry.run as usize)?.slot as usize;
+        let start = self.slot_mut(at)?.offset_of(entry.start);
         let within = start + range.start..start + range.end;
-        let at = self.runs.get(entry.run as usize)?.slot;
-        let own = self.slots.get(at as usize);
+        let own = self.slots.get(at);
         if let Some(slot) = own.filter(|slot| slot.is_whole()) {
             match self.arena.take() {
                 Some(spare) => self.spares.push(spare),
                 None => return slot.bytes(within).map(Bytes::copy_from_slice),
             }
         }
-        self.slot_mut(at)?.share(within)
+        let shared = self.slot_mut(at)?.share(within)?;
+        self.datagrams.get_mut(index)?.len |= Entry::SHARED;
+        Some(shared)
     }
 
     /// Forgets all datagrams; every slot can be written again, and those of links go home.
@@ -198,7 +213,13 @@ impl RxBurst {
     }
 
     /// As [`Self::clear`], giving the slots that were lent straight back to `pool`.
+    #[inline]
     pub(crate) fn clear_into(&mut self, pool: &mut Pool) {
+        if self.datagrams.is_empty() && self.lent.is_empty() && self.used == 0 {
+            // As a loop that waits finds it, time and again.
+            self.refused = false;
+            return;
+        }
         self.lent.drain(..).for_each(|slot| pool.give(slot));
         self.clear();
     }
@@ -239,6 +260,7 @@ impl RxBurst {
     /// # Errors
     /// The slot comes back when there is no room for all of it: the burst is full then, and the
     /// link offers it to the next one.
+    #[inline]
     pub(crate) fn lend(
         &mut self,
         slot: Slot,
@@ -259,29 +281,38 @@ impl RxBurst {
         Ok(())
     }
 
+    /// Makes the burst full: the link may have more.
+    pub(crate) const fn stop(&mut self) {
+        self.refused = true;
+    }
+
     /// Makes the burst full if it has slots on loan, for a link that has no more of them.
     pub(crate) const fn stop_if_lent(&mut self) {
         self.refused |= !self.lent.is_empty();
     }
 
     /// Lists the datagrams that lie in `range` of the slot at `slot`.
+    #[inline]
     fn split(&mut self, slot: usize, range: Range<usize>, segment: usize, what: Received) {
         let run = self.run(slot, what.from, what.stamp);
+        let Some(base) = self.slot_mut(slot).map(|slot| slot.start()) else { return };
         let segment = if segment == 0 { range.len().max(1) } else { segment };
         let count = range.len().div_ceil(segment).max(1);
         let listed = count.min(self.datagrams.capacity() - self.datagrams.len());
-        let (mut start, len) = (narrow(range.start), narrow(segment));
+        // Each begins within the range, but for an empty one, which begins at its end.
+        let (mut at, len) = (range.start, narrow(segment));
         self.datagrams.extend((0..listed).map(|_| {
-            let entry = Entry { run, start, len, truncated: false };
-            start = start.wrapping_add(len);
-            entry
+            // SAFETY: the range lies within the slot, as callers see to, and `at` within the range.
+            let start = unsafe { base.add(at) };
+            at = at.wrapping_add(segment);
+            Entry { start, run, len }
         }));
         self.lost += (count - listed) as u64;
         if listed == count
             && let Some(last) = self.datagrams.last_mut()
         {
-            last.len = narrow(range.end.saturating_sub(last.start as usize));
-            last.truncated = what.truncated;
+            let truncated = if what.truncated { Entry::TRUNCATED } else { 0 };
+            last.len = narrow(range.len() - (count - 1) * segment) | truncated;
         }
     }
 
@@ -301,19 +332,23 @@ impl RxBurst {
             self.fill = 0;
         }
         let (slot, start) = (self.used - 1, self.fill);
+        let base = self.slots[slot].start();
         let Some(room) = self.slots[slot].bytes_mut(start..start + len) else { return false };
-        for (to, from) in room.iter_mut().zip(parts[0].iter().chain(parts[1])) {
-            *to = *from;
-        }
+        let (front, rest) = room.split_at_mut(parts[0].len().min(len));
+        front.copy_from_slice(&parts[0][..front.len()]);
+        rest.copy_from_slice(&parts[1][..rest.len()]);
         self.fill += len;
-        let truncated = len < whole;
+        let truncated = if len < whole { Entry::TRUNCATED } else { 0 };
         let run = self.run(slot, from, stamp);
-        self.add(Entry { run, start: narrow(start), len: narrow(len), truncated });
+        // SAFETY: as was just written to, it lies within the slot.
+        let start = unsafe { base.add(start) };
+        self.add(Entry { start, run, len: narrow(len) | truncated });
         true
     }
 
     /// Begins a run of datagrams in the slot at `slot` and returns its number. There is room for
     /// as many runs as datagrams; one without a datagram counts as lost there.
+    #[inline]
     fn run(&mut self, slot: usize, from: Addr, stamp: Option<WallTime>) -> u32 {
         let number = narrow(self.runs.len());
         if self.runs.len() < self.runs.capacity() {
@@ -322,8 +357,8 @@ impl RxBurst {
         number
     }
 
-    fn slot_mut(&mut self, at: u32) -> Option<&mut Slot> {
-        let (at, own) = (at as usize, self.slots.len());
+    fn slot_mut(&mut self, at: usize) -> Option<&mut Slot> {
+        let own = self.slots.len();
         if at < own { self.slots.get_mut(at) } else { self.lent.get_mut(at - own) }
     }
 

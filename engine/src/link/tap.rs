@@ -124,6 +124,10 @@ where
         self.inner.advance(now)
     }
 
+    fn connect(&mut self, to: Addr) -> io::Result<bool> {
+        self.inner.connect(to)
+    }
+
     fn shortcomings(&self) -> Vec<String> {
         let ended = self.ended.iter().map(|error| format!("the trace ended: {error}"));
         self.inner.shortcomings().into_iter().chain(ended).collect()

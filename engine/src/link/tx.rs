@@ -1,5 +1,8 @@
 //! Datagrams queued for sending: bytes from the front of one buffer, and a list of who gets what.
 
+#[cfg(test)]
+mod tests;
+
 use super::Link;
 use std::io;
 use std::ops::Range;
@@ -22,17 +25,21 @@ pub struct TxBatch {
     bytes_max: usize,
     /// First byte not in use.
     end: usize,
-    /// Bytes claimed for the datagram to come, and to whom that goes.
-    claimed: Option<usize>,
+    /// Bytes claimed for the datagram to come, and one more; 0 without a claim.
+    claimed: usize,
+    /// To whom that goes, and the last run, as long as more fits into it.
     to: Addr,
     /// Bytes of the datagram committed last, which ends at `end`.
     last: Option<u32>,
     runs: Vec<Run>,
     /// First run not sent.
     head: usize,
-    /// How many more datagrams fit into the last run.
+    /// How many more datagrams fit into the last run, of so many bytes. Each counts down only; how
+    /// many did is `counted - left`, and is added to the run when that is looked at.
     left: u32,
-    /// Datagrams queued since the batch was empty, and how many of them were sent.
+    counted: u32,
+    segment: u32,
+    /// Datagrams counted since the batch was empty, and how many of them were sent.
     queued: usize,
     sent: usize,
     queued_max: usize,
@@ -118,12 +125,14 @@ impl TxBatch {
             bytes: Vec::with_capacity(bytes_max),
             bytes_max,
             end: 0,
-            claimed: None,
+            claimed: 0,
             to: Addr::NONE,
             last: None,
             runs: Vec::with_capacity(queued_max),
             head: 0,
             left: 0,
+            counted: 0,
+            segment: 0,
             queued: 0,
             sent: 0,
             queued_max,
@@ -140,25 +149,34 @@ impl TxBatch {
     }
 
     /// See [`super::Link::tx_claim`].
+    #[inline]
     pub fn claim(&mut self, to: Addr, len: usize) -> Option<&mut [u8]> {
-        self.claimed = None;
+        self.claimed = 0;
         let end = self.end.saturating_add(len);
-        if self.is_full() || end > self.bytes_max {
+        // Mostly it goes on as before: then there is room, and memory that was used before.
+        let goes_on = self.left > 0 && self.to == to && end <= self.bytes.len();
+        if !goes_on && !self.make_room(to, end) {
             return None;
         }
-        if self.bytes.len() < end {
-            self.grow(end);
-        }
-        self.claimed = Some(len);
-        self.to = to;
+        self.claimed = len + 1;
         self.bytes.get_mut(self.end..end)
     }
 
-    /// Uses memory for the first time. Kept out of the way of what is done for every datagram.
-    #[cold]
+    /// Room for one datagram more, to `to`, that ends at `end`; false when there is none.
     #[inline(never)]
-    fn grow(&mut self, end: usize) {
-        self.bytes.resize(end, 0);
+    fn make_room(&mut self, to: Addr, end: usize) -> bool {
+        self.count();
+        if self.is_full() || end > self.bytes_max {
+            return false;
+        }
+        if self.bytes.len() < end {
+            self.bytes.resize(end, 0);
+        }
+        if self.to != to {
+            self.to = to;
+            self.close();
+        }
+        true
     }
 
     /// See [`super::Link::tx_commit`].
@@ -167,54 +185,98 @@ impl TxBatch {
     /// Without a claim, or when `len` exceeds it.
     #[inline]
     pub fn commit(&mut self, len: usize) {
-        let claimed = self.claimed.take();
-        assert!(claimed.is_some_and(|claimed| len <= claimed), "committed more than was claimed");
-        let (start, len) = (narrow(self.end), narrow(len));
-        self.end += len as usize;
+        assert!(len < self.claimed, "committed more than was claimed");
+        self.claimed = 0;
+        self.end += len;
+        if self.left > 0 && narrow(len) == self.segment {
+            self.left -= 1;
+        } else {
+            self.commit_another(narrow(len));
+        }
+    }
+
+    /// A datagram of another length than those of the last run, or with no room in that.
+    #[inline(never)]
+    fn commit_another(&mut self, len: u32) {
+        self.count();
         self.last = Some(len);
         self.queued += 1;
         match self.runs.last_mut() {
-            Some(run) if self.left > 0 && (1..=run.segment).contains(&len) && run.to == self.to => {
-                // A shorter one is the last of its run.
-                self.left = if len == run.segment { self.left - 1 } else { 0 };
+            // A shorter one is the last of its run.
+            Some(run) if self.left > 0 && (1..run.segment).contains(&len) => {
                 run.len += len;
                 run.count += 1;
+                self.close();
             }
-            Some(_) | None => self.begin(start, len),
+            Some(_) | None => self.begin(narrow(self.end) - len, len),
         }
     }
 
     /// See [`super::Link::tx_again`].
     pub fn again(&mut self, to: Addr) -> bool {
-        self.claimed = None;
+        self.claimed = 0;
+        self.count();
         match self.last {
             Some(len) if !self.is_full() => {
                 self.to = to;
                 self.queued += 1;
                 self.begin(narrow(self.end) - len, len);
                 // What is committed next does not lie behind the run before.
-                self.left = 0;
+                self.close();
                 true
             }
             Some(_) | None => false,
         }
     }
 
-    /// Begins a run. There is room for as many runs as datagrams.
-    #[inline(never)]
+    /// Begins a run with a datagram that was counted. There is room for as many runs as datagrams.
     fn begin(&mut self, start: u32, len: u32) {
         self.runs.push(Run { to: self.to, start, len, segment: len, count: 1 });
-        self.left = match len as usize {
+        let room = match len as usize {
             0 => 0,
             len if len > self.segment_max => 0,
-            len => narrow(SEGMENTS_MAX.min(MESSAGE_BYTES_MAX / len)) - 1,
+            len => SEGMENTS_MAX.min(MESSAGE_BYTES_MAX / len) - 1,
         };
+        self.left = narrow(room.min(self.queued_max - self.queued));
+        self.counted = self.left;
+        self.segment = len;
+    }
+
+    /// Datagrams of the last run that were not counted.
+    const fn uncounted(&self) -> u32 {
+        self.counted - self.left
+    }
+
+    /// Adds to the last run, and to all that are queued, what is not counted yet.
+    fn count(&mut self) {
+        let count = self.uncounted();
+        if let Some(run) = self.runs.last_mut() {
+            run.count += count;
+            run.len += count * self.segment;
+        }
+        self.queued += count as usize;
+        self.counted = self.left;
+    }
+
+    /// Lets nothing more into the last run, which was counted.
+    const fn close(&mut self) {
+        self.left = 0;
+        self.counted = 0;
+    }
+
+    /// Runs that are not sent, as they would be counted now.
+    fn runs(&self) -> impl Iterator<Item = Run> {
+        let (last, count) = (self.runs.len() - self.head, self.uncounted());
+        self.runs[self.head..].iter().enumerate().map(move |(at, run)| {
+            let count = if at + 1 == last { count } else { 0 };
+            Run { len: run.len + count * self.segment, count: run.count + count, ..*run }
+        })
     }
 
     /// How many datagrams are not sent.
     #[must_use]
     pub const fn pending(&self) -> usize {
-        self.queued - self.sent
+        self.queued + self.uncounted() as usize - self.sent
     }
 
     /// The first datagram not sent.
@@ -225,7 +287,7 @@ impl TxBatch {
 
     /// Datagrams not sent, in order.
     pub fn iter(&self) -> impl Iterator<Item = Queued> {
-        self.runs[self.head..].iter().copied().flat_map(Run::datagrams)
+        self.runs().flat_map(Run::datagrams)
     }
 
     /// The first of [`Self::messages`].
@@ -236,7 +298,7 @@ impl TxBatch {
 
     /// The same as messages: runs, of which the first `singles` datagrams are cut off one by one.
     pub fn messages(&self, singles: usize) -> impl Iterator<Item = Run> {
-        let (mut runs, mut singles) = (self.runs[self.head..].iter().copied(), singles);
+        let (mut runs, mut singles) = (self.runs(), singles);
         let mut rest: Option<Run> = None;
         std::iter::from_fn(move || {
             let run = rest.take().or_else(|| runs.next())?;
@@ -265,7 +327,8 @@ impl TxBatch {
 
     /// Forgets the first `count` pending datagrams. With the last one, the buffer is empty again.
     pub fn sent(&mut self, count: usize) {
-        self.claimed = None;
+        self.claimed = 0;
+        self.count();
         let mut count = count.min(self.pending());
         self.sent += count;
         while count > 0
@@ -284,6 +347,7 @@ impl TxBatch {
     /// Forgets a message of `count` datagrams, `at` datagrams behind the head, that was sent before
     /// those in front of it.
     pub(super) fn sent_early(&mut self, at: usize, count: usize) {
+        self.count();
         let (mut index, mut at) = (self.head, at);
         while let Some(run) = self.runs.get(index)
             && run.count() <= at
@@ -309,7 +373,7 @@ impl TxBatch {
     }
 
     fn reset_if_empty(&mut self) {
-        self.left = 0;
+        self.close();
         if self.pending() == 0 {
             self.runs.clear();
             self.head = 0;
@@ -346,106 +410,4 @@ pub(super) fn copy<L: Link>(to: Addr, bytes: &[u8], link: &mut L) -> io::Result<
 #[expect(clippy::cast_possible_truncation, reason = "the buffer has at most 2^31 bytes")]
 const fn narrow(n: usize) -> u32 {
     n as u32
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const A: Addr = Addr::v4([10, 0, 0, 1], 1);
-    const B: Addr = Addr::v4([10, 0, 0, 2], 2);
-
-    fn put(batch: &mut TxBatch, to: Addr, bytes: &[u8]) -> bool {
-        let Some(room) = batch.claim(to, bytes.len()) else { return false };
-        room.copy_from_slice(bytes);
-        batch.commit(bytes.len());
-        true
-    }
-
-    #[test]
-    fn the_same_bytes_go_to_many_without_a_copy() {
-        let mut batch = TxBatch::new(4, 8);
-        assert!(put(&mut batch, A, b"once") && batch.again(B) && batch.again(A));
-        assert!(batch.iter().all(|queued| batch.of(&queued) == b"once"));
-        assert_eq!(batch.bytes(), b"once");
-    }
-
-    #[test]
-    fn a_full_batch_refuses_until_everything_was_sent() {
-        let mut batch = TxBatch::new(4, 2);
-        assert!(put(&mut batch, A, b"ab") && !put(&mut batch, A, b"abc"));
-        assert!(put(&mut batch, A, b"cd") && !batch.again(B) && !put(&mut batch, A, b""));
-        batch.sent(1);
-        assert!(!put(&mut batch, A, b"e"));
-        batch.sent(1);
-        assert!(!batch.again(B), "the bytes are gone");
-        assert!(put(&mut batch, A, b"e"));
-    }
-
-    #[test]
-    #[should_panic(expected = "more than was claimed")]
-    fn committing_more_than_was_claimed_is_a_bug() {
-        let mut batch = TxBatch::new(4, 2);
-        let _ = batch.claim(A, 2);
-        batch.commit(3);
-    }
-
-    /// How many datagrams each message has.
-    fn counts(datagrams: &[(Addr, usize)]) -> Vec<usize> {
-        let mut batch = TxBatch::new(1 << 20, 1000);
-        datagrams.iter().for_each(|(to, len)| assert!(put(&mut batch, *to, &vec![7; *len])));
-        batch.messages(0).map(|run| run.count()).collect()
-    }
-
-    #[test]
-    fn a_run_ends_at_another_destination_a_longer_datagram_or_after_a_shorter_one() {
-        assert_eq!(counts(&[(A, 9), (A, 9), (B, 9)]), [2, 1]);
-        assert_eq!(counts(&[(A, 9), (A, 10)]), [1, 1]);
-        assert_eq!(counts(&[(A, 9), (A, 9), (A, 5), (A, 5), (A, 9)]), [3, 1, 1]);
-        assert_eq!(counts(&[(A, 9), (A, 0), (A, 9)]), [1, 1, 1]);
-        assert_eq!(counts(&[(A, 0), (A, 0)]), [1, 1]);
-        assert_eq!(counts(&[]), []);
-    }
-
-    #[test]
-    fn a_run_stays_within_what_one_message_can_carry() {
-        assert_eq!(counts(&[(A, 1); 100]), [SEGMENTS_MAX, 36]);
-        assert_eq!(counts(&[(A, MTU); 100])[0], MESSAGE_BYTES_MAX / MTU);
-        assert_eq!(counts(&[(A, MTU + 1); 2]), [2]);
-        assert_eq!(counts(&[(A, 40_000); 2]), [1, 1]);
-    }
-
-    #[test]
-    fn the_same_bytes_to_the_same_destination_are_no_run() {
-        let mut batch = TxBatch::new(100, 10);
-        assert!(put(&mut batch, A, b"nine byte") && batch.again(A));
-        assert!(put(&mut batch, A, b"nine more"));
-        assert!(batch.messages(0).all(|run| run.count() == 1));
-        assert_eq!(batch.iter().last().map(|queued| batch.of(&queued)), Some(&b"nine more"[..]));
-    }
-
-    #[test]
-    fn datagrams_leave_from_the_head_and_from_the_middle() {
-        for singles in [0, 3, 100] {
-            let mut batch = TxBatch::new(100, 20);
-            for text in [b"a1", b"a2", b"a3", b"a4", b"a5"] {
-                assert!(put(&mut batch, A, text));
-            }
-            assert!(put(&mut batch, B, b"b1") && put(&mut batch, B, b"b"));
-            batch.sent(1);
-            batch.sent_early(1, 1);
-            batch.sent_early(3, 2);
-            let left: Vec<_> = batch.iter().map(|queued| batch.of(&queued).to_vec()).collect();
-            assert_eq!(
-                (left, batch.pending()),
-                (vec![b"a2".into(), b"a4".into(), b"a5".into()], 3)
-            );
-            let messages: Vec<_> = batch.messages(singles).map(|run| run.count()).collect();
-            assert_eq!(messages, if singles == 0 { vec![1, 2] } else { vec![1, 1, 1] });
-            batch.sent_early(2, 1);
-            batch.sent_early(0, 1);
-            batch.sent(1);
-            assert!(batch.pending() == 0 && batch.bytes().is_empty() && !batch.again(A));
-        }
-    }
 }

@@ -19,7 +19,8 @@
 //! There are two rings, since a ring that also completed sends would wake its sleeper for each of
 //! them. Both belong to the thread that uses the link first: the kernel then leaves all its work
 //! for that thread to be done when it enters ("deferred task running"), and interrupts nobody. A
-//! thread that sleeps meanwhile is woken through an eventfd.
+//! thread that sleeps meanwhile is woken through an eventfd, which exists once somebody has asked
+//! what to wait on: to signal it costs whoever sends, and who spins needs none.
 
 pub mod bare;
 mod buffers;
@@ -27,8 +28,9 @@ mod receive;
 mod ring;
 mod send;
 
+use super::mmsg::Group;
 use super::mmsg::send::Sender;
-use super::mmsg::socket;
+use super::mmsg::socket::{self, Opened};
 use super::{Link, OpenError, Options, RxBurst, TxBatch};
 use receive::Receiver;
 use send::Carrier;
@@ -58,7 +60,18 @@ impl UringLink {
     /// # Errors
     /// See [`super::open`]; and when the kernel has no io_uring for us, which the error explains.
     pub fn open(bind: Addr, options: &Options) -> Result<Self, OpenError> {
-        let opened = socket::open(bind, options)?;
+        Self::of(socket::open(bind, options)?, options)
+    }
+
+    /// Opens a socket for a multicast group: see [`super::mmsg::MmsgLink::group`].
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn group(group: &Group, listens: bool, options: &Options) -> Result<Self, OpenError> {
+        Self::of(group.open(listens, options)?, options)
+    }
+
+    fn of(opened: Opened, options: &Options) -> Result<Self, OpenError> {
         block(&opened.socket).map_err(|error| OpenError::Os("fcntl", error))?;
         let fd = opened.socket.as_raw_fd();
         Ok(Self {
@@ -123,7 +136,7 @@ impl Link for UringLink {
     }
 
     fn source(&self) -> Option<RawFd> {
-        Some(self.receiver.source())
+        self.receiver.source()
     }
 
     fn overflow(&mut self) -> u64 {

@@ -42,19 +42,24 @@ mod umem;
 
 pub use headers::{Foreign, Parsed, parse};
 
-use super::mmsg::MmsgLink;
+use super::mmsg::{Interface, MmsgLink};
 use super::{Link, OpenError, Options, RxBurst};
 use crate::clock;
 use device::Device;
 use doorbell::Doorbell;
+use netlink::{Ip, Netlink};
+use std::ffi::CStr;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
-use syncom_seam::Time;
+use syncom_seam::{Time, US};
 use syncom_wire::Addr;
 
 /// Flushes after which the link looks at the clock itself, if nobody tells it the time.
 const FLUSHES_UNTOLD_MAX: u32 = 16;
+/// A duty cycle that took longer than this slept.
+const AWAKE_NS: u64 = 100 * US;
 
 /// Which queue of which interface, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,13 +75,50 @@ pub struct Config {
     /// for an interrupt; 0 for not at all. Saves a wake-up on cards with a core to themselves; on
     /// `veth` it costs 10 % of the round trip, and far more with deferred interrupts.
     pub busy_poll_us: u32,
+    /// How many networks far datagrams to multicast groups go.
+    pub ttl: u8,
 }
 
 impl Config {
     /// The first queue of an interface, in the best mode that it has.
     #[must_use]
     pub fn new(interface: &str) -> Self {
-        Self { interface: interface.to_owned(), queue: 0, mode: Mode::Best, busy_poll_us: 0 }
+        let interface = interface.to_owned();
+        Self { interface, queue: 0, mode: Mode::Best, busy_poll_us: 0, ttl: 1 }
+    }
+
+    /// The same of the interface that has the address `ip`, or else over which it is reached.
+    ///
+    /// # Errors
+    /// When there is none, or it is the loopback: nothing is to be gained there.
+    pub fn towards(ip: IpAddr) -> io::Result<Self> {
+        let wrong = |what: &str| Err(io::Error::other(format!("{ip} {what}")));
+        if ip.is_unspecified() {
+            return wrong("names no interface: bind to an address of the one to use");
+        }
+        let to = match ip {
+            IpAddr::V4(v4) => Ip::V4(v4.octets()),
+            IpAddr::V6(v6) => Ip::V6(v6.octets()),
+        };
+        Self::of(Netlink::open()?.interface_of(to)?)
+    }
+
+    /// The same of an interface that a channel names.
+    ///
+    /// # Errors
+    /// As [`Self::towards`].
+    pub fn at(interface: Interface) -> io::Result<Self> {
+        match interface {
+            Interface::Address(ip) => Self::towards(ip.into()),
+            Interface::Index(index) => Self::of(index),
+        }
+    }
+
+    fn of(index: u32) -> io::Result<Self> {
+        match name_of(index)?.as_str() {
+            "lo" => Err(io::Error::other("XDP cannot speed up the loopback: use another link")),
+            name => Ok(Self::new(name)),
+        }
     }
 }
 
@@ -106,6 +148,8 @@ pub struct XdpLink {
     is_polling: bool,
     /// Flushes since the link knew the time.
     untold_flushes: u32,
+    /// When the loop last told the time.
+    told: Time,
     shortcomings: Vec<String>,
 }
 
@@ -122,7 +166,24 @@ impl XdpLink {
     /// See [`super::open`]. Needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF.
     pub fn open(config: &Config, bind: Addr, options: &Options) -> Result<Self, OpenError> {
         let plain = MmsgLink::open(bind, options)?;
-        let (device, mut shortcomings) = Device::open(config, plain.local_addr(), options)?;
+        Self::beside(config, plain, options).map_err(|refused| refused.1)
+    }
+
+    /// Opens a link for what `plain` would receive and send: one that listens to a multicast group
+    /// makes a link that does. What others on this host send to that group comes, and what they
+    /// want of it from elsewhere at the same port does not reach them any more.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; the plain link comes back.
+    pub fn beside(
+        config: &Config,
+        plain: MmsgLink,
+        options: &Options,
+    ) -> Result<Self, Box<(MmsgLink, OpenError)>> {
+        let (device, mut shortcomings) = match Device::open(config, plain.local_addr(), options) {
+            Ok(opened) => opened,
+            Err(error) => return Err(Box::new((plain, error))),
+        };
         let doorbell = match Doorbell::fit(plain.descriptor()) {
             Ok(doorbell) => Some(doorbell),
             Err(error) => {
@@ -141,6 +202,7 @@ impl XdpLink {
             way: Way::Plain,
             is_polling: config.busy_poll_us > 0,
             untold_flushes: FLUSHES_UNTOLD_MAX,
+            told: Time(0),
             shortcomings,
         })
     }
@@ -231,6 +293,12 @@ impl Link for XdpLink {
 
     fn advance(&mut self, now: Time) -> Time {
         self.untold_flushes = 0;
+        let cycle_ns = now.since(std::mem::replace(&mut self.told, now));
+        if cycle_ns > AWAKE_NS
+            && let Some(doorbell) = &mut self.doorbell
+        {
+            doorbell.ask();
+        }
         self.device.advance(now);
         Time::NEVER
     }
@@ -238,6 +306,18 @@ impl Link for XdpLink {
     fn shortcomings(&self) -> Vec<String> {
         self.shortcomings.clone()
     }
+}
+
+/// The name of the interface of that index.
+fn name_of(index: u32) -> io::Result<String> {
+    let mut name = [0_u8; libc::IF_NAMESIZE];
+    // SAFETY: the kernel writes a terminated name of at most as many bytes as the buffer has,
+    // which outlives the call.
+    if unsafe { libc::if_indextoname(index, name.as_mut_ptr().cast()) }.is_null() {
+        return Err(io::Error::last_os_error());
+    }
+    let name = CStr::from_bytes_until_nul(&name).map_err(io::Error::other)?;
+    Ok(name.to_string_lossy().into_owned())
 }
 
 /// A descriptor that is readable when either of two is.

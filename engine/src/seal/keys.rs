@@ -10,21 +10,32 @@ use std::fmt;
 use syncom_wire::{Boot, PeerId, ids};
 use zeroize::Zeroize as _;
 
-/// The key of one (sender, boot): AEGIS has no key schedule, so one per sender costs 16 bytes.
+/// The keys of one (sender, boot), one for each cipher: AEGIS has no key schedule, so they cost 32
+/// bytes per sender.
 #[derive(Clone)]
-pub struct SessionKey([u8; 16]);
+pub struct SessionKey {
+    narrow: [u8; 16],
+    wide: [u8; 16],
+}
 
 impl SessionKey {
-    /// The key itself, for the cipher.
+    /// The key for AEGIS-128L.
     #[must_use]
-    pub const fn bytes(&self) -> &[u8; 16] {
-        &self.0
+    pub const fn narrow(&self) -> &[u8; 16] {
+        &self.narrow
+    }
+
+    /// The key for AEGIS-128X4.
+    #[must_use]
+    pub const fn wide(&self) -> &[u8; 16] {
+        &self.wide
     }
 }
 
 impl Drop for SessionKey {
     fn drop(&mut self) {
-        self.0.zeroize();
+        self.narrow.zeroize();
+        self.wide.zeroize();
     }
 }
 
@@ -45,7 +56,8 @@ pub struct ClusterKeys {
 impl ClusterKeys {
     /// The epoch of a cluster whose keys were never rotated.
     pub const FIRST_EPOCH: u16 = 1;
-    /// Names the suite in every key, so that no key serves two ciphers.
+    /// Names the suite in every key. What is expanded under it is cut in two, so that no key
+    /// serves two ciphers.
     const SUITE: &'static [u8] = b"AEGIS-128L";
 
     /// The keys of `epoch` in the cluster of that name (its UUID, or what a person called it).
@@ -84,16 +96,19 @@ impl ClusterKeys {
         self.epoch == epoch
     }
 
-    /// The key of one life of one sender: HKDF-Expand(E, "syncom session" ‖ sender ‖ boot ‖ suite).
+    /// The keys of one life of one sender: HKDF-Expand(E, "syncom session" ‖ sender ‖ boot ‖ suite),
+    /// the first 16 bytes for AEGIS-128L, the next 16 for AEGIS-128X4. SHA-256 yields both at once.
     #[must_use]
     pub fn session(&self, sender: PeerId, boot: Boot) -> SessionKey {
-        let mut key = SessionKey([0; 16]);
+        let mut keys = [[0; 16]; 2];
         let info: [&[u8]; 4] =
             [b"syncom session", &sender.0.to_le_bytes(), &boot.0.to_le_bytes(), Self::SUITE];
         let expanded = Hkdf::<Sha256>::from_prk(&self.epoch_secret)
-            .is_ok_and(|hkdf| hkdf.expand_multi_info(&info, &mut key.0).is_ok());
-        assert!(expanded, "32 bytes of secret and 16 of key are within HKDF's bounds");
-        key
+            .is_ok_and(|hkdf| hkdf.expand_multi_info(&info, keys.as_flattened_mut()).is_ok());
+        assert!(expanded, "32 bytes of secret and of keys are within HKDF's bounds");
+        let session = SessionKey { narrow: keys[0], wide: keys[1] };
+        keys.zeroize();
+        session
     }
 }
 
@@ -121,7 +136,11 @@ mod tests {
     #[test]
     fn every_part_of_the_name_makes_another_key() {
         let base = ClusterKeys::new("lab", &[7; 32], 1);
-        let key = |keys: &ClusterKeys, peer, boot| *keys.session(PeerId(peer), Boot(boot)).bytes();
+        let key = |keys: &ClusterKeys, peer, boot| {
+            let session = keys.session(PeerId(peer), Boot(boot));
+            assert_ne!(session.narrow, session.wide);
+            session.narrow
+        };
         let keys = [
             key(&base, 1, 1),
             key(&base, 2, 1),

@@ -1,9 +1,11 @@
 //! Sealing: what leaves is encrypted and authenticated, what arrives is proved before it is read.
 //!
-//! A datagram is clear header, body, tag. The body is encrypted where it lies, in the link's slot,
-//! with AEGIS-128L under the key of this life of its sender; header and destination are
-//! authenticated with it. The nonce is counter ‖ shard ‖ epoch ‖ sender: never random, never
-//! repeated, since the counter only rises and another life has another key.
+//! A datagram is clear header, body, tag. The body is encrypted in the link's slot, under a key of
+//! this life of its sender; header and destination are authenticated with it. The nonce is counter ‖
+//! shard ‖ epoch ‖ sender: never random, never repeated, since the counter only rises and another
+//! life has another key. Two ciphers share the work, each under a key of its own: AEGIS-128L starts
+//! fast, AEGIS-128X4 is up to five times as fast on long bodies where the CPU encrypts 64 bytes at
+//! once. The header says which; everybody opens both.
 //!
 //! What does not open costs one counter and nothing else: no answer, no allocation, no log line.
 //! Checks go from cheap to dear, and nothing is remembered of a datagram that is not authentic.
@@ -18,6 +20,7 @@
 //! that a sender with a wild clock cannot lock its own later lives out. A boot in the past says
 //! nothing: it may be a process that has run for months.
 
+mod cipher;
 mod keys;
 mod table;
 mod window;
@@ -25,10 +28,11 @@ mod window;
 #[cfg(test)]
 mod tests;
 
+pub use cipher::has_aes;
 pub use keys::{ClusterKeys, SessionKey};
 pub use window::Window;
 
-use aegis::aegis128l::Aegis128L;
+use cipher::Cipher;
 use std::fmt;
 use syncom_seam::{Counter, Now, SECOND};
 use syncom_wire::{Boot, Fixed, Header, PeerId};
@@ -70,16 +74,12 @@ pub struct Opened<'a> {
     pub body: &'a [u8],
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Suite {
-    Aegis128L,
-    Off,
-}
-
 /// Seals what one member sends on one shard, and opens what it receives.
 #[derive(Debug)]
 pub struct Sealer {
-    suite: Suite,
+    is_on: bool,
+    /// Long bodies are sealed with AEGIS-128X4. What arrives is opened either way.
+    is_wide: bool,
     keys: ClusterKeys,
     me: PeerId,
     boot: Boot,
@@ -94,6 +94,10 @@ impl Sealer {
     pub const BOOT_AHEAD_MAX_NS: u64 = 24 * 3600 * SECOND;
     /// Datagrams of one life and shard: 325 days at ten million per second.
     pub const COUNTER_MAX: u64 = 1 << 48;
+    /// Bytes of the shortest body that is sealed with AEGIS-128X4, by a CPU that is quick at it.
+    pub const WIDE_MIN: usize = 1024;
+    /// Bytes from which on sealing on the way is faster than copying first.
+    const PASS_MIN: usize = 12 * 1024;
 
     /// A sealer for the member `me` in its life `boot`, with room for `senders_max` senders.
     ///
@@ -109,7 +113,7 @@ impl Sealer {
         if !has_aes() {
             return Err(SealError::NoAes);
         }
-        Ok(Self::with_suite(Suite::Aegis128L, keys, me, boot, shard, senders_max))
+        Ok(Self::with(true, keys, me, boot, shard, senders_max))
     }
 
     /// A sealer that seals nothing: the tag is zeros and the body is clear.
@@ -118,11 +122,11 @@ impl Sealer {
     /// neither opens what the other kind has sent.
     #[must_use]
     pub fn off(keys: ClusterKeys, me: PeerId, boot: Boot, shard: u16, senders_max: usize) -> Self {
-        Self::with_suite(Suite::Off, keys, me, boot, shard, senders_max)
+        Self::with(false, keys, me, boot, shard, senders_max)
     }
 
-    fn with_suite(
-        suite: Suite,
+    fn with(
+        is_on: bool,
         keys: ClusterKeys,
         me: PeerId,
         boot: Boot,
@@ -132,13 +136,14 @@ impl Sealer {
         assert!(shard < SenderTable::SHARDS_MAX, "shard {shard} is beyond what receivers take");
         let key = keys.session(me, boot);
         let senders = SenderTable::new(senders_max);
-        Self { suite, keys, me, boot, shard, key, counter: 0, senders }
+        let is_wide = cipher::has_wide_aes();
+        Self { is_on, is_wide, keys, me, boot, shard, key, counter: 0, senders }
     }
 
     /// Whether datagrams are sealed at all.
     #[must_use]
     pub const fn is_on(&self) -> bool {
-        matches!(self.suite, Suite::Aegis128L)
+        self.is_on
     }
 
     /// In whose name this sealer seals.
@@ -171,13 +176,63 @@ impl Sealer {
         body_len: usize,
         to: Option<PeerId>,
     ) -> Result<usize, SealError> {
+        let cipher = self.cipher(body_len);
+        let header = self.header(cipher, to)?;
+        let (image, body, tag) = split(slot, &header, body_len);
+        let to = to.unwrap_or(PeerId::ANY);
+        tag.copy_from_slice(&cipher.seal(&self.key, &header, image, to, body));
+        Ok(body_len + Header::OVERHEAD)
+    }
+
+    /// As [`Self::seal`], for a body in two parts that lie elsewhere. It is written to the slot and
+    /// sealed; a long one is sealed on the way, so that its bytes are touched once.
+    ///
+    /// # Errors
+    /// As [`Self::seal`].
+    ///
+    /// # Panics
+    /// As [`Self::seal`].
+    pub fn seal_parts(
+        &mut self,
+        slot: &mut [u8],
+        parts: [&[u8]; 2],
+        to: Option<PeerId>,
+    ) -> Result<usize, SealError> {
+        let body_len = parts[0].len() + parts[1].len();
+        let cipher = self.cipher(body_len);
+        let header = self.header(cipher, to)?;
+        let (image, body, tag) = split(slot, &header, body_len);
+        let to = to.unwrap_or(PeerId::ANY);
+        let sealed = if cipher == Cipher::Wide && body_len >= Self::PASS_MIN {
+            cipher::seal_across(&self.key, &header, image, to, parts, body)
+        } else {
+            let (front, rest) = body.split_at_mut(parts[0].len());
+            front.copy_from_slice(parts[0]);
+            rest.copy_from_slice(parts[1]);
+            cipher.seal(&self.key, &header, image, to, body)
+        };
+        tag.copy_from_slice(&sealed);
+        Ok(body_len + Header::OVERHEAD)
+    }
+
+    /// How a body of that length is sealed.
+    const fn cipher(&self, body_len: usize) -> Cipher {
+        match body_len {
+            _ if !self.is_on => Cipher::Off,
+            Self::WIDE_MIN.. if self.is_wide => Cipher::Wide,
+            _ => Cipher::Narrow,
+        }
+    }
+
+    /// The header of the next datagram.
+    fn header(&mut self, cipher: Cipher, to: Option<PeerId>) -> Result<Header, SealError> {
         if self.counter >= Self::COUNTER_MAX {
             return Err(SealError::Exhausted);
         }
         self.counter += 1;
-        let header = Header {
+        Ok(Header {
             version: Header::VERSION,
-            flags: if to.is_none() { Header::TO_ANY } else { 0 },
+            flags: cipher.flag() | if to.is_none() { Header::TO_ANY } else { 0 },
             reserved: 0,
             cluster: self.keys.cluster(),
             epoch: self.keys.epoch(),
@@ -185,22 +240,7 @@ impl Sealer {
             sender: self.me,
             boot: self.boot,
             counter: self.counter,
-        };
-        let datagram = &mut slot[..body_len + Header::OVERHEAD];
-        let (front, tag_room) = datagram.split_at_mut(Header::SIZE + body_len);
-        let (image, body) = front.split_at_mut(Header::SIZE);
-        let written = header.write(image);
-        assert!(written.is_ok(), "the image is as long as the header");
-        let tag = match self.suite {
-            Suite::Aegis128L => {
-                let bound = Bound::new(image, to.unwrap_or(PeerId::ANY));
-                Aegis128L::<16>::new(self.key.bytes(), &nonce(&header))
-                    .encrypt_in_place(body, &bound.0)
-            }
-            Suite::Off => [0; Header::TAG],
-        };
-        tag_room.copy_from_slice(&tag);
-        Ok(datagram.len())
+        })
     }
 
     /// Opens a datagram where it lies.
@@ -210,25 +250,31 @@ impl Sealer {
     /// nothing has been remembered.
     pub fn open<'a>(&mut self, datagram: &'a mut [u8], now: Now) -> Result<Opened<'a>, Counter> {
         let header = self.judge_header(datagram)?;
-        let known = self.senders.get_mut(header.sender, header.shard);
-        let session = match known {
-            Some(flow) if flow.boot == header.boot => {
-                if !flow.window.is_new(header.counter) {
+        let cipher = Cipher::of(&header, self.is_on).ok_or(Counter::DropTag)?;
+        let Header { sender: peer, shard, boot, counter, .. } = header;
+        match self.senders.find(peer, shard) {
+            Some(at) if self.senders.flow(at).boot == boot => {
+                let flow = self.senders.flow(at);
+                if !flow.window.is_new(counter) {
                     return Err(Counter::DropReplay);
                 }
-                None
+                let body = cipher.open(&flow.key, &header, self.me, datagram)?;
+                let flow = self.senders.flow_mut(at);
+                flow.window.mark(counter);
+                flow.heard = now.at;
+                Ok(Opened { peer, boot, first: false, body })
             }
-            Some(_) | None => Some(self.judge_stranger(&header, now)?),
-        };
-        let key = match (&session, self.senders.get_mut(header.sender, header.shard)) {
-            (Some(key), _) => key,
-            (None, Some(flow)) => &flow.key,
-            (None, None) => return Err(Counter::DropSender),
-        };
-        let body = unseal(self.suite, key, self.me, &header, datagram)?;
-        let first = session.is_some();
-        self.remember(&header, session, now)?;
-        Ok(Opened { peer: header.sender, boot: header.boot, first, body })
+            Some(_) | None => {
+                let key = self.judge_stranger(&header, now)?;
+                let body = cipher.open(&key, &header, self.me, datagram)?;
+                let window = Window::starting_at(counter);
+                let flow = Flow { window, sender: peer, shard, boot, key, heard: now.at };
+                if !self.senders.admit(flow, now.at) {
+                    return Err(Counter::DropSender);
+                }
+                Ok(Opened { peer, boot, first: true, body })
+            }
+        }
     }
 
     /// What can be told from the clear header alone.
@@ -263,80 +309,17 @@ impl Sealer {
         }
         Ok(self.keys.session(header.sender, header.boot))
     }
-
-    /// Keeps what an authentic datagram has taught.
-    fn remember(
-        &mut self,
-        header: &Header,
-        session: Option<SessionKey>,
-        now: Now,
-    ) -> Result<(), Counter> {
-        let Header { sender, shard, boot, counter, .. } = *header;
-        if let Some(key) = session {
-            let window = Window::starting_at(counter);
-            let flow = Flow { window, sender, shard, boot, key, heard: now.at };
-            return if self.senders.admit(flow, now.at) {
-                Ok(())
-            } else {
-                Err(Counter::DropSender)
-            };
-        }
-        if let Some(flow) = self.senders.get_mut(sender, shard) {
-            flow.window.mark(counter);
-            flow.heard = now.at;
-        }
-        Ok(())
-    }
 }
 
-/// Header and destination: what is authenticated and not encrypted.
-struct Bound([u8; Header::SIZE + 4]);
-
-impl Bound {
-    fn new(image: &[u8], to: PeerId) -> Self {
-        let mut bytes = [0; Header::SIZE + 4];
-        bytes[..Header::SIZE].copy_from_slice(&image[..Header::SIZE]);
-        bytes[Header::SIZE..].copy_from_slice(&to.0.to_le_bytes());
-        Self(bytes)
-    }
-}
-
-fn unseal<'a>(
-    suite: Suite,
-    key: &SessionKey,
-    me: PeerId,
+/// Cuts a slot into the image of the header, which is written, the body, and the tag.
+fn split<'a>(
+    slot: &'a mut [u8],
     header: &Header,
-    datagram: &'a mut [u8],
-) -> Result<&'a [u8], Counter> {
-    let (image, rest) = datagram.split_at_mut(Header::SIZE);
-    let (body, tag_bytes) = rest.split_last_chunk_mut().ok_or(Counter::DropShort)?;
-    let to = if header.flags & Header::TO_ANY == 0 { me } else { PeerId::ANY };
-    match suite {
-        Suite::Aegis128L => Aegis128L::<16>::new(key.bytes(), &nonce(header))
-            .decrypt_in_place(body, tag_bytes, &Bound::new(image, to).0)
-            .map_err(|_| Counter::DropTag)?,
-        Suite::Off if *tag_bytes == [0; Header::TAG] => {}
-        Suite::Off => return Err(Counter::DropTag),
-    }
-    Ok(body)
-}
-
-fn nonce(header: &Header) -> [u8; 16] {
-    let mut nonce = [0; 16];
-    nonce[..8].copy_from_slice(&header.counter.to_le_bytes());
-    nonce[8..10].copy_from_slice(&header.shard.to_le_bytes());
-    nonce[10..12].copy_from_slice(&header.epoch.to_le_bytes());
-    nonce[12..].copy_from_slice(&header.sender.0.to_le_bytes());
-    nonce
-}
-
-/// Whether this CPU encrypts in hardware.
-#[must_use]
-pub fn has_aes() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return std::arch::is_x86_feature_detected!("aes");
-    #[cfg(target_arch = "aarch64")]
-    return std::arch::is_aarch64_feature_detected!("aes");
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    return false;
+    body_len: usize,
+) -> (&'a [u8], &'a mut [u8], &'a mut [u8]) {
+    let (image, rest) = slot.split_at_mut(Header::SIZE);
+    let (body, rest) = rest.split_at_mut(body_len);
+    let written = header.write(image);
+    assert!(written.is_ok(), "the image is as long as the header");
+    (image, body, &mut rest[..Header::TAG])
 }

@@ -48,9 +48,19 @@ impl SenderTable {
         }
     }
 
-    pub(super) fn get_mut(&mut self, sender: PeerId, shard: u16) -> Option<&mut Flow> {
-        let at = *self.index.get(flow_key(sender, shard))?;
-        self.flows.get_mut(at)
+    /// Where a flow is kept, until the next one is admitted.
+    pub(super) fn find(&self, sender: PeerId, shard: u16) -> Option<usize> {
+        self.index.get(flow_key(sender, shard)).copied()
+    }
+
+    /// The flow kept there.
+    pub(super) fn flow(&self, at: usize) -> &Flow {
+        &self.flows[at]
+    }
+
+    /// The flow kept there.
+    pub(super) fn flow_mut(&mut self, at: usize) -> &mut Flow {
+        &mut self.flows[at]
     }
 
     /// The highest boot seen of a sender on any of its shards.
@@ -89,9 +99,9 @@ impl SenderTable {
     /// Ends the sender's earlier life on its other shards too: from now on they await the new one.
     fn renew_siblings(&mut self, flow: &Flow) {
         for shard in 0..Self::SHARDS_MAX {
-            if let Some(sibling) = self.get_mut(flow.sender, shard)
-                && sibling.boot < flow.boot
-            {
+            let Some(at) = self.find(flow.sender, shard) else { continue };
+            let sibling = self.flow_mut(at);
+            if sibling.boot < flow.boot {
                 sibling.boot = flow.boot;
                 sibling.key = flow.key.clone();
                 sibling.window = Window::starting_at(0);
@@ -100,8 +110,7 @@ impl SenderTable {
     }
 
     fn flows_of(&self, sender: PeerId) -> impl Iterator<Item = usize> {
-        (0..Self::SHARDS_MAX)
-            .filter_map(move |shard| self.index.get(flow_key(sender, shard)).copied())
+        (0..Self::SHARDS_MAX).filter_map(move |shard| self.find(sender, shard))
     }
 
     /// Among the next few flows, the quietest client, or else the quietest of all.

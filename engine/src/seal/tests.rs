@@ -20,8 +20,9 @@ fn sealer(peer: PeerId, boot: u64) -> Sealer {
     Sealer::new(keys(), peer, Boot(CLOCK + boot), 0, 4).unwrap()
 }
 
+/// Sealing long bodies widely, whatever this CPU is quick at.
 fn sender() -> Sealer {
-    sealer(PeerId::satellite(1), 0)
+    Sealer { is_wide: true, ..sealer(PeerId::satellite(1), 0) }
 }
 
 fn receiver() -> Sealer {
@@ -196,4 +197,116 @@ fn sealed_and_unsealed_members_do_not_hear_each_other() {
     assert_eq!(open(&mut off(2), &clear).as_deref(), Ok(BODY));
     assert_eq!(open(&mut receiver(), &clear), Err(Counter::DropTag));
     assert_eq!(open(&mut off(2), &sealed(&mut sender(), None)), Err(Counter::DropTag));
+}
+
+fn body_of(len: usize) -> Vec<u8> {
+    (0..len).map(|at| u8::try_from(at % 251).unwrap()).collect()
+}
+
+/// A datagram of `body`, given in two parts that meet at `cut`.
+fn sealed_parts(by: &mut Sealer, body: &[u8], cut: usize) -> Vec<u8> {
+    let mut slot = vec![0xee; body.len() + Header::OVERHEAD + 9];
+    let (front, rest) = body.split_at(cut);
+    let len = by.seal_parts(&mut slot, [front, rest], None).unwrap();
+    slot.truncate(len);
+    slot
+}
+
+#[test]
+fn parts_open_as_one_body_and_long_ones_are_wide() {
+    let (mut from, mut to) = (sender(), receiver());
+    let (wide, pass) = (Sealer::WIDE_MIN, Sealer::PASS_MIN);
+    for len in [44, wide - 1, wide, wide + 1, pass - 1, pass, pass + 1, 65_424] {
+        let body = body_of(len);
+        let datagram = sealed_parts(&mut from, &body, 44);
+        assert_eq!(datagram.len(), len + Header::OVERHEAD);
+        let is_wide = datagram[1] & Header::WIDE != 0;
+        assert_eq!(is_wide, len >= wide, "{len} B");
+        assert_eq!(open(&mut to, &datagram), Ok(body), "{len} B");
+    }
+}
+
+#[test]
+fn a_cpu_that_is_slow_at_wide_seals_makes_none_and_opens_them() {
+    let mut slow = Sealer { is_wide: false, ..receiver() };
+    let body = body_of(Sealer::PASS_MIN);
+    assert_eq!(sealed_parts(&mut slow, &body, 44)[1] & Header::WIDE, 0);
+    assert_eq!(open(&mut slow, &sealed_parts(&mut sender(), &body, 44)), Ok(body));
+}
+
+#[test]
+fn sealing_on_the_way_yields_the_same_bytes_as_copying_first() {
+    let key = keys().session(PeerId::satellite(1), Boot(CLOCK));
+    let header = sender().header(Cipher::Wide, None).unwrap();
+    for (len, cut) in [(0, 0), (300, 0), (1_000, 44), (70_000, 44), (4_096, 129), (513, 513)] {
+        let (image, body) = ([7; Header::SIZE], body_of(len));
+        let (mut near, mut far) = (body.clone(), vec![0; len]);
+        let tag = Cipher::Wide.seal(&key, &header, &image, PeerId::ANY, &mut near);
+        let parts = body.split_at(cut).into();
+        let other = cipher::seal_across(&key, &header, &image, PeerId::ANY, parts, &mut far);
+        assert!(near == far && tag == other, "{len} B cut at {cut}");
+    }
+}
+
+#[test]
+fn a_wide_datagram_is_proof_against_every_kind_of_change() {
+    let (mut from, mut to) = (sender(), receiver());
+    let datagram = sealed_parts(&mut from, &body_of(Sealer::WIDE_MIN), 44);
+    let bits = (0..Header::OVERHEAD * 8).chain((0..datagram.len()).map(|at| at * 8 + at % 8));
+    for bit in bits {
+        let mut bent = datagram.clone();
+        bent[bit / 8] ^= 1 << (bit % 8);
+        assert!(open(&mut to, &bent).is_err(), "bit {bit}");
+    }
+    assert_eq!(open(&mut to, &datagram[..datagram.len() - 1]), Err(Counter::DropTag));
+    assert!(open(&mut to, &datagram).is_ok());
+    assert_eq!(open(&mut to, &datagram), Err(Counter::DropReplay));
+}
+
+#[test]
+fn a_datagram_that_names_the_other_cipher_is_refused() {
+    let (mut from, mut to) = (sender(), receiver());
+    let long = body_of(2 * Sealer::WIDE_MIN);
+    let mut slot = vec![0; long.len() + Header::OVERHEAD];
+    slot[Header::SIZE..][..long.len()].copy_from_slice(&long);
+    let len = from.seal(&mut slot, long.len(), None).unwrap();
+    for mut datagram in [slot[..len].to_vec(), sealed_parts(&mut from, &long, 44)] {
+        datagram[1] ^= Header::WIDE;
+        assert_eq!(open(&mut to, &datagram), Err(Counter::DropTag));
+        datagram[1] ^= Header::WIDE;
+        assert_eq!(open(&mut to, &datagram).as_deref(), Ok(&long[..]));
+    }
+}
+
+#[test]
+fn where_nothing_is_sealed_nothing_is_wide() {
+    let off = |n| Sealer::off(keys(), PeerId::satellite(n), Boot(CLOCK), 0, 4);
+    let body = body_of(Sealer::PASS_MIN);
+    let mut datagram = sealed_parts(&mut off(1), &body, 44);
+    assert_eq!(open(&mut off(2), &datagram), Ok(body));
+    datagram[1] |= Header::WIDE;
+    assert_eq!(open(&mut off(2), &datagram), Err(Counter::DropTag));
+}
+
+/// The bytes on the wire never change by accident: header and tag of one datagram of each cipher.
+#[test]
+fn the_seals_of_known_datagrams_are_as_recorded() {
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let mut from = sender();
+    let narrow = sealed_parts(&mut from, &body_of(100), 44);
+    let wide = sealed_parts(&mut from, &body_of(Sealer::WIDE_MIN), 44);
+    let across = sealed_parts(&mut from, &body_of(Sealer::PASS_MIN), 44);
+    let seals = [narrow, wide, across].map(|datagram| {
+        let (front, tag) = datagram.split_at(datagram.len() - Header::TAG);
+        format!("{} {}", hex(&front[..Header::SIZE]), hex(tag))
+    });
+    let recorded = [
+        "010100006b180fa4010000000100feff0000b49376e2fa180100000000000000 \
+         3b703e48550be4720d2af3af9726b207",
+        "010300006b180fa4010000000100feff0000b49376e2fa180200000000000000 \
+         acb35de0d65d1f800fd013aaa2707c76",
+        "010300006b180fa4010000000100feff0000b49376e2fa180300000000000000 \
+         487b13dfc68482256641a11a705b43d3",
+    ];
+    assert_eq!(seals, recorded);
 }

@@ -33,6 +33,7 @@ impl Pool {
 
     /// A whole slot; `None` when all are with the device, in bursts, or shared.
     #[must_use]
+    #[inline]
     pub fn take(&mut self) -> Option<Slot> {
         self.ready.pop().or_else(|| self.arena.take())
     }
@@ -45,6 +46,7 @@ impl Pool {
 
     /// Takes a slot back. One with shared parts goes on to the arena when the last of them is
     /// dropped, one of another arena goes home to that.
+    #[inline]
     pub fn give(&mut self, mut slot: Slot) {
         if self.arena.owns(&slot) && slot.reclaim() {
             // There are never more slots than there is room for.
@@ -58,6 +60,7 @@ impl Pool {
     /// # Errors
     /// The slot comes back when it has shared parts, which a device must not write, or belongs to
     /// another arena.
+    #[inline]
     pub fn to_device(&mut self, mut slot: Slot) -> Result<u32, Slot> {
         if !self.arena.owns(&slot) || !slot.reclaim() {
             return Err(slot);
@@ -68,6 +71,7 @@ impl Pool {
     }
 
     /// Takes back from the device the slot of `index`; `None` when the device did not have it.
+    #[inline]
     pub fn from_device(&mut self, index: u32) -> Option<Slot> {
         self.away.get_mut(usize::try_from(index).ok()?)?.take()
     }

@@ -15,17 +15,25 @@ pub struct Broken;
 pub(crate) struct Carry {
     bytes: Vec<u8>,
     message_max: usize,
+    /// Bytes gathered so far.
+    gathered: u64,
 }
 
 impl Carry {
     /// Nothing gathered; messages above `message_max` bytes break the line.
     pub(crate) fn new(message_max: usize) -> Self {
-        Self { bytes: Vec::with_capacity(2 * crate::ring::Ring::PIECE_MAX), message_max }
+        let bytes = Vec::with_capacity(2 * crate::ring::Ring::PIECE_MAX);
+        Self { bytes, message_max, gathered: 0 }
     }
 
     /// Forgets what was gathered.
     pub(crate) fn restart(&mut self) {
         self.bytes.clear();
+    }
+
+    /// Bytes gathered since the last call.
+    pub(crate) const fn take_gathered(&mut self) -> u64 {
+        core::mem::replace(&mut self.gathered, 0)
     }
 
     /// Hands out up to `left` messages of the line that goes on with `piece`. Returns how many
@@ -76,6 +84,7 @@ impl Carry {
                 return Ok(taken);
             }
             self.bytes.extend_from_slice(next);
+            self.gathered += next.len() as u64;
             taken += next.len();
         }
         on_message(self.bytes.get(PREFIX..).unwrap_or_default());
@@ -87,6 +96,7 @@ impl Carry {
     /// Begins to gather a message.
     fn keep(&mut self, bytes: &[u8]) -> Result<(), Broken> {
         self.bytes.extend_from_slice(bytes);
+        self.gathered += bytes.len() as u64;
         self.missing().map(|_| ())
     }
 

@@ -18,7 +18,7 @@ use crate::post::Post;
 use crate::publication::CHANNEL_MESSAGE_MAX;
 use crate::reassembly::Reassembly;
 use crate::ring::Ring;
-use syncom_seam::{Counter, MS, SECOND, Time, US};
+use syncom_seam::{Counter, MS, Time, US};
 use syncom_wire::stream::{StreamDataHead, StreamNak, StreamNakHead, StreamReset};
 use syncom_wire::{Addr, Boot, List, PeerId, stream::StreamStatus};
 
@@ -76,6 +76,8 @@ pub struct Image {
     runs: Reassembly,
     /// What came too early; none before the first loss.
     kept: Option<Ring>,
+    /// What was given up and not told of yet.
+    missed: Option<(u64, u64)>,
     carry: Carry,
     naks: Naks,
     /// The sender has sent everything below this position.
@@ -86,26 +88,31 @@ pub struct Image {
     /// A status is owed at this moment.
     status_due: Time,
     echo_us: u32,
+    /// The sender's, as it came.
+    pace: u32,
     rtt_us: u32,
+    /// The binary logarithm of how many listen.
+    crowd: u8,
     end: Option<u64>,
     is_end_told: bool,
     /// Something is missing since the last flush.
     is_gap_new: bool,
     heard: Time,
+    /// Bytes kept because they came before their turn.
+    kept_bytes: u64,
 }
 
 impl Image {
     /// The same gap is asked for at most this often.
     const NAK_PAUSE_MIN_NS: u64 = 100 * US;
-    /// Of many receivers each waits up to so many round trips before it asks.
-    const BACK_OFF_ROUND_TRIPS: u64 = 3;
     /// Bytes that are no reason to hurry: a few datagrams.
     const FEW: u64 = 4096;
     /// A status may wait this long for more to tell.
     const STATUS_DELAY_NS: u64 = MS / 2;
 
     /// Begins to follow a stream with its fragment `head`, if one can begin there: at its very
-    /// beginning as long as the sender still has that, else where a message begins.
+    /// beginning as long as the sender still has that and it is no more than a window away, else
+    /// where a message begins.
     #[must_use]
     pub fn join(
         config: &ImageConfig,
@@ -114,34 +121,41 @@ impl Image {
         now: Time,
         head: &StreamDataHead,
     ) -> Option<Self> {
+        let mut config = config.clone();
+        config.window = config.window.clamp(1 << 12, 1 << 30).next_power_of_two();
         let start = match head.first {
-            _ if head.oldest == 0 => 0,
+            _ if head.oldest == 0 && head.position <= config.window as u64 => 0,
             StreamDataHead::NO_START => return None,
             first => head.position.checked_add(u64::from(first))?,
         };
-        let mut config = config.clone();
-        config.window = config.window.clamp(1 << 12, 1 << 30).next_power_of_two();
         let mut runs = Reassembly::default();
         runs.restart_at(start);
         Some(Self {
             carry: Carry::new(config.message_max),
-            naks: Naks::new(Self::NAK_PAUSE_MIN_NS),
+            naks: match config.is_one_of_many {
+                true => Naks::of_many(Self::NAK_PAUSE_MIN_NS),
+                false => Naks::new(Self::NAK_PAUSE_MIN_NS),
+            },
             config,
             source,
             addr,
             read: start,
             runs,
             kept: None,
+            missed: None,
             seen: start,
             told: start,
             told_at: Time(0),
             status_due: now,
             echo_us: 0,
+            pace: 0,
             rtt_us: 0,
+            crowd: 0,
             end: None,
             is_end_told: false,
             is_gap_new: false,
             heard: now,
+            kept_bytes: 0,
         })
     }
 
@@ -174,10 +188,29 @@ impl Image {
         self.has_ended() && !core::mem::replace(&mut self.is_end_told, true)
     }
 
+    /// Whether part of the stream was given up, and not told of yet.
+    #[inline]
+    #[must_use]
+    pub const fn has_missed(&self) -> bool {
+        self.missed.is_some()
+    }
+
+    /// The part of the stream that was given up since the last call, from one position up to
+    /// another, because its sender let go of it before it could be repaired.
+    pub const fn take_missed(&mut self) -> Option<(u64, u64)> {
+        self.missed.take()
+    }
+
     /// Whether something that was kept can be read.
     #[must_use]
     pub const fn has_kept(&self) -> bool {
         self.read < self.runs.next()
+    }
+
+    /// Bytes copied since the last call: of messages that straddled fragments, and of fragments that
+    /// came before their turn. All others were read where they lay.
+    pub const fn take_copied(&mut self) -> u64 {
+        self.carry.take_gathered() + core::mem::replace(&mut self.kept_bytes, 0)
     }
 
     /// A fragment with `payload` arrived from `addr`. What could be read before must have been.
@@ -191,9 +224,8 @@ impl Image {
     ) -> Taken {
         self.heard = now;
         self.echo_us = head.stamp_us;
-        if self.rtt_us != head.rtt_us {
-            self.rtt_us = head.rtt_us;
-            self.naks.pace(head.rtt_us);
+        if self.pace != head.pace {
+            self.adopt(head);
         }
         let end = head.position.saturating_add(payload.len() as u64);
         let next = self.runs.next();
@@ -207,6 +239,14 @@ impl Image {
             return Taken::InPlace(0);
         }
         self.on_other(now, addr, head, payload, end)
+    }
+
+    /// The sender's round trip has changed, or how many listen.
+    #[cold]
+    fn adopt(&mut self, head: &StreamDataHead) {
+        (self.pace, self.rtt_us, self.crowd) = (head.pace, head.rtt_us(), head.crowd());
+        self.naks.pace(self.rtt_us);
+        self.naks.crowd(self.crowd);
     }
 
     /// A fragment that does not simply continue the line.
@@ -243,17 +283,20 @@ impl Image {
             let window = self.config.window;
             let kept = self.kept.get_or_insert_with(|| Ring::new(window));
             kept.put(head.position.max(next), fresh);
+            self.kept_bytes += fresh.len() as u64;
         }
         Taken::Kept
     }
 
-    /// The sender has let go of what we still miss, because it waits for others: goes on where it
-    /// can, or at the next beginning of a message that is heard of.
+    /// The sender has let go of what we still miss, because it does not wait for us: goes on at the
+    /// next beginning of a message that is heard of, and will tell what is missing.
     fn skip_to(&mut self, head: &StreamDataHead) {
         if head.first == StreamDataHead::NO_START {
             return;
         }
         let start = head.position.saturating_add(u64::from(head.first));
+        let from = self.missed.map_or(self.read, |missed| missed.0);
+        self.missed = Some((from, start.max(from)));
         self.carry.restart();
         self.runs.restart_at(start);
         self.read = start;
@@ -312,9 +355,11 @@ impl Image {
     pub fn on_burst_end(&mut self, now: Time) -> Time {
         let fresh = self.read - self.told;
         let has_gap = self.seen > self.runs.next();
-        // A few per round trip while the sender waits for them, few at all when little happens.
+        // A few per round trip while the sender waits for them, few at all when little happens, and
+        // the fewer of each the more there are.
         let soon_ns = (u64::from(self.rtt_us) * US / 8).clamp(20 * US, Self::STATUS_DELAY_NS);
-        if has_gap && self.naks.due() == Time::NEVER {
+        let soon_ns = soon_ns << self.crowd.clamp(3, 10) >> 3;
+        if has_gap && !self.naks.is_watching() {
             // The gap is looked at, and perhaps watched.
             self.is_gap_new = true;
         }
@@ -326,6 +371,13 @@ impl Image {
             self.tell_by(now.after(Self::STATUS_DELAY_NS));
         }
         self.due()
+    }
+
+    /// A status that is due within `within_ns` is due now.
+    pub fn hasten(&mut self, now: Time, within_ns: u64) {
+        if self.status_due <= now.after(within_ns) {
+            self.tell_by(now);
+        }
     }
 
     /// A status is owed at that moment, or earlier.
@@ -347,12 +399,8 @@ impl Image {
             self.status_due = Time::NEVER;
             return;
         }
-        let back_off_ns = (u64::from(self.rtt_us) * US * Self::BACK_OFF_ROUND_TRIPS)
-            .clamp(Self::NAK_PAUSE_MIN_NS, SECOND);
-        let patience =
-            self.config.is_one_of_many.then(|| self.naks.patience_ns() + chance % back_off_ns);
         self.is_gap_new = false;
-        let asked = self.naks.ask(now, &self.runs, self.seen, patience);
+        let asked = self.naks.ask(now, &self.runs, self.seen, chance);
         if !asked.gaps().is_empty() {
             out.post(self.addr, &StreamNak { head, gaps: List::new(asked.gaps()) });
             out.count(Counter::StreamNaks, asked.gaps().len() as u64);

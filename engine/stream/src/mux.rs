@@ -34,7 +34,8 @@ const REFUSALS_MAX: usize = 64;
 /// reused: no allocation per message once a stream is warm.
 ///
 /// **Timers.** At most one is armed that matters, and none while no sender holds anything and no
-/// receiver has seen a new gap.
+/// receiver has seen a new gap or owes a status. A status waits a moment for data to its sender, so
+/// that it costs no datagram of its own.
 #[derive(Debug)]
 pub struct Streams {
     config: Config,
@@ -205,18 +206,13 @@ impl Streams {
             earliest = earliest.min(receiver.nak_due());
         }
         self.arm(earliest, out);
+        self.tell(now, out);
         true
     }
 
     /// Sends what was gathered in a burst: at most a status and a NAK per stream.
     pub fn on_burst_end<O: Outbox>(&mut self, now: Time, out: &mut O) {
-        while let Some(key) = self.dirty.pop() {
-            if let Some(receiver) = self.receivers.get_mut(&key) {
-                receiver.flush(now, &self.config, out);
-                let due = receiver.nak_due();
-                self.arm(due, out);
-            }
-        }
+        self.tell(now, out);
         while let Some((_, addr, reset)) = self.refusals.pop() {
             out.send(addr, &reset);
         }
@@ -241,8 +237,11 @@ impl Streams {
                     receiver.is_queued = false;
                     let delivery = receiver.take(buffer);
                     enqueue_receiver(&mut self.ready, key, receiver);
-                    if !receiver.is_dirty && receiver.has_room_to_tell(&self.config) {
-                        receiver.is_dirty = self.dirty.push(key).is_ok();
+                    if receiver.has_room_to_tell(&self.config) {
+                        receiver.hurry();
+                        if !receiver.is_dirty {
+                            receiver.is_dirty = self.dirty.push(key).is_ok();
+                        }
                     }
                     delivery
                 }

@@ -10,10 +10,17 @@ use crate::line::Line;
 use crate::naks::Naks;
 use crate::reassembly::Reassembly;
 use alloc::vec::Vec;
-use syncom_seam::{Counter, MS, Outbox, Time};
+use syncom_seam::{Counter, MS, Outbox, Time, US};
 use syncom_wire::limits::MESSAGE_MAX;
 use syncom_wire::stream::{StreamData, StreamNak, StreamNakHead, StreamReset, StreamStatus};
 use syncom_wire::{Addr, Boot, List};
+
+/// How long a status may wait for something that goes to the sender anyway, in ns: a request and its
+/// answer then cost two datagrams and not four, and wake nobody for nothing. Well below
+/// [`Config::rto_min_ns`], or senders would ask again.
+const STATUS_DELAY_NS: u64 = MS;
+/// Bytes after which it does not wait: a fraction of what may be in flight.
+const STATUS_BYTES: u64 = 32 * 1024;
 
 /// The sender does not do what a sender does; the stream cannot go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,14 +37,20 @@ pub(crate) struct Receiver {
     runs: Reassembly,
     /// The sender has sent everything below this position.
     seen: u64,
-    /// The limit in the latest status.
+    /// The limit and the next position in the latest status.
     limit_told: u64,
+    next_told: u64,
+    /// The sender's stamp to be echoed, and when it came.
     echo_us: u32,
+    echo_at: Time,
+    /// When the status that is owed goes at the latest, and whether it goes with the burst.
+    status_due: Time,
+    is_urgent: bool,
     naks: Naks,
     heard: Time,
     has_ended: bool,
     has_reset: bool,
-    /// Whether the multiplexer will flush it at the end of the burst.
+    /// Whether the multiplexer knows that it owes a status.
     pub(crate) is_dirty: bool,
     /// Whether the multiplexer has it in its queue of deliveries.
     pub(crate) is_queued: bool,
@@ -55,7 +68,11 @@ impl Receiver {
             runs: Reassembly::default(),
             seen: 0,
             limit_told: 0,
+            next_told: 0,
             echo_us: 0,
+            echo_at: Time::default(),
+            status_due: Time::default(),
+            is_urgent: true,
             naks: Naks::new(MS),
             heard: Time::default(),
             has_ended: false,
@@ -131,12 +148,17 @@ impl Receiver {
         }
         self.heard = now;
         self.addr = addr;
-        self.echo_us = head.stamp_us;
-        self.naks.pace(head.rtt_us);
+        (self.echo_us, self.echo_at) = (head.stamp_us, now);
+        if !self.is_dirty {
+            self.status_due = now.after(STATUS_DELAY_NS);
+        }
+        self.naks.pace(head.rtt_us());
         if data.payload.is_empty() {
             self.naks.ask_all();
         }
         let end = head.position.saturating_add(data.payload.len() as u64);
+        // It asks, or repeats what it was told to have arrived, or cannot know the limit.
+        self.is_urgent |= data.payload.is_empty() || end <= next || end > self.limit(config);
         self.seen = self.seen.max(end.min(self.limit(config)));
         if end <= self.limit(config) && self.runs.insert(head.position, end) {
             let skip = next.saturating_sub(head.position);
@@ -144,20 +166,38 @@ impl Receiver {
             let fresh = data.payload.get(skip..).unwrap_or_default();
             self.line.write(head.position.max(next), fresh);
         }
+        let untold = self.runs.next() - self.next_told;
+        self.is_urgent |= self.runs.has_islands() || untold >= STATUS_BYTES;
         match self.announced() {
             Some(len) if len > MESSAGE_MAX => Err(Broken),
             Some(_) | None => Ok(()),
         }
     }
 
+    /// When the status that is owed must go.
+    pub(crate) const fn status_due(&self) -> Time {
+        if self.is_urgent { Time(0) } else { self.status_due }
+    }
+
+    /// The status that is owed does not wait.
+    pub(crate) const fn hurry(&mut self) {
+        self.is_urgent = true;
+    }
+
     /// Sends a status, and a NAK when something is missing that was not asked for lately.
     pub(crate) fn flush<O: Outbox>(&mut self, now: Time, config: &Config, out: &mut O) {
-        self.is_dirty = false;
+        (self.is_dirty, self.is_urgent) = (false, false);
         if self.has_ended {
             return;
         }
         let limit = self.limit(config);
-        self.limit_told = limit;
+        (self.limit_told, self.next_told) = (limit, self.runs.next());
+        let held_us = u32::try_from(now.since(self.echo_at) / US).unwrap_or(u32::MAX);
+        let echo_us = match core::mem::take(&mut self.echo_us) {
+            0 => 0,
+            // The sender subtracts it from its clock: what was held here is no part of the trip.
+            stamp_us => stamp_us.wrapping_add(held_us).max(1),
+        };
         let status = StreamStatus {
             lane: self.key.lane.into(),
             tag: 0,
@@ -165,21 +205,21 @@ impl Receiver {
             next: self.runs.next(),
             window: u32::try_from(limit.saturating_sub(self.runs.next())).unwrap_or(u32::MAX),
             ahead: u32::try_from(self.seen.saturating_sub(self.runs.next())).unwrap_or(u32::MAX),
-            echo_us: core::mem::take(&mut self.echo_us),
+            echo_us,
         };
         out.send(self.addr, &status);
         self.nak(now, out);
     }
 
     /// When [`Self::nak`] is due for gaps that are still watched; `NEVER` when none is.
-    pub(crate) const fn nak_due(&self) -> Time {
+    pub(crate) fn nak_due(&self) -> Time {
         self.naks.due()
     }
 
     /// Asks for gaps: new ones when they have outlived reordering, old ones after one to two round
     /// trips, all of them when the sender asks.
     pub(crate) fn nak<O: Outbox>(&mut self, now: Time, out: &mut O) {
-        let asked = self.naks.ask(now, &self.runs, self.seen, None);
+        let asked = self.naks.ask(now, &self.runs, self.seen, 0);
         let gaps = asked.gaps();
         if !gaps.is_empty() {
             let head =

@@ -42,6 +42,18 @@ impl Ring {
         self.bytes.get_mut(at..at + len).unwrap_or_default()
     }
 
+    /// The `N` bytes from `position` on, of which those beyond the end are not the line's.
+    #[inline]
+    pub(crate) fn chunk<const N: usize>(&mut self, position: u64) -> Option<&mut [u8; N]> {
+        let at = self.at(position);
+        self.bytes.get_mut(at..)?.first_chunk_mut()
+    }
+
+    /// Position at which the ring's end comes.
+    pub(crate) const fn lap_end(&self, position: u64) -> u64 {
+        (position | (self.capacity as u64 - 1)) + 1
+    }
+
     /// Puts what was written beyond the end where it belongs.
     #[inline]
     pub(crate) fn written(&mut self, position: u64, len: usize) {
@@ -99,16 +111,33 @@ impl Ring {
     }
 }
 
-/// Copies `from` to `to`, which are equally long: short ones by two overlapping moves of fixed size
+/// Copies `from` to `to`, which are equally long: short ones by overlapping moves of fixed size
 /// instead of a call.
+///
+/// The first and the last word go by themselves where there are others: a number, a time or a sum is
+/// often just written, and a load that is wider than the store before it waits for that store.
 #[inline]
 pub(crate) fn copy(to: &mut [u8], from: &[u8]) {
     match from.len() {
-        65..=128 => ends::<64>(to, from),
-        33..=64 => ends::<32>(to, from),
+        33..=128 => {
+            ends::<8>(to, from);
+            middle(to, from);
+        }
         17..=32 => ends::<16>(to, from),
         8..=16 => ends::<8>(to, from),
         _ => to.copy_from_slice(from),
+    }
+}
+
+/// All but the first and the last eight bytes.
+#[inline]
+fn middle(to: &mut [u8], from: &[u8]) {
+    let within = 8..from.len() - 8;
+    let (Some(to), Some(from)) = (to.get_mut(within.clone()), from.get(within)) else { return };
+    match from.len() {
+        64.. => ends::<64>(to, from),
+        32..64 => ends::<32>(to, from),
+        _ => ends::<16>(to, from),
     }
 }
 

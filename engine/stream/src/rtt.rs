@@ -26,10 +26,25 @@ impl Rtt {
 
     /// Learns from a stamp that came back; 0 is none. Returns the sample in ns.
     pub(crate) fn on_echo(&mut self, now: Time, echo_us: u32) -> Option<u64> {
+        self.on_echo_below(now, echo_us, Self::SAMPLE_MAX_NS)
+    }
+
+    /// The same from one of many, who may have been stopped while all others were heard: a sample
+    /// counts for at most a little more than twice what was known.
+    pub(crate) fn on_echo_of_many(&mut self, now: Time, echo_us: u32) -> Option<u64> {
+        let most_ns = match self.smoothed_ns {
+            0 => Self::SAMPLE_MAX_NS,
+            smoothed => 2 * smoothed + MS,
+        };
+        self.on_echo_below(now, echo_us, most_ns)
+    }
+
+    fn on_echo_below(&mut self, now: Time, echo_us: u32, most_ns: u64) -> Option<u64> {
         let sample = u64::from(Self::stamp_us(now).wrapping_sub(echo_us)) * US;
         if echo_us == 0 || sample > Self::SAMPLE_MAX_NS {
             return None;
         }
+        let sample = sample.min(most_ns);
         if self.smoothed_ns == 0 {
             (self.smoothed_ns, self.variation_ns) = (sample.max(1), sample / 2);
         } else {
@@ -43,6 +58,11 @@ impl Rtt {
     /// The smoothed round trip in ns; 0 before the first sample.
     pub(crate) const fn smoothed_ns(&self) -> u64 {
         self.smoothed_ns
+    }
+
+    /// The same in µs.
+    pub(crate) fn smoothed_us(&self) -> u32 {
+        u32::try_from(self.smoothed_ns / US).unwrap_or(u32::MAX)
     }
 
     /// The timeout after `doublings` fruitless ones.
@@ -77,6 +97,21 @@ mod tests {
         assert_eq!(rtt.rto_ns(&config, 0), 21 * MS);
         assert_eq!(rtt.rto_ns(&config, 3), 168 * MS);
         assert_eq!(rtt.rto_ns(&config, 99), SECOND);
+    }
+
+    #[test]
+    fn one_of_many_that_was_stopped_moves_the_estimate_a_little_only() {
+        let mut rtt = Rtt::default();
+        let stamp = |ago| Rtt::stamp_us(Time(100 * SECOND - ago));
+        for _ in 0..100 {
+            rtt.on_echo_of_many(Time(100 * SECOND), stamp(MS));
+        }
+        rtt.on_echo_of_many(Time(100 * SECOND), stamp(2 * SECOND));
+        assert!(rtt.smoothed_ns() < 2 * MS);
+        for _ in 0..200 {
+            rtt.on_echo_of_many(Time(100 * SECOND), stamp(80 * MS));
+        }
+        assert!(rtt.smoothed_ns() > 75 * MS, "a way that became longer is believed in the end");
     }
 
     #[test]

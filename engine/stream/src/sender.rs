@@ -7,7 +7,7 @@ use crate::config::{Config, PREFIX};
 use crate::delivery::{Delivery, Direction, Key, Refusal};
 use crate::line::{Line, distance};
 use crate::rtt::Rtt;
-use syncom_seam::{Counter, MS, Outbox, Time, US};
+use syncom_seam::{Counter, MS, Outbox, Time};
 use syncom_wire::Overflow;
 use syncom_wire::limits::MESSAGE_MAX;
 use syncom_wire::stream::{StreamData, StreamDataHead, StreamNak, StreamReset, StreamStatus};
@@ -292,7 +292,7 @@ impl Sender {
             position,
             oldest: self.line.base(),
             stamp_us: Rtt::stamp_us(now),
-            rtt_us: u32::try_from(self.rtt.smoothed_ns() / US).unwrap_or(u32::MAX),
+            pace: StreamDataHead::pace_of(self.rtt.smoothed_us(), 1),
         };
         out.send(self.addr, &StreamData { head, payload });
         payload.len()

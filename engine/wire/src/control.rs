@@ -31,6 +31,12 @@ pub enum Verb {
     Decisions = 8,
     /// The resource graph: Line frames from line `cursor` on.
     Graph = 9,
+    /// The policy that holds: a Policy frame.
+    Policy = 10,
+    /// Install the Policy in the argument: a Policy frame when it holds.
+    SetPolicy = 11,
+    /// Carry out the Drain in the argument: a Line frame when it is done.
+    Drain = 12,
 }
 
 impl Verb {
@@ -47,6 +53,9 @@ impl Verb {
             7 => Some(Self::OrderState),
             8 => Some(Self::Decisions),
             9 => Some(Self::Graph),
+            10 => Some(Self::Policy),
+            11 => Some(Self::SetPolicy),
+            12 => Some(Self::Drain),
             _ => None,
         }
     }
@@ -59,8 +68,8 @@ layout! {
         request: u64,
         /// See [`Verb`].
         verb: u16,
-        /// 1 when only the leader may answer; others say who leads.
-        leader_only: u8,
+        /// How fresh the answer must be: see [`Ask::CURRENT`].
+        freshness: u8,
         /// Zero.
         reserved: [u8; 5],
         /// Where to go on; its meaning is the verb's.
@@ -78,6 +87,15 @@ pub struct Ask<'a> {
 }
 
 impl Ask<'_> {
+    /// Freshness: whatever the replica at hand has applied. The answer says its index and age.
+    pub const STALE: u8 = 0;
+    /// Freshness: as [`Self::CURRENT`], and only the leader may answer, which alone knows what is
+    /// not in the log: replicas and satellites heard, orders under way. Others say who leads.
+    pub const LEADER: u8 = 1;
+    /// Freshness: everything that was acknowledged to anybody before the question was asked. Any
+    /// replica answers, after it has asked the leader up to where it must read.
+    pub const CURRENT: u8 = 2;
+
     /// The verb, if this version knows it.
     #[must_use]
     pub const fn verb(&self) -> Option<Verb> {
@@ -98,7 +116,11 @@ impl Emit for Ask<'_> {
 
 impl<'a> Parse<'a> for Ask<'a> {
     fn parse(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
-        Ok(Self { head: reader.fixed()?, argument: reader.rest() })
+        let head: AskHead = reader.fixed()?;
+        if head.freshness > Self::CURRENT {
+            return Err(Malformed("unknown freshness"));
+        }
+        Ok(Self { head, argument: reader.rest() })
     }
 }
 
@@ -123,8 +145,9 @@ layout! {
         next: u64,
         /// How long to wait before asking again, in ms, when busy or not done yet.
         retry_ms: u32,
-        /// Zero.
-        reserved: u32,
+        /// How long ago the answerer last heard from its leader, or, leading, from a majority, in
+        /// ms: a stale answer shows nothing that was committed later than that.
+        age_ms: u32,
     }
 }
 
@@ -337,7 +360,7 @@ fixed_frame!(OrderState, OrderState, OrderState::check);
 
 layout! {
     /// The fixed part of a node's soft facts.
-    pub struct NodeDetailHead: 24 {
+    pub struct NodeDetailHead: 32 {
         /// The node.
         slot: Slot,
         /// Its incarnation.
@@ -352,6 +375,10 @@ layout! {
         services_down: u16,
         /// Its first home, [`PeerId::ANY`] when there is none.
         home: PeerId,
+        /// 1 when it is drained: to get no new work.
+        drained: u8,
+        /// Zero.
+        reserved: [u8; 7],
     }
 }
 

@@ -13,7 +13,7 @@ layout! {
     pub struct Header: 32 {
         /// Protocol version; another one is dropped and counted.
         version: u8,
-        /// See [`Header::TO_ANY`]; unknown bits are refused.
+        /// See [`Header::TO_ANY`] and [`Header::WIDE`]; unknown bits are refused.
         flags: u8,
         /// Zero.
         reserved: u16,
@@ -38,6 +38,8 @@ impl Header {
     pub const VERSION: u8 = 1;
     /// Flag: sealed for anyone in the cluster (fan-out, or a receiver not known yet).
     pub const TO_ANY: u8 = 1;
+    /// Flag: sealed with AEGIS-128X4 instead of AEGIS-128L, as bodies of 1 KiB and more are.
+    pub const WIDE: u8 = 2;
     /// Bytes of the tag behind the body.
     pub const TAG: usize = 16;
     /// Bytes that sealing adds to a body.
@@ -55,7 +57,7 @@ impl Header {
         if header.version != Self::VERSION {
             return Err(Malformed("unknown version"));
         }
-        if header.flags & !Self::TO_ANY != 0 || !header.reserved_is_zero() {
+        if header.flags & !(Self::TO_ANY | Self::WIDE) != 0 || !header.reserved_is_zero() {
             return Err(Malformed("reserved bits set"));
         }
         Ok(header)
@@ -98,5 +100,11 @@ mod tests {
         bytes[0] = Header::VERSION;
         bytes[2] = 1;
         assert_eq!(Header::parse(&bytes), Err(Malformed("reserved bits set")));
+        bytes[2] = 0;
+        for flags in 0..=u8::MAX {
+            bytes[1] = flags;
+            let is_known = flags & !(Header::TO_ANY | Header::WIDE) == 0;
+            assert_eq!(Header::parse(&bytes).is_ok(), is_known, "flags {flags}");
+        }
     }
 }

@@ -6,8 +6,8 @@
 use crate::bytes::{Reader, Writer};
 use crate::layout::{Fixed, Malformed, Overflow, layout};
 use crate::{
-    control, cp, event, heartbeat, join, member, neighbours, order, probe, raft, report, roster,
-    snapshot, stream, uplink,
+    control, cp, event, heartbeat, join, member, neighbours, order, policy, probe, raft, report,
+    roster, snapshot, stream, uplink,
 };
 
 layout! {
@@ -232,6 +232,16 @@ frames! {
     Submit(order::Submit<'a>) = 59,
     /// Which version of a circulating process a node holds.
     CpVersion(cp::CpVersion) = 60,
+    /// What is believed, and what is done about it.
+    Policy(policy::Policy<'a>) = 61,
+    /// How many must say a thing, in a policy.
+    Threshold(policy::Threshold<'a>) = 62,
+    /// What is done about some events, in a policy.
+    Rule(policy::Rule<'a>) = 63,
+    /// One step of a rule.
+    Step(policy::Step<'a>) = 64,
+    /// An operator drains nodes, or lets them work again.
+    Drain(policy::Drain<'a>) = 65,
 }
 
 /// Implements [`Parse`] and [`Emit`] for a frame that is one fixed struct, with the check that its

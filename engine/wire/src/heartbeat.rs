@@ -67,7 +67,7 @@ fixed_frame!(Heartbeat, Heartbeat, Heartbeat::check);
 layout! {
     /// A home's answer: what the node should know, and the echo for its round-trip time.
     pub struct HomeAnswer: 56 {
-        /// The heartbeat's `sent_ns`, unchanged.
+        /// The heartbeat's `sent_ns`, unchanged; 0 when a new leader shows itself unasked.
         echo_ns: u64,
         /// How long the home held the heartbeat before answering, in µs.
         hold_us: u32,

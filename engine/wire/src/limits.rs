@@ -25,6 +25,22 @@ pub const DETAIL_MAX: usize = 512;
 pub const OUTPUT_MAX: usize = 16 * 1024;
 /// Bytes of an order's payload.
 pub const PAYLOAD_MAX: usize = 8 * 1024;
+/// Rules of a policy.
+pub const RULES_MAX: usize = 128;
+/// Thresholds of a policy.
+pub const THRESHOLDS_MAX: usize = 128;
+/// Steps of a rule.
+pub const STEPS_MAX: usize = 8;
+/// Terms of a selector.
+pub const TERMS_MAX: usize = 16;
+/// Bytes of an encoded selector.
+pub const SELECTOR_MAX: usize = TERMS_MAX * (3 + NAME_MAX);
+/// Bytes of the command of a step: with what is told to it, it fits an order.
+pub const COMMAND_MAX: usize = PAYLOAD_MAX / 4;
+/// Bytes of an encoded policy: it fits a question, an answer and an entry of the log.
+pub const POLICY_MAX: usize = 32 * 1024;
+/// Nodes that a policy may let be drained or fenced within its window.
+pub const GUARD_NODES_MAX: u32 = 1_000;
 /// Bytes of an encoded set of slots: a full bitmap and its header.
 pub const IDSET_MAX: usize = NODES_MAX / 8 + 16;
 
@@ -33,6 +49,9 @@ pub const IDSET_MAX: usize = NODES_MAX / 8 + 16;
 pub const MTU: usize = 1408;
 /// Bytes of the largest datagram: questions, answers and receipts may be fragmented by IP.
 pub const DATAGRAM_MAX: usize = 60_000;
+/// Bytes of the largest datagram of a channel: what UDP over IPv4 carries (65,507), in whole cache
+/// lines.
+pub const CHANNEL_DATAGRAM_MAX: usize = 65_472;
 /// Bytes of the largest message on a stream.
 pub const MESSAGE_MAX: usize = 1 << 20;
 /// Bytes of frames in one batch of records, hence in one Raft proposal of a satellite.
@@ -47,4 +66,5 @@ pub const ACKS_MAX: usize = 256;
 const _: () = assert!(NODES_MAX.is_multiple_of(64));
 const _: () = assert!(SNAPSHOT_CHUNK < MESSAGE_MAX && BATCH_MAX < MESSAGE_MAX);
 const _: () = assert!(OUTPUT_MAX + 256 < DATAGRAM_MAX && IDSET_MAX + PAYLOAD_MAX < DATAGRAM_MAX);
+const _: () = assert!(POLICY_MAX + 1_024 < DATAGRAM_MAX);
 const _: () = assert!(2 * OBSERVERS_MAX <= NEIGHBOURS_MAX);

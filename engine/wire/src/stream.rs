@@ -37,15 +37,42 @@ layout! {
         oldest: u64,
         /// The sender's clock in µs, modulo 2^32, never 0: comes back in the status.
         stamp_us: u32,
-        /// The sender's smoothed round trip: a receiver asks for the same bytes no sooner.
-        rtt_us: u32,
+        /// How patient receivers are to be when they ask for what is missing, see
+        /// [`StreamDataHead::pace_of`]: the sender's smoothed round trip in µs, in the lower 24
+        /// bits, and the binary logarithm of how many listen, rounded up, in the upper 8.
+        pace: u32,
     }
 }
 
 impl StreamDataHead {
     /// No message begins in this fragment, or its sender takes nobody in the middle.
     pub const NO_START: u16 = u16::MAX;
+    const RTT_BITS: u32 = 24;
+    const RTT_MAX: u32 = (1 << Self::RTT_BITS) - 1;
+
+    /// The pace of a round trip of `rtt_us`, at most 16 s, and of so many listeners.
+    #[must_use]
+    pub const fn pace_of(rtt_us: u32, listeners: usize) -> u32 {
+        let rtt_us = if rtt_us > Self::RTT_MAX { Self::RTT_MAX } else { rtt_us };
+        let crowd = if listeners > 1 { (listeners - 1).ilog2() + 1 } else { 0 };
+        rtt_us | crowd << Self::RTT_BITS
+    }
+
+    /// The sender's smoothed round trip: a receiver asks for the same bytes no sooner.
+    #[must_use]
+    pub const fn rtt_us(&self) -> u32 {
+        self.pace & Self::RTT_MAX
+    }
+
+    /// The binary logarithm of how many listen, rounded up.
+    #[must_use]
+    pub const fn crowd(&self) -> u8 {
+        self.pace.to_le_bytes()[3]
+    }
 }
+
+/// Bytes of a fragment's frame in front of its payload.
+const FRONT: usize = FrameHeader::SIZE + <StreamDataHead as Fixed>::SIZE;
 
 /// A fragment of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +87,20 @@ impl StreamData<'_> {
     /// Bytes of payload that fill a datagram.
     pub const PAYLOAD_MAX: usize =
         MTU - Header::OVERHEAD - FrameHeader::SIZE - <StreamDataHead as Fixed>::SIZE;
+
+    /// The frame without its payload, for those who take that from where it lies.
+    ///
+    /// # Errors
+    /// [`Overflow`] when the payload is longer than a frame can say.
+    #[inline]
+    pub fn front(&self) -> Result<[u8; FRONT], Overflow> {
+        let mut front = [0; FRONT];
+        let (kind, version) = (Self::KIND as u8, Self::VERSION);
+        let len = u32::try_from(Emit::size(self)).map_err(|_| Overflow)?;
+        FrameHeader { kind, version, reserved: 0, len }.write(&mut front)?;
+        self.head.write(&mut front[FrameHeader::SIZE..])?;
+        Ok(front)
+    }
 }
 
 impl Emit for StreamData<'_> {
@@ -205,7 +246,7 @@ mod tests {
         position: 100,
         oldest: 90,
         stamp_us: 3,
-        rtt_us: 4,
+        pace: 4,
     };
 
     fn round_trip<E: Emit>(frame: &E, buffer: &mut [u8]) -> usize {
@@ -221,8 +262,19 @@ mod tests {
         let mut buffer = [0; MTU];
         let len = round_trip(&data, &mut buffer);
         assert_eq!(len + Header::OVERHEAD, MTU);
+        assert_eq!(&buffer[..len], [&data.front().unwrap()[..], &payload].concat());
         let (header, body) = FrameHeader::split(&buffer[..len]).unwrap();
         assert_eq!(Frame::parse(header, body), Ok(Frame::StreamData(data)));
+    }
+
+    #[test]
+    fn a_pace_is_a_round_trip_and_a_crowd() {
+        for (rtt_us, listeners, crowd) in
+            [(0, 0, 0), (9, 1, 0), (9, 2, 1), (9, 3, 2), (9, 4, 2), (u32::MAX, 1000, 10)]
+        {
+            let head = StreamDataHead { pace: StreamDataHead::pace_of(rtt_us, listeners), ..HEAD };
+            assert_eq!((head.rtt_us(), head.crowd()), (rtt_us.min((1 << 24) - 1), crowd));
+        }
     }
 
     #[test]

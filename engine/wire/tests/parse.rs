@@ -24,7 +24,7 @@ fn emitted_again(frame: &Frame<'_>, out: &mut [u8]) -> Option<Result<usize, Over
         Roster Neighbours Leave Order Receipt ReceiptAck StreamData StreamNak StreamStatus
         StreamReset Raft SnapshotAsk SnapshotChunk Batch BatchAck Record HomeStats ViewDelta Member
         Shard ShardProgress Outcome Attach Ask Reply Status OrderState NodeDetail Line Event
-        Evidence Decision Submit CpVersion
+        Evidence Decision Submit CpVersion Policy Threshold Rule Step Drain
     )
 }
 
@@ -34,6 +34,8 @@ fn walk(frame: &Frame<'_>) {
         Frame::Batch(batch) => batch.iter().for_each(drop),
         Frame::ViewDelta(delta) => delta.iter().for_each(drop),
         Frame::Reply(reply) => reply.iter().for_each(drop),
+        Frame::Policy(policy) => drop((policy.thresholds().count(), policy.rules().count())),
+        Frame::Rule(rule) => drop((rule.steps().count(), rule.subject.terms().count())),
         Frame::Raft(raft) => raft.iter().for_each(drop),
         Frame::ShardProgress(progress) => Frames::new(progress.outcomes).for_each(drop),
         Frame::Submit(submit) => drop((submit.to.len(), submit.to.iter().last())),
@@ -103,7 +105,7 @@ proptest! {
         every_kind(&mut Source::cycling(seed), &mut |kind, bytes, frame| {
             let takes_the_rest = matches!(frame, Frame::StreamData(_) | Frame::Batch(_)
                 | Frame::ViewDelta(_) | Frame::ShardProgress(_) | Frame::Ask(_) | Frame::Reply(_)
-                | Frame::Raft(_));
+                | Frame::Raft(_) | Frame::Policy(_) | Frame::Rule(_));
             if takes_the_rest {
                 return;
             }
@@ -162,12 +164,17 @@ fn what_is_kept_for_later_must_be_zero_in_every_kind_that_keeps_some() {
         (Kind::ShardProgress, 7),
         (Kind::Attach, 4),
         (Kind::Ask, 5),
-        (Kind::Reply, 4),
         (Kind::OrderState, 7),
         (Kind::Event, 6),
         (Kind::Evidence, 5),
         (Kind::Submit, 6),
         (Kind::CpVersion, 3),
+        (Kind::NodeDetail, 7),
+        // With those of the frames in them, and a length that makes the next head a wrong one.
+        (Kind::Policy, 41),
+        (Kind::Threshold, 8),
+        (Kind::Rule, 18),
+        (Kind::Step, 6),
     ];
     every_kind(&mut Source::counting(), &mut |kind, bytes, _| {
         let body = &bytes[FrameHeader::SIZE..];

@@ -1,21 +1,24 @@
 //! Questions of clients, and their answers.
 //!
-//! Reads show the applied state of whoever is asked, with its index; a client that wants the
-//! leader's says so. Only an order needs the log: its answer comes after it was applied.
+//! A read shows everything that was acknowledged before it was asked, unless it says that it wants
+//! no more than what the replica at hand has: see [`reading`]. Only an order needs the log: its
+//! answer comes after it was applied.
 
 mod pages;
+pub(crate) mod reading;
 mod reads;
+mod writes;
 
 use crate::machine::command::{Command, NewOrder};
 use crate::machine::orders::order_number;
 use crate::station::Station;
 use pages::Page;
 use std::collections::BTreeMap;
-use syncom_seam::{Counter, Now, Origin, Outbox, SECOND, Time};
-use syncom_wire::control::{Ask, Line, Reply, ReplyHead, Verb};
+use syncom_seam::{Counter, MS, Now, Origin, Outbox, SECOND, Time};
+use syncom_wire::control::{Ask, AskHead, Line, Reply, ReplyHead, Verb};
 use syncom_wire::ids::{hash, mix};
 use syncom_wire::order::Submit;
-use syncom_wire::{Addr, Frame, Frames, OrderId, PeerId};
+use syncom_wire::{Addr, Boot, Frame, Frames, OrderId, PeerId};
 
 /// Submissions that wait for the log at a time.
 const PENDING_MAX: usize = 256;
@@ -55,80 +58,121 @@ impl Station {
     ) {
         out.count(Counter::ControlAsked, 1);
         let Some(verb) = ask.verb() else {
-            return self.refuse(from.addr, ask, "this version knows no such question", out);
+            return self.refuse(now, from.addr, ask, "this version knows no such question", out);
         };
-        let leader_only = ask.head.leader_only == 1 || verb == Verb::Submit;
+        let writes = matches!(verb, Verb::Submit | Verb::SetPolicy | Verb::Drain);
+        let leader_only = ask.head.freshness == Ask::LEADER || writes;
         if leader_only && !self.is_settled() {
-            let elsewhere = self.leader_hint() != PeerId::ANY && !self.node.is_leader();
-            let status = if elsewhere { Reply::NOT_LEADER } else { Reply::BUSY };
-            return self.reply(from.addr, ask.head.request, Page::status(status, RETRY_MS), out);
+            return self.send_elsewhere(now, from.addr, ask.head.request, out);
         }
-        let page = match verb {
-            Verb::Status => self.status_page(now),
-            Verb::Nodes => self.nodes_page(ask.head.cursor),
-            Verb::Events => self.events_page(ask.head.cursor),
-            Verb::Explain => self.explain_page(ask),
-            Verb::OrderState => self.order_page(ask.head.cursor),
-            Verb::Decisions => self.decisions_page(ask.head.cursor),
-            Verb::Graph => self.graph_page(ask.head.cursor),
-            Verb::Submit => return self.on_submit(now, from, ask, out),
-            Verb::Report => {
-                return self.refuse(from.addr, ask, "reports go to an agent", out);
-            }
+        match verb {
+            Verb::Submit => self.on_submit(now, from, ask, out),
+            Verb::SetPolicy => self.on_set_policy(now, from, ask, out),
+            Verb::Drain => self.on_drain(now, from, ask, out),
+            Verb::Report => self.refuse(now, from.addr, ask, "reports go to an agent", out),
+            _ if ask.head.freshness == Ask::STALE => self.answer(now, from.addr, ask, out),
+            _ => self.on_read(now, from.addr, ask, out),
+        }
+    }
+
+    /// Answers a read from what is applied here.
+    pub(crate) fn answer<O: Outbox>(&self, now: Now, to: Addr, ask: &Ask<'_>, out: &mut O) {
+        let page = match ask.verb() {
+            Some(Verb::Status) => self.status_page(now),
+            Some(Verb::Nodes) => self.nodes_page(ask.head.cursor),
+            Some(Verb::Events) => self.events_page(ask.head.cursor),
+            Some(Verb::Explain) => self.explain_page(ask),
+            Some(Verb::OrderState) => self.order_page(ask.head.cursor),
+            Some(Verb::Decisions) => self.decisions_page(ask.head.cursor),
+            Some(Verb::Graph) => self.graph_page(ask.head.cursor),
+            Some(Verb::Policy) => self.policy_page(),
+            Some(Verb::Submit | Verb::Report | Verb::SetPolicy | Verb::Drain) | None => return,
         };
-        self.reply(from.addr, ask.head.request, page, out);
+        self.reply(now, to, ask.head.request, page, out);
+    }
+
+    /// This replica cannot say: names the leader, if there is one elsewhere.
+    pub(crate) fn send_elsewhere<O: Outbox>(&self, now: Now, to: Addr, request: u64, out: &mut O) {
+        let elsewhere = self.leader_hint() != PeerId::ANY && !self.node.is_leader();
+        let status = if elsewhere { Reply::NOT_LEADER } else { Reply::BUSY };
+        self.reply(now, to, request, Page::status(status, RETRY_MS), out);
+    }
+
+    /// There is no room, or no quorum, for now.
+    pub(crate) fn say_busy<O: Outbox>(&self, now: Now, to: Addr, request: u64, out: &mut O) {
+        self.reply(now, to, request, Page::status(Reply::BUSY, RETRY_MS), out);
     }
 
     /// An operator's order: the same question makes the same order, however often it is asked.
     fn on_submit<O: Outbox>(&mut self, now: Now, from: &Origin, ask: &Ask<'_>, out: &mut O) {
         let Some(Ok(Frame::Submit(submit))) = Frames::new(ask.argument).next() else {
-            return self.refuse(from.addr, ask, "that is no order", out);
+            return self.refuse(now, from.addr, ask, "that is no order", out);
         };
         if submit.to.is_empty() {
-            return self.refuse(from.addr, ask, "an order to nobody", out);
+            return self.refuse(now, from.addr, ask, "an order to nobody", out);
         }
-        let id = order_id(from, ask.head.request);
+        let id = order_id(from.peer, from.boot, ask.head.request);
         if self.machine.orders.get(id).is_some() {
-            let page = self.order_page(id.0);
-            return self.reply(from.addr, ask.head.request, page, out);
+            let head = AskHead { verb: Verb::OrderState as u16, cursor: id.0, ..ask.head };
+            return self.on_read(now, from.addr, &Ask { head, argument: &[] }, out);
         }
+        if self.wait_for(now, from, ask, id, out) {
+            self.propose(now, &Command::Submit(new_order(id, &submit)), out);
+        }
+    }
+
+    /// Remembers who waits for the log; false when somebody does already, or too many do.
+    fn wait_for<O: Outbox>(
+        &mut self,
+        now: Now,
+        from: &Origin,
+        ask: &Ask<'_>,
+        id: OrderId,
+        out: &mut O,
+    ) -> bool {
         let pending =
             Pending { addr: from.addr, request: ask.head.request, until: now.at.after(PENDING_NS) };
         if self.desk.pending.insert(id, pending).is_some() {
-            return;
+            return false;
         }
         if self.desk.pending.len() > PENDING_MAX {
             self.desk.pending.remove(&id);
-            let page = Page::status(Reply::BUSY, RETRY_MS);
-            return self.reply(from.addr, ask.head.request, page, out);
+            self.say_busy(now, from.addr, ask.head.request, out);
+            return false;
         }
-        self.propose(now, &Command::Submit(new_order(id, &submit)), out);
+        true
+    }
+
+    /// What somebody waits for is in the log: he hears so.
+    fn answer_pending<O: Outbox>(&mut self, now: Now, id: OrderId, page: Page, out: &mut O) {
+        if let Some(pending) = self.desk.pending.remove(&id) {
+            self.reply(now, pending.addr, pending.request, page, out);
+        }
     }
 
     /// An order was committed: whoever waits for it hears so.
-    pub(crate) fn answer_submitted<O: Outbox>(&mut self, _now: Now, id: OrderId, out: &mut O) {
-        if let Some(pending) = self.desk.pending.remove(&id) {
+    pub(crate) fn answer_submitted<O: Outbox>(&mut self, now: Now, id: OrderId, out: &mut O) {
+        if self.desk.pending.contains_key(&id) {
             let page = self.order_page(id.0);
-            self.reply(pending.addr, pending.request, page, out);
+            self.answer_pending(now, id, page, out);
         }
     }
 
     /// This replica no longer leads: the outcome of what was submitted is unknown here, and asking
     /// the next leader the same question finds it out.
-    pub(crate) fn refuse_pending<O: Outbox>(&mut self, out: &mut O) {
+    pub(crate) fn refuse_pending<O: Outbox>(&mut self, now: Now, out: &mut O) {
         for pending in std::mem::take(&mut self.desk.pending).into_values() {
-            let page = Page::status(Reply::BUSY, RETRY_MS);
-            self.reply(pending.addr, pending.request, page, out);
+            self.say_busy(now, pending.addr, pending.request, out);
         }
     }
 
-    fn refuse<O: Outbox>(&self, to: Addr, ask: &Ask<'_>, why: &str, out: &mut O) {
+    fn refuse<O: Outbox>(&self, now: Now, to: Addr, ask: &Ask<'_>, why: &str, out: &mut O) {
         let mut page = Page::status(Reply::REFUSED, 0);
         page.push(&Line { text: why });
-        self.reply(to, ask.head.request, page, out);
+        self.reply(now, to, ask.head.request, page, out);
     }
 
-    fn reply<O: Outbox>(&self, to: Addr, request: u64, page: Page, out: &mut O) {
+    fn reply<O: Outbox>(&self, now: Now, to: Addr, request: u64, page: Page, out: &mut O) {
         let leader = self.leader_hint();
         let head = ReplyHead {
             request,
@@ -140,15 +184,18 @@ impl Station {
             term: self.node.term(),
             next: page.next.unwrap_or(0),
             retry_ms: page.retry_ms,
-            reserved: 0,
+            age_ms: u32::try_from(now.at.since(self.node.current_at(now.at)) / MS)
+                .unwrap_or(u32::MAX),
         };
         out.send(to, &Reply { head, body: &page.body });
     }
 }
 
-/// Numbers an operator's order by who asked, in which life, and the question's number.
-fn order_id(from: &Origin, request: u64) -> OrderId {
-    let cause = [u64::from(from.peer.0), from.boot.0, request].map(u64::to_le_bytes);
+/// The number of an operator's order, by who asked for it, in which life, and the question's number:
+/// a client knows it before the station does.
+#[must_use]
+pub fn order_id(peer: PeerId, boot: Boot, request: u64) -> OrderId {
+    let cause = [u64::from(peer.0), boot.0, request].map(u64::to_le_bytes);
     order_number(mix(hash(cause.as_flattened())))
 }
 

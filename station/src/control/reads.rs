@@ -131,6 +131,8 @@ impl Station {
             services_up: stat.map_or(0, |stat| stat.services_up),
             services_down: stat.map_or(0, |stat| stat.services_down),
             home,
+            drained: u8::from(self.machine.recovery.is_drained(slot)),
+            reserved: [0; 7],
         }
     }
 
@@ -156,6 +158,10 @@ impl Station {
                 break;
             }
             page.body.extend(one);
+            // How its order went, while that is known.
+            let order = self.machine.orders.get(decision.head.order);
+            let state = order.map(|entry| self.order_state(entry.order.id, entry.state));
+            state.iter().for_each(|state| page.push(state));
         }
         page
     }

@@ -4,8 +4,9 @@
 //! behind its tag and length. An entry without bytes is the leader's first of its term.
 
 use crate::machine::encoder::Encoder;
+use crate::machine::recovery::Changes;
 use syncom_wire::idset::IdSet;
-use syncom_wire::limits::{DETAIL_MAX, IDSET_MAX, MESSAGE_MAX, NAME_MAX, PAYLOAD_MAX};
+use syncom_wire::limits::{DETAIL_MAX, IDSET_MAX, MESSAGE_MAX, NAME_MAX, PAYLOAD_MAX, POLICY_MAX};
 use syncom_wire::uplink::Batch;
 use syncom_wire::{Boot, Malformed, OrderId, Parse, PeerId, Reader, Term};
 
@@ -42,10 +43,22 @@ pub(crate) struct NewDecision {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Step {
     pub(crate) term: Term,
+    /// Number of the last decision, and the policy, that it was thought of with: a step that was
+    /// overtaken is thought of anew.
+    pub(crate) after: u64,
+    pub(crate) policy: u64,
     /// Events that are dealt with, and how often they had happened when that was decided.
     pub(crate) settle: Vec<(u64, u32)>,
     pub(crate) decisions: Vec<NewDecision>,
     pub(crate) orders: Vec<NewOrder>,
+    pub(crate) changes: Changes,
+}
+
+impl Step {
+    /// Whether nothing would happen.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.settle.is_empty() && self.decisions.is_empty() && self.changes.cases.is_empty()
+    }
 }
 
 /// How an order ended.
@@ -75,6 +88,10 @@ pub(crate) enum Command<'a> {
     Finish(Finish),
     /// A satellite, in that life of it, no longer shows itself.
     SatelliteDead { peer: PeerId, boot: Boot },
+    /// An operator's policy: the body of its frame, and the question it came with.
+    Policy { asked_by: OrderId, image: Vec<u8> },
+    /// An operator drains nodes, or lets them work again: image of the nodes, and why.
+    Drain { asked_by: OrderId, drained: bool, nodes: Vec<u8>, reason: String },
 }
 
 /// Begins an entry at the leader's wall time.
@@ -94,6 +111,8 @@ impl Command<'_> {
             Self::Submit(_) => 4,
             Self::Finish(_) => 5,
             Self::SatelliteDead { .. } => 6,
+            Self::Policy { .. } => 7,
+            Self::Drain { .. } => 8,
         }
     }
 
@@ -115,6 +134,16 @@ impl Command<'_> {
             Self::SatelliteDead { peer, boot } => {
                 out.field(*peer);
                 out.field(*boot);
+            }
+            Self::Policy { asked_by, image } => {
+                out.field(*asked_by);
+                out.long(image);
+            }
+            Self::Drain { asked_by, drained, nodes, reason } => {
+                out.field(*asked_by);
+                out.field(u8::from(*drained));
+                out.long(nodes);
+                out.long(reason.as_bytes());
             }
         });
     }
@@ -159,6 +188,16 @@ impl<'a> Entry<'a> {
             4 => Command::Submit(NewOrder::parse(reader)?),
             5 => Command::Finish(Finish::parse(reader)?),
             6 => Command::SatelliteDead { peer: reader.field()?, boot: reader.field()? },
+            7 => Command::Policy {
+                asked_by: reader.field()?,
+                image: reader.long(POLICY_MAX)?.to_vec(),
+            },
+            8 => {
+                let (asked_by, drained) = (reader.field()?, reader.field::<u8>()? != 0);
+                let nodes = reader.long(IDSET_MAX)?.to_vec();
+                IdSet::parse(&nodes)?;
+                Command::Drain { asked_by, drained, nodes, reason: text(reader, DETAIL_MAX)? }
+            }
             _ => return Err(Malformed("unknown command in an entry")),
         };
         reader.end()?;
@@ -189,6 +228,8 @@ pub(crate) fn text(reader: &mut Reader<'_>, max: usize) -> Result<String, Malfor
 impl Step {
     fn encode(&self, out: &mut Encoder) {
         out.field(self.term);
+        out.field(self.after);
+        out.field(self.policy);
         out.count(self.settle.len());
         for (event, count) in &self.settle {
             out.field(*event);
@@ -205,11 +246,14 @@ impl Step {
         for order in &self.orders {
             order.encode(out);
         }
+        self.changes.encode(out);
     }
 
     fn parse(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         Ok(Self {
             term: reader.field()?,
+            after: reader.field()?,
+            policy: reader.field()?,
             settle: list(reader, LIST_MAX, |r| Ok((r.field()?, r.field()?)))?,
             decisions: list(reader, LIST_MAX, |r| {
                 Ok(NewDecision {
@@ -220,6 +264,7 @@ impl Step {
                 })
             })?,
             orders: list(reader, LIST_MAX, NewOrder::parse)?,
+            changes: Changes::parse(reader)?,
         })
     }
 }
@@ -294,7 +339,9 @@ pub(crate) fn whole_frame<'a, T: Parse<'a>>(bytes: &'a [u8]) -> Result<T, Malfor
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::recovery::{Case, Firing, Phase};
     use proptest::prelude::*;
+    use syncom_wire::Slot;
 
     fn order() -> NewOrder {
         NewOrder {
@@ -309,6 +356,25 @@ mod tests {
         }
     }
 
+    fn changes() -> Changes {
+        let (rule, subject) = ("fence".to_owned(), "node1".to_owned());
+        let case = Case {
+            count: 1,
+            rule: rule.clone(),
+            step: 1,
+            attempt: 2,
+            phase: Phase::Waiting,
+            due_ns: 5,
+            orders: vec![(OrderId(7), "web".into())],
+        };
+        Changes {
+            cases: vec![(3, Some(case)), (4, None)],
+            firings: vec![Firing { keep_ns: 60, rule, subject }],
+            harms: vec![Slot(1)],
+            drains: vec![(Slot(2), "why".into())],
+        }
+    }
+
     fn all() -> Vec<Command<'static>> {
         let decision = NewDecision {
             event: 3,
@@ -320,9 +386,12 @@ mod tests {
             Command::Claim { term: Term(3), node: PeerId::station(2) },
             Command::Step(Step {
                 term: Term(3),
+                after: 2,
+                policy: 9,
                 settle: vec![(3, 1)],
                 decisions: vec![decision],
                 orders: vec![order()],
+                changes: changes(),
             }),
             Command::Submit(order()),
             Command::Finish(Finish {
@@ -333,6 +402,13 @@ mod tests {
                 outcomes: vec![1, 2],
             }),
             Command::SatelliteDead { peer: PeerId::satellite(1), boot: Boot(5) },
+            Command::Policy { asked_by: OrderId(1), image: vec![1, 2, 3] },
+            Command::Drain {
+                asked_by: OrderId(2),
+                drained: true,
+                nodes: vec![0, 0, 1],
+                reason: "disk".into(),
+            },
         ]
     }
 

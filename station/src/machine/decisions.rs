@@ -17,10 +17,6 @@ pub(crate) struct DecisionEntry {
 }
 
 impl DecisionEntry {
-    pub(crate) fn rule(&self) -> &str {
-        &self.rule
-    }
-
     pub(crate) fn as_frame(&self) -> Decision<'_> {
         Decision { head: self.head, rule: &self.rule, action: &self.action }
     }
@@ -44,15 +40,15 @@ impl Decisions {
         self.kept.push_back(DecisionEntry { head, rule, action });
     }
 
+    /// Number of the newest decision.
+    pub(crate) const fn last(&self) -> u64 {
+        self.last
+    }
+
     /// Decisions from number `seq` on, oldest first.
     pub(crate) fn since(&self, seq: u64) -> impl Iterator<Item = &DecisionEntry> {
         let at = self.kept.partition_point(|entry| entry.head.seq < seq);
         self.kept.range(at..)
-    }
-
-    /// All decisions that are held, newest first.
-    pub(crate) fn newest_first(&self) -> impl Iterator<Item = &DecisionEntry> {
-        self.kept.iter().rev()
     }
 
     /// Decisions about one event, oldest first.

@@ -145,6 +145,37 @@ impl Graph {
         Ok(())
     }
 
+    /// Services that a node runs, by name, and the state of each.
+    pub(crate) fn services_of(&self, node: &str) -> impl Iterator<Item = (&str, &str)> {
+        of(&self.forward, &(Type::Node, node.to_owned()), Relation::Runs).filter_map(|thing| {
+            let (_, service) = thing.1.split_once('/')?;
+            Some((service, self.things.get(thing)?.as_str()))
+        })
+    }
+
+    /// Nodes that run a service of that name, and its state on each.
+    pub(crate) fn runners_of<'a>(
+        &'a self,
+        service: &'a str,
+    ) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let services = self.things.range((Type::Service, String::new())..);
+        services.take_while(|((kind, _), _)| *kind == Type::Service).filter_map(
+            move |((_, name), state)| {
+                let (node, other) = name.split_once('/')?;
+                (other == service).then_some((node, state.as_str()))
+            },
+        )
+    }
+
+    /// Takes a thing away, and all its relations.
+    pub(crate) fn forget(&mut self, thing: &Thing) {
+        self.things.remove(thing);
+        let is_of = |(from, _, to): &(Thing, Relation, Thing)| from == thing || to == thing;
+        for edges in [&mut self.forward, &mut self.backward] {
+            edges.retain(|edge| !is_of(edge));
+        }
+    }
+
     /// Takes all relations of a kind away from a thing that is their source.
     pub(crate) fn unrelate(&mut self, from: &Thing, relation: Relation) {
         let targets: Vec<Thing> = of(&self.forward, from, relation).cloned().collect();
@@ -262,6 +293,25 @@ mod tests {
         assert_eq!(graph.relate(node.clone(), Relation::In, rack2), Ok(()));
         let nobody = graph.relate(node, Relation::Runs, named(Type::Service, "ghost"));
         assert_eq!(nobody, Err(GraphError::Unknown));
+    }
+
+    #[test]
+    fn services_are_found_both_ways_and_forgotten() {
+        let mut graph = small();
+        graph.set(Type::Service, "node2/web", "down");
+        for node in ["node1", "node2"] {
+            let service = named(Type::Service, &format!("{node}/web"));
+            graph.relate(named(Type::Node, node), Relation::Runs, service).unwrap();
+        }
+        assert_eq!(graph.services_of("node1").collect::<Vec<_>>(), [("web", "up")]);
+        let runners: Vec<_> = graph.runners_of("web").collect();
+        assert_eq!(runners, [("node1", "up"), ("node2", "down")]);
+        graph.forget(&named(Type::Service, "node1/web"));
+        assert_eq!(graph.services_of("node1").count(), 0);
+        assert_eq!(graph.runners_of("web").count(), 1);
+        graph
+            .relate(named(Type::Node, "node1"), Relation::Runs, named(Type::Service, "x"))
+            .unwrap_err();
     }
 
     #[test]

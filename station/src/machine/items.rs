@@ -4,15 +4,18 @@ use crate::machine::events::{Event, Grounds, Key};
 use crate::machine::graph::{Relation, Type};
 use crate::machine::machine::{Effect, Machine, Place};
 use crate::machine::membership::Joined;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use syncom_wire::event::{EventHead, EvidenceHead, SlotItem};
 use syncom_wire::join::{Join, Leave};
 use syncom_wire::limits::OBSERVERS_MAX;
 use syncom_wire::member::MemberState;
+use syncom_wire::policy::PolicyHead;
 use syncom_wire::report::EventKind;
 use syncom_wire::uplink::{ItemResult, Record};
 use syncom_wire::{Frame, Incarnation, PeerId, Slot, Subject};
 
+/// Subject of events about the whole.
+const CLUSTER: &str = "cluster";
 /// Name of the events that tell of satellites.
 const SATELLITE_KIND: &str = "satellite";
 
@@ -147,6 +150,9 @@ impl Machine {
         let severity = if state == MemberState::Dead { 3 } else { 1 };
         let detail = record.detail.to_owned();
         let seq = self.node_event(place, slot, head.kind, severity, detail, Some(record), effects);
+        if state == MemberState::Dead {
+            self.count_death(place, effects);
+        }
         result(ItemResult::DONE, seq)
     }
 
@@ -169,6 +175,9 @@ impl Machine {
         record.contributors.iter().for_each(|id| self.producers.note(&id));
         if head.kind == EventKind::SERVICE {
             self.service_down(&subject);
+        }
+        if head.kind == EventKind::STORM {
+            self.recovery.storm.rise(self.clock.at(place.now_ns), &self.rules.head());
         }
         if let Some(seq) = self.events.open_for(&key, place.now_ns) {
             let again = head.kind == EventKind::SERVICE;
@@ -239,10 +248,53 @@ impl Machine {
         let grounds = record.map(|record| Grounds { head: evidence(record), observers });
         let kind_text = kind_name(kind, "");
         let event = Event { head, subject: name, kind: kind_text, detail, grounds };
-        let queued = matches!(kind, EventKind::DEAD | EventKind::GRAY);
+        let queued =
+            matches!(kind, EventKind::DEAD | EventKind::GRAY) || self.rules.names(&event.kind);
         let seq = self.events.push(event, queued);
         effects.push(Effect::Event(seq));
         seq
+    }
+
+    /// A node was declared dead: when too many were at once, that is an event of its own.
+    fn count_death(&mut self, place: Place, effects: &mut Vec<Effect>) {
+        let (head, now_ns) = (self.rules.head(), self.clock.at(place.now_ns));
+        let was_one = self.recovery.storm.lasts(now_ns);
+        let deaths = self.recovery.storm.on_death(now_ns, &head);
+        if was_one || deaths <= self.bearable(&head) {
+            return;
+        }
+        self.recovery.storm.rise(now_ns, &head);
+        let window = head.brake_window_ms / 1_000;
+        let detail = format!(
+            "{deaths} nodes died within {window} s, more than is believable: \
+             automatic fencing, draining and moving wait"
+        );
+        let kind = EventKind::STORM;
+        let plain = plain_head(place, Subject::named(CLUSTER), Incarnation(0), kind, 3);
+        let (subject, kind) = (CLUSTER.to_owned(), kind_name(kind, ""));
+        let event = Event { head: plain, subject, kind, detail, grounds: None };
+        let seq = self.events.push(event, true);
+        effects.push(Effect::Event(seq));
+    }
+
+    /// Deaths at once that are no storm: see [`PolicyHead`].
+    fn bearable(&self, head: &PolicyHead) -> usize {
+        let mut nodes = 0_usize;
+        let mut domains: BTreeMap<u16, usize> = BTreeMap::new();
+        for entry in self.membership.members().agents() {
+            if entry.state() == MemberState::Left {
+                continue;
+            }
+            nodes += 1;
+            if entry.head.domain != 0 {
+                *domains.entry(entry.head.domain).or_default() += 1;
+            }
+        }
+        let mut sizes: Vec<usize> = domains.into_values().collect();
+        sizes.sort_unstable_by(|a, b| b.cmp(a));
+        let largest = sizes.iter().take(usize::from(head.brake_domains)).sum();
+        let part = nodes * usize::from(head.brake_permille) / 1_000;
+        part.max(largest).max(head.brake_deaths as usize)
     }
 
     /// Commits an event about a satellite.
@@ -263,7 +315,8 @@ impl Machine {
         let detail = format!("{peer} {what}");
         let kind = SATELLITE_KIND.to_owned();
         let event = Event { head, subject: name, kind, detail, grounds: None };
-        let seq = self.events.push(event, false);
+        let queued = self.rules.names(&event.kind);
+        let seq = self.events.push(event, queued);
         effects.push(Effect::Event(seq));
     }
 }

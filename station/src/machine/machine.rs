@@ -1,14 +1,16 @@
 //! What each command does.
 
-use crate::machine::command::{Command, Entry, Finish, NewOrder, Step};
+use crate::machine::clock::Clock;
+use crate::machine::command::{Command, Entry, NewOrder, Step};
 use crate::machine::decisions::Decisions;
 use crate::machine::events::Events;
 use crate::machine::graph::{Graph, Relation, Type};
 use crate::machine::membership::Membership;
 use crate::machine::orders::Orders;
+use crate::machine::policy::Rules;
 use crate::machine::producers::Producers;
+use crate::machine::recovery::Recovery;
 use crate::machine::sessions::{Sessions, Turn};
-use syncom_wire::report::EventKind;
 use syncom_wire::uplink::{Batch, BatchAck};
 use syncom_wire::{Boot, Malformed, OrderId, PeerId, Term, View};
 
@@ -35,6 +37,12 @@ pub(crate) enum Effect {
     Stepped(Term),
     /// A step of a recovery manager was refused because a newer one has begun.
     Stale(Term),
+    /// A step was refused because something happened since it was thought of: think again.
+    Overtaken(Term),
+    /// An operator's policy holds.
+    PolicyHolds(OrderId),
+    /// An operator's drain, or the end of one, is done, for so many nodes.
+    Drained(OrderId, u32),
     /// The entry cannot be read: it was written by a newer program.
     Unreadable(Malformed),
 }
@@ -67,6 +75,9 @@ pub(crate) struct Machine {
     pub(crate) orders: Orders,
     pub(crate) decisions: Decisions,
     pub(crate) graph: Graph,
+    pub(crate) clock: Clock,
+    pub(crate) rules: Rules,
+    pub(crate) recovery: Recovery,
 }
 
 impl Machine {
@@ -106,6 +117,7 @@ impl Machine {
         effects: &mut Vec<Effect>,
     ) -> Result<(), Malformed> {
         let Some(mut entry) = Entry::open(data)? else { return Ok(()) };
+        self.clock.advance(entry.wall_ns);
         let place = Place { index: self.applied, now_ns: entry.wall_ns };
         while let Some(command) = entry.next()? {
             match command {
@@ -116,6 +128,15 @@ impl Machine {
                 Command::Finish(finish) => self.on_finish(finish, effects),
                 Command::SatelliteDead { peer, boot } => {
                     self.on_satellite_dead(place, peer, boot, effects);
+                }
+                Command::Policy { asked_by, image } => {
+                    // The leader has checked it; what is refused here changes nothing.
+                    let _ = self.rules.install(&image, asked_by.0, place.index);
+                    effects.push(Effect::PolicyHolds(asked_by));
+                }
+                Command::Drain { asked_by, drained, nodes, reason } => {
+                    let changed = self.on_drain(place, term, drained, &nodes, &reason);
+                    effects.push(Effect::Drained(asked_by, changed));
                 }
             }
         }
@@ -150,6 +171,11 @@ impl Machine {
             effects.push(Effect::Stale(step.term));
             return;
         }
+        if step.after != self.decisions.last() || step.policy != self.rules.head().version {
+            effects.push(Effect::Overtaken(step.term));
+            return;
+        }
+        self.recovery.change(step.changes, self.clock.at(place.now_ns));
         for (event, count) in step.settle {
             self.events.settle(event, count);
         }
@@ -166,19 +192,6 @@ impl Machine {
         let id = order.id;
         if self.orders.submit(order, term, place.now_ns) {
             effects.push(Effect::OrderOpened(id));
-        }
-    }
-
-    fn on_finish(&mut self, finish: Finish, effects: &mut Vec<Effect>) {
-        let id = finish.id;
-        if !self.orders.finish(finish) {
-            return;
-        }
-        effects.push(Effect::OrderClosed(id));
-        let Some(order) = self.orders.get(id) else { return };
-        let Some(event) = self.events.get(order.order.event) else { return };
-        if event.head.kind == EventKind::SERVICE && order.state.done > 0 {
-            self.graph.set(Type::Service, &event.subject, "up");
         }
     }
 

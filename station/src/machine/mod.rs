@@ -6,6 +6,7 @@
 //!
 //! Read `machine.rs` first: it says what each command does; the other files hold one table each.
 
+pub(crate) mod clock;
 pub(crate) mod command;
 pub(crate) mod decisions;
 pub(crate) mod encoder;
@@ -16,9 +17,13 @@ mod items;
 pub(crate) mod machine;
 pub(crate) mod membership;
 pub(crate) mod orders;
+pub(crate) mod outcome;
+pub(crate) mod policy;
 pub(crate) mod producers;
+pub(crate) mod recovery;
 pub(crate) mod sessions;
 pub(crate) mod snapshot;
+pub(crate) mod storm;
 
 pub(crate) use machine::{Effect, Machine};
 

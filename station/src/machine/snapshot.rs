@@ -1,5 +1,6 @@
 //! The whole machine as bytes, and back.
 
+use crate::machine::clock::Clock;
 use crate::machine::decisions::Decisions;
 use crate::machine::encoder::Encoder;
 use crate::machine::events::Events;
@@ -7,7 +8,9 @@ use crate::machine::graph::Graph;
 use crate::machine::machine::Machine;
 use crate::machine::membership::Membership;
 use crate::machine::orders::Orders;
+use crate::machine::policy::Rules;
 use crate::machine::producers::Producers;
+use crate::machine::recovery::Recovery;
 use crate::machine::sessions::Sessions;
 use syncom_wire::ids::hash;
 use syncom_wire::{Malformed, Reader};
@@ -33,6 +36,9 @@ impl Machine {
         out.section(|out| self.orders.encode(out));
         out.section(|out| self.decisions.encode(out));
         out.section(|out| self.graph.encode(out));
+        out.section(|out| self.clock.encode(out));
+        out.section(|out| self.rules.encode(out));
+        out.section(|out| self.recovery.encode(out));
         out.finish()
     }
 
@@ -58,6 +64,9 @@ impl Machine {
             orders: section(&mut reader, Orders::decode)?,
             decisions: section(&mut reader, Decisions::decode)?,
             graph: section(&mut reader, Graph::decode)?,
+            clock: section(&mut reader, Clock::decode)?,
+            rules: section(&mut reader, Rules::decode)?,
+            recovery: section(&mut reader, Recovery::decode)?,
         };
         reader.end()?;
         Ok(machine)

@@ -254,6 +254,7 @@ fn a_step_of_a_deposed_manager_has_no_effect() {
                 action: "a".into(),
             }],
             orders: vec![order.clone()],
+            ..Step::default()
         })
     };
     feeder.apply(&[step(Term(4))]);

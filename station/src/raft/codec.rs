@@ -16,6 +16,8 @@ pub(crate) const fn message_type(kind: u8) -> Option<MessageType> {
         7 => Some(MessageType::MsgSnapshot),
         8 => Some(MessageType::MsgHeartbeat),
         9 => Some(MessageType::MsgHeartbeatResponse),
+        15 => Some(MessageType::MsgReadIndex),
+        16 => Some(MessageType::MsgReadIndexResp),
         17 => Some(MessageType::MsgRequestPreVote),
         18 => Some(MessageType::MsgRequestPreVoteResponse),
         _ => None,
@@ -32,6 +34,8 @@ const fn number(kind: MessageType) -> Option<u8> {
         MessageType::MsgSnapshot => Some(7),
         MessageType::MsgHeartbeat => Some(8),
         MessageType::MsgHeartbeatResponse => Some(9),
+        MessageType::MsgReadIndex => Some(15),
+        MessageType::MsgReadIndexResp => Some(16),
         MessageType::MsgRequestPreVote => Some(17),
         MessageType::MsgRequestPreVoteResponse => Some(18),
         MessageType::MsgHup
@@ -41,9 +45,7 @@ const fn number(kind: MessageType) -> Option<u8> {
         | MessageType::MsgSnapStatus
         | MessageType::MsgCheckQuorum
         | MessageType::MsgTransferLeader
-        | MessageType::MsgTimeoutNow
-        | MessageType::MsgReadIndex
-        | MessageType::MsgReadIndexResp => None,
+        | MessageType::MsgTimeoutNow => None,
     }
 }
 
@@ -138,6 +140,7 @@ pub(crate) fn decode(message: &RaftMessage<'_>, kind: MessageType) -> Message {
     out.commit_term = head.commit_term;
     out.reject = head.reject != 0;
     out.reject_hint = head.reject_hint;
+    out.context = message.context.to_vec().into();
     let entries = message.iter().map(|(entry, data)| new_entry(entry.index, entry.term, data));
     out.entries = entries.collect();
     out

@@ -7,10 +7,12 @@
 //! Read `node.rs` first.
 
 pub(crate) mod codec;
+pub(crate) mod context;
 pub(crate) mod election;
 pub(crate) mod node;
 pub(crate) mod snapshot;
 pub(crate) mod storage;
 pub(crate) mod validator;
 
+pub(crate) use context::ReadContext;
 pub(crate) use node::{Node, Work};

@@ -6,6 +6,7 @@
 //! same record as the entries; a commit index alone is not worth a flush and goes with the next.
 
 use crate::config::StationConfig;
+use crate::raft::ReadContext;
 use crate::raft::codec;
 use crate::raft::election::Election;
 use crate::raft::snapshot::{Image, Sending};
@@ -13,7 +14,7 @@ use crate::raft::storage::RamLog;
 use crate::raft::validator::{self, Guard};
 use raft::eraftpb::{Entry, HardState, Message, MessageType};
 use raft::{Config, ProgressState, RawNode, SnapshotStatus, StateRole};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use syncom_seam::disk::HardState as DiskHardState;
 use syncom_seam::{Loaded, Record, SavedSnapshot, Time};
@@ -30,6 +31,8 @@ const INFLIGHT_MAX: usize = 128;
 const UNCOMMITTED_MAX: u64 = 16 << 20;
 /// Bytes of entries applied in one go, so that a long log does not hold up everything else.
 const APPLY_MAX: u64 = 4 << 20;
+/// Bytes of entries kept behind a snapshot for followers that lag a little.
+const KEEP_BYTES: usize = 16 << 20;
 /// Bytes of the largest entry: it fits a message of a stream with everything around it.
 pub(crate) const ENTRY_MAX: usize = MESSAGE_MAX / 2;
 
@@ -44,6 +47,8 @@ pub(crate) struct Work {
     pub(crate) committed: Vec<Entry>,
     /// A snapshot from the leader that is durable now and replaces the machine.
     pub(crate) installed: Option<Image>,
+    /// Rounds of reads that the leader has confirmed, and the index that they must see.
+    pub(crate) reads: Vec<(u64, ReadContext)>,
 }
 
 impl Work {
@@ -52,6 +57,7 @@ impl Work {
             && self.records.is_empty()
             && self.committed.is_empty()
             && self.installed.is_none()
+            && self.reads.is_empty()
     }
 }
 
@@ -77,6 +83,8 @@ pub(crate) struct Node {
     hard_on_disk: HardState,
     /// A pulled snapshot, between its step and its record.
     incoming: Option<Image>,
+    /// When each other replica last spoke in this term.
+    heard: BTreeMap<u64, Time>,
     /// Whether nothing was ever stored here.
     pristine: bool,
     pub(crate) sending: Sending,
@@ -112,6 +120,10 @@ impl Node {
             max_inflight_msgs: INFLIGHT_MAX,
             check_quorum: true,
             pre_vote: true,
+            // Followers hear of a commit with the next append or heartbeat: telling each at once
+            // doubles the messages of a lone proposal, and nobody waits for it. A read that does
+            // brings the index with it.
+            skip_bcast_commit: true,
             max_uncommitted_size: UNCOMMITTED_MAX,
             max_committed_size_per_ready: APPLY_MAX,
             ..Config::default()
@@ -130,6 +142,7 @@ impl Node {
             ticket: 0,
             hard_on_disk,
             incoming: None,
+            heard: BTreeMap::new(),
             pristine,
             sending: Sending::default(),
         };
@@ -175,6 +188,7 @@ impl Node {
             leads: self.is_leader(),
             last_index: log.last_index(),
             committed: log.committed,
+            reads_pending: self.raw.raft.pending_read_count(),
         };
         // The library says term 0 of entries that it no longer has.
         let term_of = |index| log.term(index).ok().filter(|term| *term != 0);
@@ -188,6 +202,9 @@ impl Node {
         }
         let _ = self.raw.step(codec::decode(message, kind));
         self.override_timeout();
+        if message.head.term == self.raw.raft.term {
+            self.heard.insert(message.head.from, now);
+        }
         Ok(Some(kind))
     }
 
@@ -210,6 +227,12 @@ impl Node {
         self.raw.propose(Vec::new(), data)
     }
 
+    /// Asks the leader, which this may be, how far a read must see: the answer comes in
+    /// [`Work::reads`], or never, when a message is lost or the leader is too new to know.
+    pub(crate) fn read_index(&mut self, context: &ReadContext) {
+        self.raw.read_index(context.encode());
+    }
+
     /// Everything that there is to do now.
     pub(crate) fn work(&mut self) -> Work {
         let mut work = Work::default();
@@ -223,6 +246,11 @@ impl Node {
         let mut ready = self.raw.ready();
         work.messages.append(&mut ready.take_messages());
         work.committed.append(&mut ready.take_committed_entries());
+        let states = ready.take_read_states();
+        work.reads.extend(states.iter().filter_map(|state| {
+            let context = ReadContext::decode(&state.request_ctx).ok()?;
+            Some((state.index, context))
+        }));
         let messages = ready.take_persisted_messages();
         if let Some(hard) = ready.hs() {
             self.raw.mut_store().hard = hard.clone();
@@ -302,7 +330,8 @@ impl Node {
     /// Keeps a snapshot of the machine at `index` and forgets entries far behind it.
     pub(crate) fn compact(&mut self, index: u64, term: u64, data: Vec<u8>, keep: u64) -> Record {
         let image = Image::new(index, term, self.voters.clone(), data);
-        let compact_to = index.saturating_sub(keep) + 1;
+        let kept = (index.saturating_sub(keep) + 1).max(self.raw.store().first_of_last(KEEP_BYTES));
+        let compact_to = kept.min(index + 1);
         self.ticket += 1;
         let record = Record::Snapshot {
             ticket: self.ticket,
@@ -367,6 +396,21 @@ impl Node {
             return None;
         }
         self.raw.raft.prs().get(id).map(|pr| (pr.matched, pr.recent_active || id == self.me))
+    }
+
+    /// When this replica last heard from its leader or, leading, from a majority: it knows of
+    /// nothing that was committed since. The beginning of time when never.
+    pub(crate) fn current_at(&self, now: Time) -> Time {
+        let raft = &self.raw.raft;
+        let heard = |id: u64| self.heard.get(&id).copied().unwrap_or_default();
+        if !self.is_leader() {
+            return heard(raft.leader_id);
+        }
+        let at = |id: &u64| if *id == self.me { now } else { heard(*id) };
+        let mut times: Vec<Time> = self.voters.iter().map(at).collect();
+        times.sort_unstable();
+        // Counted from the latest, the last of a majority.
+        times.get((times.len() - 1) / 2).copied().unwrap_or_default()
     }
 
     /// See [`Election`]: the library must not draw from a random source of its own.

@@ -72,6 +72,17 @@ impl RamLog {
         }
     }
 
+    /// Index of the first of the last entries that have `bytes` together.
+    pub(crate) fn first_of_last(&self, bytes: usize) -> u64 {
+        let mut left = bytes;
+        let fits = |entry: &&Entry| {
+            let fits = entry.data.len() <= left;
+            left = left.saturating_sub(entry.data.len());
+            fits
+        };
+        self.last() + 1 - self.entries.iter().rev().take_while(fits).count() as u64
+    }
+
     pub(crate) fn last(&self) -> u64 {
         self.entries.back().map_or(self.base.0, |entry| entry.index)
     }
@@ -140,5 +151,22 @@ impl Storage for RamLog {
             }
             Some(_) | None => Err(error(StorageError::SnapshotTemporarilyUnavailable)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_entries_are_found_by_their_bytes() {
+        let mut log = RamLog::new(vec![1]);
+        assert_eq!(log.first_of_last(100), 1);
+        let entries: Vec<Entry> =
+            (1..=10).map(|index| codec::new_entry(index, 1, &[0; 40])).collect();
+        log.append(&entries);
+        assert_eq!(log.first_of_last(100), 9);
+        assert_eq!(log.first_of_last(1_000), 1);
+        assert_eq!(log.first_of_last(0), 11);
     }
 }

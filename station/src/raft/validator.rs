@@ -4,6 +4,7 @@
 //! closes one of those ways (STATION.md, section 2, lists what was found by trying). A message that
 //! breaks a rule costs one counter.
 
+use crate::raft::ReadContext;
 use crate::raft::codec::{self, message_type};
 use raft::eraftpb::MessageType;
 use syncom_wire::Malformed;
@@ -12,6 +13,9 @@ use syncom_wire::raft::{RaftHead, RaftMessage};
 /// Terms and indexes stay below this: nobody gets there by counting, and one step beyond
 /// `u64::MAX` is a panic.
 const NUMBER_MAX: u64 = 1 << 48;
+
+/// Rounds of reads that a leader holds open for others: many times what honest ones ask at once.
+const READS_PENDING_MAX: usize = 256;
 
 /// What the receiver is, and where its log stands.
 #[derive(Clone, Debug)]
@@ -25,6 +29,8 @@ pub(crate) struct Guard<'a> {
     pub(crate) leads: bool,
     pub(crate) last_index: u64,
     pub(crate) committed: u64,
+    /// Rounds of reads that wait for followers.
+    pub(crate) reads_pending: usize,
 }
 
 /// Checks a message; `term_of` tells the term of an entry of the receiver's log.
@@ -39,11 +45,14 @@ pub(crate) fn check(
     let head = &message.head;
     let kind = message_type(head.kind).ok_or(Malformed("no type for a peer to send"))?;
     check_address(head, guard)?;
-    check_numbers(head)?;
-    if !message.context.is_empty() {
+    check_numbers(head, kind)?;
+    let shows_life = matches!(kind, MessageType::MsgHeartbeat | MessageType::MsgHeartbeatResponse);
+    if !message.context.is_empty() && !shows_life {
         return Err(Malformed("context where there is none"));
     }
-    if !matches!(kind, MessageType::MsgAppend | MessageType::MsgSnapshot) && head.entries != 0 {
+    let reads = matches!(kind, MessageType::MsgReadIndex | MessageType::MsgReadIndexResp);
+    let carries = reads || matches!(kind, MessageType::MsgAppend | MessageType::MsgSnapshot);
+    if !carries && head.entries != 0 {
         return Err(Malformed("entries where there are none"));
     }
     match kind {
@@ -51,6 +60,11 @@ pub(crate) fn check(
         MessageType::MsgHeartbeat if head.commit > guard.last_index => {
             return Err(Malformed("commit beyond this replica's log"));
         }
+        MessageType::MsgHeartbeat | MessageType::MsgHeartbeatResponse => {
+            check_context(message.context, guard)?;
+        }
+        MessageType::MsgReadIndex => check_read(message, guard)?,
+        MessageType::MsgReadIndexResp => check_read_answer(message, guard)?,
         MessageType::MsgAppendResponse => check_append_response(head, guard)?,
         MessageType::MsgSnapshot => check_snapshot(message, guard)?,
         _ => {}
@@ -71,8 +85,10 @@ fn check_address(head: &RaftHead, guard: &Guard<'_>) -> Result<(), Malformed> {
     Ok(())
 }
 
-fn check_numbers(head: &RaftHead) -> Result<(), Malformed> {
-    if head.term == 0 || head.request_snapshot != 0 || head.reject > 1 {
+fn check_numbers(head: &RaftHead, kind: MessageType) -> Result<(), Malformed> {
+    // The library gives a read that it passes on no term.
+    let is_read = kind == MessageType::MsgReadIndex;
+    if (head.term == 0) != is_read || head.request_snapshot != 0 || head.reject > 1 {
         return Err(Malformed("term 0, or fields that nobody sets"));
     }
     let numbers =
@@ -118,6 +134,45 @@ fn check_append(
         last = (entry.index, entry.term);
     }
     Ok(())
+}
+
+/// The context that a leader's heartbeat carries is some replica's, and comes back as it was.
+fn check_context(context: &[u8], guard: &Guard<'_>) -> Result<(), Malformed> {
+    if context.is_empty() || guard.voters.contains(&ReadContext::decode(context)?.node) {
+        return Ok(());
+    }
+    Err(Malformed("read of no replica"))
+}
+
+/// Only a leader is asked, by a replica for itself: a read that a follower passed on would be
+/// answered to one who did not ask.
+fn check_read(message: &RaftMessage<'_>, guard: &Guard<'_>) -> Result<(), Malformed> {
+    if !guard.leads || guard.reads_pending >= READS_PENDING_MAX {
+        return Err(Malformed("read of one who does not lead, or too many"));
+    }
+    if read_context(message)?.node != guard.from {
+        return Err(Malformed("read for another replica"));
+    }
+    Ok(())
+}
+
+fn check_read_answer(message: &RaftMessage<'_>, guard: &Guard<'_>) -> Result<(), Malformed> {
+    if read_context(message)?.node == guard.me {
+        return Ok(());
+    }
+    Err(Malformed("answer to a read of another replica"))
+}
+
+/// The name of the round that a read, or its answer, carries in its one entry.
+fn read_context(message: &RaftMessage<'_>) -> Result<ReadContext, Malformed> {
+    let mut entries = message.iter();
+    let (Some((entry, data)), None) = (entries.next(), entries.next()) else {
+        return Err(Malformed("read without exactly one context"));
+    };
+    if (entry.index, entry.term, entry.kind) != (0, 0, 0) {
+        return Err(Malformed("entry of the log in a read"));
+    }
+    ReadContext::decode(data)
 }
 
 /// A follower cannot have more than the leader of its term ever had.

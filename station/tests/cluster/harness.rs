@@ -8,7 +8,7 @@ use syncom_seam::{
     Timer, US, WallTime,
 };
 use syncom_station::{Station, StationConfig};
-use syncom_wire::{Addr, Boot, Frame, FrameHeader, PeerId};
+use syncom_wire::{Addr, Boot, Frame, FrameHeader, Kind, PeerId};
 
 /// Time of a flush.
 const FLUSH_NS: u64 = 200 * US;
@@ -70,6 +70,8 @@ struct Seat {
     disk: Disk,
     /// Nothing comes in or goes out.
     cut: bool,
+    /// Stopped, and what it has missed: what it will see when it goes on, and its timers and disk.
+    paused: Option<(Vec<Event>, Vec<Event>)>,
     notices: Vec<String>,
 }
 
@@ -83,6 +85,10 @@ pub(crate) struct Cluster {
     /// Datagrams lost, of a thousand.
     pub(crate) loss: u64,
     pub(crate) snapshot_every: u64,
+    /// What came to the client.
+    pub(crate) inbox: Vec<Vec<u8>>,
+    /// Rounds of reads that followers asked their leader for.
+    pub(crate) rounds: u64,
 }
 
 impl Cluster {
@@ -98,6 +104,8 @@ impl Cluster {
             rng: Rng::new(seed),
             loss: 0,
             snapshot_every: 50_000,
+            inbox: Vec::new(),
+            rounds: 0,
         };
         for (peer, addr) in cluster.replicas.clone() {
             cluster.seat(peer, addr);
@@ -107,7 +115,8 @@ impl Cluster {
 
     fn seat(&mut self, peer: PeerId, addr: Addr) {
         let notices = Vec::new();
-        let seat = Seat { peer, life: 0, actor: None, disk: Disk::default(), cut: false, notices };
+        let disk = Disk::default();
+        let seat = Seat { peer, life: 0, actor: None, disk, cut: false, paused: None, notices };
         self.seats.insert(addr, seat);
     }
 
@@ -180,6 +189,26 @@ impl Cluster {
         self.seats.get_mut(&self.addr(n)).unwrap().cut = cut;
     }
 
+    /// Stops a replica like SIGSTOP.
+    pub(crate) fn pause(&mut self, n: u16) {
+        let addr = self.addr(n);
+        self.seats.get_mut(&addr).unwrap().paused = Some(Default::default());
+    }
+
+    /// What the socket of a stopped replica held is lost.
+    pub(crate) fn forget_frames(&mut self, n: u16) {
+        let addr = self.addr(n);
+        self.seats.get_mut(&addr).unwrap().paused.as_mut().unwrap().0.clear();
+    }
+
+    /// Lets it go on: it hears what its socket held before its timers expire.
+    pub(crate) fn resume(&mut self, n: u16) {
+        let addr = self.addr(n);
+        let missed = self.seats.get_mut(&addr).unwrap().paused.take();
+        let (frames, others) = missed.unwrap();
+        frames.into_iter().chain(others).for_each(|event| self.happen(event));
+    }
+
     pub(crate) fn station(&self, n: u16) -> Option<&Station> {
         match &self.seats[&self.addr(n)].actor {
             Some(Actor::Station(station)) => Some(station),
@@ -239,7 +268,16 @@ impl Cluster {
     }
 
     fn happen(&mut self, event: Event) {
+        let (Event::Frame { to: addr, .. }
+        | Event::Timer { addr, .. }
+        | Event::Durable { addr, .. }) = &event;
+        let paused = self.seats.get_mut(addr).and_then(|seat| seat.paused.as_mut());
+        if let Some((frames, others)) = paused {
+            let is_frame = matches!(event, Event::Frame { .. });
+            return if is_frame { frames.push(event) } else { others.push(event) };
+        }
         match event {
+            Event::Frame { to, bytes, .. } if to == client() => self.inbox.push(bytes),
             Event::Frame { to, from, bytes } => {
                 let now = self.now;
                 if self.seats.get(&to).is_none_or(|seat| seat.cut || seat.actor.is_none()) {
@@ -301,6 +339,9 @@ impl Cluster {
         };
         match action {
             Action::Send(to, bytes) => {
+                // A Raft message by its kind: see the codec.
+                let (header, body) = FrameHeader::split(&bytes).unwrap();
+                self.rounds += u64::from(header.kind == Kind::Raft as u8 && body[0] == 15);
                 if cut || self.rng.chance(self.loss, 1_000) {
                     return;
                 }
@@ -330,24 +371,28 @@ impl Cluster {
     pub(crate) fn ask(&mut self, n: u16, frame: &impl syncom_wire::Emit) -> Vec<Vec<u8>> {
         let mut bytes = vec![0; frame.size() + FrameHeader::SIZE];
         syncom_wire::frame::emit(frame, &mut bytes).unwrap();
-        let client = Addr::v4([10, 0, 0, 3], 1);
-        let from = Origin { peer: PeerId::client(1), boot: Boot(1), addr: client, heard: self.now };
-        let to = self.addr(n);
-        self.push(0, Event::Frame { to, from, bytes });
-        let mut answers = Vec::new();
-        for _ in 0..300 {
-            let next = self.events.first_key_value().map(|(key, _)| *key);
-            let Some(key) = next else { break };
-            let event = self.events.remove(&key).unwrap();
+        self.send(n, bytes);
+        self.inbox.clear();
+        for _ in 0..3_000 {
+            let Some((key, event)) = self.events.pop_first() else { break };
             self.now = key.0;
-            match event {
-                Event::Frame { to, bytes, .. } if to == client => {
-                    answers.push(bytes);
-                    break;
-                }
-                other => self.happen(other),
+            self.happen(event);
+            if !self.inbox.is_empty() {
+                break;
             }
         }
-        answers
+        std::mem::take(&mut self.inbox)
     }
+
+    /// Sends a frame to a replica as if from a client; what comes back is in the inbox.
+    pub(crate) fn send(&mut self, n: u16, bytes: Vec<u8>) {
+        let (peer, addr) = (PeerId::client(1), client());
+        let from = Origin { peer, boot: Boot(1), addr, heard: self.now };
+        let to = self.addr(n);
+        self.push(0, Event::Frame { to, from, bytes });
+    }
+}
+
+const fn client() -> Addr {
+    Addr::v4([10, 0, 0, 3], 1)
 }

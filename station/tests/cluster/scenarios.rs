@@ -14,7 +14,7 @@ use syncom_wire::{
     Addr, Boot, Emit, Frame, FrameHeader, Incarnation, OrderId, Slot, Subject, Term, Uuid,
 };
 
-fn bytes(frame: &impl Emit) -> Vec<u8> {
+pub(crate) fn bytes(frame: &impl Emit) -> Vec<u8> {
     let mut out = vec![0; frame.size() + FrameHeader::SIZE];
     syncom_wire::frame::emit(frame, &mut out).unwrap();
     out
@@ -65,8 +65,8 @@ pub(crate) fn report(subject: &str, kind: EventKind, kind_name: &str) -> Vec<u8>
     bytes(&Record { head, contributors, subject, kind: kind_name, detail: "" })
 }
 
-pub(crate) const fn ask(verb: Verb, leader_only: u8, cursor: u64) -> Ask<'static> {
-    let head = AskHead { request: 1, verb: verb as u16, leader_only, reserved: [0; 5], cursor };
+pub(crate) const fn ask(verb: Verb, freshness: u8, cursor: u64) -> Ask<'static> {
+    let head = AskHead { request: 1, verb: verb as u16, freshness, reserved: [0; 5], cursor };
     Ask { head, argument: &[] }
 }
 

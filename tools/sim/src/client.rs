@@ -119,7 +119,8 @@ impl Client {
 }
 
 fn ask(request: u64, verb: Verb, cursor: u64, argument: &[u8]) -> Vec<u8> {
-    let head = AskHead { request, verb: verb as u16, leader_only: 0, reserved: [0; 5], cursor };
+    let head =
+        AskHead { request, verb: verb as u16, freshness: Ask::STALE, reserved: [0; 5], cursor };
     pack(&Ask { head, argument })
 }
 
@@ -142,9 +143,7 @@ fn report_ask(request: u64, kind: &str) -> Vec<u8> {
 }
 
 fn submit_ask(request: u64, argument: &str, slots: &[u32]) -> Vec<u8> {
-    let mut set = vec![0; 4096];
-    let ranges = slots.iter().map(|slot| (*slot, slot + 1));
-    let len = idset::encode(ranges, &mut set).unwrap_or(0);
+    let set = self::slots(slots);
     let payload = format!("run\0{argument}\0");
     let submit = Submit {
         head: OrderHead {
@@ -157,13 +156,22 @@ fn submit_ask(request: u64, argument: &str, slots: &[u32]) -> Vec<u8> {
             need: 0,
             reserved: 0,
         },
-        to: IdSet::parse(&set[..len]).unwrap_or(IdSet::EMPTY),
+        to: IdSet::parse(&set).unwrap_or(IdSet::EMPTY),
         payload: payload.as_bytes(),
     };
     ask(request, Verb::Submit, 0, &pack(&submit))
 }
 
-fn pack<E: syncom_wire::Emit>(frame: &E) -> Vec<u8> {
+/// A set of slots, which must be in order.
+pub(crate) fn slots(slots: &[u32]) -> Vec<u8> {
+    let mut set = vec![0; 4096];
+    let ranges = slots.iter().map(|slot| (*slot, slot + 1));
+    let len = idset::encode(ranges, &mut set).unwrap_or(0);
+    set.truncate(len);
+    set
+}
+
+pub(crate) fn pack<E: syncom_wire::Emit>(frame: &E) -> Vec<u8> {
     let mut bytes = vec![0; frame.size() + syncom_wire::FrameHeader::SIZE];
     let len = syncom_wire::frame::emit(frame, &mut bytes).unwrap_or(0);
     bytes.truncate(len);

@@ -9,11 +9,13 @@
 //! Rules of the room: roles and the store's in-memory twin, never the engine; no clock, no thread.
 #![forbid(unsafe_code)]
 
+mod askers;
 mod child;
 mod client;
 mod disk;
 pub mod fault;
 pub mod invariants;
+pub mod linear;
 mod load;
 mod make;
 mod member;

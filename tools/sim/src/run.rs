@@ -23,6 +23,8 @@ pub struct Outcome {
     pub reports: (usize, usize),
     /// Orders that clients submitted, and how many were completed.
     pub orders: (usize, usize),
+    /// Submissions and reads whose linearizability was judged.
+    pub reads: usize,
     /// Promises that were broken, as sentences.
     pub violations: Vec<String>,
     /// Hash over everything that happened, in order.
@@ -50,6 +52,7 @@ pub fn run(seed: u64, options: &Options) -> Result<Outcome, String> {
     }
     let mut violations = world.watch.violations.clone();
     violations.extend(invariants::at_rest(&world));
+    violations.extend(world.askers.history.judge());
     let made = &world.client.reports;
     let ordered = &world.client.orders;
     Ok(Outcome {
@@ -60,6 +63,7 @@ pub fn run(seed: u64, options: &Options) -> Result<Outcome, String> {
         faults: world.counts,
         reports: (made.len(), made.values().filter(|m| m.acknowledged.is_some()).count()),
         orders: (ordered.len(), ordered.values().filter(|o| o.complete.is_some()).count()),
+        reads: world.askers.history.len(),
         violations,
         trace_hash: world.trace.hash(),
     })

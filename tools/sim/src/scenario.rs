@@ -2,6 +2,7 @@
 
 use crate::fault::Fault;
 use syncom_seam::{MS, Rng, SECOND, Time, US};
+use syncom_wire::control::Ask;
 
 /// What the caller of a run chooses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +61,10 @@ pub struct Scenario {
     pub end_at: Time,
     /// Reports and orders that clients make per virtual second.
     pub load_per_s: u64,
+    /// Clients that submit orders and read them at any replica, one thing at a time each.
+    pub askers: usize,
+    /// How fresh their reads must be: see [`Ask::CURRENT`].
+    pub freshness: u8,
     /// When the second half of the nodes starts; with the first half when `None`.
     pub surge_at: Option<Time>,
     /// How long the death of a member may take to be announced, in ns; no promise when `None`.
@@ -68,14 +73,21 @@ pub struct Scenario {
 
 impl Scenario {
     /// Names of scenarios: what each is about.
-    pub const NAMES: [(&'static str, &'static str); 6] = [
+    pub const NAMES: [(&'static str, &'static str); 7] = [
         ("swarm", "every seed draws its own mix of all faults"),
         ("calm", "no faults at all"),
         ("loss", "20 % loss, duplication and reordering, clocks jump, no member dies"),
         ("crashes", "members of every role crash and come back, and managed services die"),
         ("partition", "groups are cut off, one-way and both ways"),
         ("surge", "half of the nodes join at once, and within the next second some of all die"),
+        (
+            "reads",
+            "replicas crash, stop, are cut off and their clocks jump while clients read of all",
+        ),
     ];
+    /// As `reads`, but clients are content with stale answers and take them for current ones: the
+    /// judge must find out, or it is worth nothing.
+    pub const UNCHECKED: &'static str = "reads-unchecked";
 
     /// The scenario of a seed.
     ///
@@ -89,6 +101,7 @@ impl Scenario {
             "loss" => (true, 0, 0, 0),
             "crashes" => (false, 12, 0, 0),
             "partition" => (false, 0, 0, 4),
+            "reads" | Self::UNCHECKED => (rng.chance(1, 2), 0, 0, 0),
             other => {
                 let names: Vec<&str> = Self::NAMES.iter().map(|(name, _)| *name).collect();
                 return Err(format!("unknown scenario {other:?}; there are: {}", names.join(", ")));
@@ -115,12 +128,19 @@ impl Scenario {
             heal_at,
             end_at: heal_at.after(30 * SECOND),
             load_per_s: 5 + rng.below(20),
+            askers: 0,
+            freshness: Ask::CURRENT,
             surge_at: None,
             notice_ns: None,
         };
         scenario.draw_faults(&mut rng, options, [crashes, pauses, cuts]);
         if options.scenario == "surge" {
             scenario.draw_surge(&mut rng, options);
+        }
+        match options.scenario.as_str() {
+            "reads" => scenario.draw_reads(&mut rng, options, Ask::CURRENT),
+            Self::UNCHECKED => scenario.draw_reads(&mut rng, options, Ask::STALE),
+            _ => {}
         }
         let (services, clock_jumps) = match options.scenario.as_str() {
             "swarm" => (rng.below(4), rng.below(4)),
@@ -171,6 +191,34 @@ impl Scenario {
         }
         self.surge_at = Some(self.fault_from);
         self.notice_ns = Some(NOTICE_MAX_NS);
+    }
+
+    /// Replicas are struck one after the other, sometimes two at once, with all that can make one
+    /// believe what is no longer so.
+    fn draw_reads(&mut self, rng: &mut Rng, options: &Options, freshness: u8) {
+        (self.askers, self.freshness) = (8, freshness);
+        let span = self.heal_at.since(self.fault_from);
+        let members = options.replicas + options.satellites + options.nodes;
+        for _ in 0..4 + span / SECOND {
+            let at = self.fault_from.after(rng.below(span * 9 / 10));
+            let for_ns = 100 * MS + rng.below(2 * SECOND);
+            let member = usize::try_from(rng.below(options.replicas as u64)).unwrap_or(0);
+            let fault = match rng.below(4) {
+                0 => Fault::Crash { member, down_ns: Some(for_ns) },
+                1 => Fault::Pause { member, for_ns },
+                2 => {
+                    let mut inside = vec![false; members];
+                    inside[member] = true;
+                    Fault::Cut { inside, one_way: rng.chance(1, 2), for_ns }
+                }
+                _ => {
+                    let by_ns = i64::try_from(rng.below(20 * SECOND)).unwrap_or(0);
+                    let by_ns = if rng.chance(1, 2) { by_ns } else { -by_ns };
+                    Fault::ClockJump { member, by_ns }
+                }
+            };
+            self.faults.push((at, fault));
+        }
     }
 
     fn draw_mishaps(&mut self, rng: &mut Rng, options: &Options, services: u64, clock_jumps: u64) {

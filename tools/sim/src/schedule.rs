@@ -25,6 +25,7 @@ pub(crate) enum Happening {
     Resume { member: usize, life: u32 },
     Fault(crate::fault::Fault),
     Client,
+    Askers,
 }
 
 /// The heap. Events of the same moment come in the order in which they were scheduled.

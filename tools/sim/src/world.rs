@@ -1,5 +1,6 @@
 //! The world: members, network, disks, clients, and the loop that lets virtual time pass.
 
+use crate::askers::Askers;
 use crate::client::Client;
 use crate::disk::SimDisk;
 use crate::fault::FaultCounts;
@@ -29,6 +30,7 @@ pub(crate) struct World {
     pub(crate) scenario: Scenario,
     pub(crate) members: Vec<Member>,
     pub(crate) client: Client,
+    pub(crate) askers: Askers,
     pub(crate) watch: Watch,
     pub(crate) counts: FaultCounts,
     pub(crate) trace: Trace,
@@ -50,6 +52,7 @@ impl World {
             options: options.clone(),
             members: Vec::with_capacity(total),
             client: Client::default(),
+            askers: Askers::new(seed, scenario.askers, scenario.freshness, options.replicas),
             watch: Watch::default(),
             counts: FaultCounts::default(),
             trace: Trace::default(),
@@ -78,6 +81,9 @@ impl World {
             world.schedule.at(at, Happening::Fault(fault));
         }
         world.schedule.at(world.now.after(2_000 * MS), Happening::Client);
+        if world.scenario.askers > 0 {
+            world.schedule.at(world.now.after(2_000 * MS), Happening::Askers);
+        }
         world
     }
 
@@ -163,6 +169,7 @@ impl World {
             }
             Happening::Fault(fault) => self.strike(fault),
             Happening::Client => self.client_acts(),
+            Happening::Askers => self.askers_act(),
         }
     }
 
@@ -170,6 +177,9 @@ impl World {
         if to == CLIENT {
             self.client.on_datagram(&datagram.bytes);
             return;
+        }
+        if let Some(asker) = self.askers.at(to) {
+            return self.answer_asker(asker, &datagram.bytes);
         }
         let now = self.now_at(to);
         let Some(member) = self.members.get_mut(to) else { return };

@@ -37,3 +37,19 @@ fn the_same_seed_is_the_same_run() {
 fn an_unknown_scenario_is_refused_by_name() {
     assert!(run(1, &options("sunshine")).unwrap_err().contains("sunshine"));
 }
+
+/// Invariant 13: every answer is current whatever befalls the replicas; and the judge that says so finds the fault
+/// when clients take stale answers for current ones.
+#[test]
+fn reads_are_linearizable_and_stale_ones_are_found_out() {
+    let small = |scenario| Options { nodes: 4, satellites: 1, ..options(scenario) };
+    let mut caught = 0;
+    for seed in 1..=6 {
+        let outcome = run(seed, &small("reads")).unwrap();
+        assert_eq!(outcome.violations, Vec::<String>::new(), "seed {seed}");
+        assert!(outcome.reads > 1_000, "seed {seed}: {} reads", outcome.reads);
+        let unchecked = run(seed, &small(Scenario::UNCHECKED)).unwrap();
+        caught += u32::from(!unchecked.violations.is_empty());
+    }
+    assert!(caught >= 5, "stale reads were found in {caught} of 6 runs");
+}

@@ -1,5 +1,12 @@
 //! The command line, as typed. What it means is decided in the commands.
 
+pub mod bench;
+pub mod commit;
+mod recovery;
+
+pub use bench::{Bench, BenchAlloc, BenchCase, BenchPair, BenchRtt, BenchStream, OnOff};
+pub use recovery::{Decisions, Drain, Policy, PolicyFile, PolicyVerb};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -33,7 +40,7 @@ pub enum Command {
     /// Write a commented configuration and a cluster secret
     Init(Init),
     /// Show the cluster: view, leader, replicas, satellites, nodes, warnings
-    Status(Json),
+    Status(Look),
     /// Show members
     Nodes(Nodes),
     /// Show committed events, newPeer and deadPeer among them
@@ -45,7 +52,13 @@ pub enum Command {
     /// Run a command on every node of a set and gather the results
     Run(Run),
     /// Show what the recovery manager decided
-    Decisions(Json),
+    Decisions(Decisions),
+    /// Show, check or apply the rules of recovery
+    Policy(Policy),
+    /// Give nodes no new work
+    Drain(Drain),
+    /// Let drained nodes work again
+    Undrain(Drain),
     /// Show the resource graph
     Graph(Graph),
     /// Show counters of the members on this machine, dead or alive
@@ -69,6 +82,17 @@ pub struct Json {
     /// Print JSON and nothing else on stdout
     #[arg(long)]
     pub json: bool,
+}
+
+/// How to read the station's state.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Look {
+    /// Print JSON and nothing else on stdout
+    #[arg(long)]
+    pub json: bool,
+    /// Be content with what the replica at hand has, and say how old it is
+    #[arg(long)]
+    pub stale: bool,
 }
 
 /// How fast deaths are noticed, and what that costs.
@@ -196,6 +220,9 @@ pub struct Nodes {
     /// Only those in this state: alive, gray, dead or left
     #[arg(long, value_parser = ["alive", "gray", "dead", "left"])]
     pub state: Option<String>,
+    /// Be content with what the replica at hand has, and say how old it is
+    #[arg(long)]
+    pub stale: bool,
     /// Print one JSON object per line
     #[arg(long)]
     pub json: bool,
@@ -213,6 +240,9 @@ pub struct Events {
     /// Only this kind
     #[arg(long)]
     pub kind: Option<String>,
+    /// Be content with what the replica at hand has, and say how old it is
+    #[arg(long)]
+    pub stale: bool,
     /// Print one JSON object per line
     #[arg(long)]
     pub json: bool,
@@ -224,6 +254,9 @@ pub struct Explain {
     /// An event's number, or a node's name for its newest event
     #[arg(value_name = "EVENT|NODE")]
     pub what: String,
+    /// Be content with what the replica at hand has, and say how old it is
+    #[arg(long)]
+    pub stale: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -272,6 +305,9 @@ pub struct Run {
 pub struct Graph {
     /// Only lines that contain this text
     pub query: Option<String>,
+    /// Be content with what the replica at hand has, and say how old it is
+    #[arg(long)]
+    pub stale: bool,
     /// How to print it
     #[arg(long, value_parser = ["table", "json", "dot"], default_value = "table")]
     pub format: String,
@@ -310,94 +346,6 @@ pub struct Sim {
     /// Print one JSON object per seed
     #[arg(long)]
     pub json: bool,
-}
-
-/// `syncom bench`.
-#[derive(Clone, Debug, Args)]
-pub struct Bench {
-    /// What to measure
-    #[command(subcommand)]
-    pub case: BenchCase,
-}
-
-/// What to measure.
-#[derive(Clone, Debug, Subcommand)]
-pub enum BenchCase {
-    /// A reliable stream one way between two processes
-    Stream(BenchStream),
-    /// Ping-pong between two processes
-    Rtt(BenchRtt),
-}
-
-/// Sealing, on or off.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum OnOff {
-    /// Sealed
-    #[default]
-    On,
-    /// Clear, to see the difference
-    Off,
-}
-
-/// What all cases between two processes have in common.
-#[derive(Clone, Debug, Args)]
-pub struct BenchPair {
-    /// Bytes of a message
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(0..=16_777_216))]
-    pub size: u32,
-    /// Bytes of a datagram, header and tag included
-    #[arg(long, default_value_t = 1408, value_parser = clap::value_parser!(u32).range(512..=60_000))]
-    pub mtu: u32,
-    /// Whether datagrams are sealed
-    #[arg(long, value_enum, default_value_t)]
-    pub seal: OnOff,
-    /// How long to measure
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=3_600))]
-    pub seconds: u32,
-    /// Which backend moves datagrams
-    #[arg(long, value_enum, default_value_t)]
-    pub link: LinkName,
-    /// Bytes under way at most, such as 512k or 4m
-    #[arg(long, default_value = "2m")]
-    pub window: String,
-    /// Congestion control: cubic or static
-    #[arg(long, value_parser = ["cubic", "static"], default_value = "cubic")]
-    pub cc: String,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-    /// The part of the second process; the first one says it
-    #[arg(long, hide = true, value_name = "ADDRESS")]
-    pub other: Option<SocketAddr>,
-}
-
-/// `syncom bench stream`.
-#[derive(Clone, Debug, Args)]
-pub struct BenchStream {
-    /// What all such cases have in common
-    #[command(flatten)]
-    pub pair: BenchPair,
-    /// Write messages in place (claim and commit) instead of copying them (offer)
-    #[arg(long)]
-    pub claim: bool,
-    /// So many receivers of one multicast stream; 0 for one receiver and unicast
-    #[arg(long, default_value_t = 0, value_name = "RECEIVERS",
-          value_parser = clap::value_parser!(u16).range(0..=64))]
-    pub multicast: u16,
-    /// Datagrams lost on purpose, in per cent
-    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=50))]
-    pub loss: u32,
-}
-
-/// `syncom bench rtt`.
-#[derive(Clone, Debug, Args)]
-pub struct BenchRtt {
-    /// What all such cases have in common
-    #[command(flatten)]
-    pub pair: BenchPair,
-    /// Single datagrams instead of a stream
-    #[arg(long)]
-    pub datagram: bool,
 }
 
 fn odd_replicas(text: &str) -> Result<u16, String> {

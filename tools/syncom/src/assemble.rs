@@ -15,7 +15,7 @@ use syncom_engine::link::{self, Kind, Link, Options};
 use syncom_engine::seal::{ClusterKeys, Sealer};
 use syncom_group::Profile;
 use syncom_seam::limits::MEMBERS_MAX;
-use syncom_station::{Station, StationConfig};
+use syncom_station::{RaftTiming, Station, StationConfig};
 use syncom_transponder::{Transponder, TransponderConfig};
 use syncom_wire::{Addr, Boot, PeerId, ids};
 
@@ -69,6 +69,17 @@ pub const fn profile(name: ProfileName) -> Profile {
         ProfileName::Fast => Profile::FAST,
         ProfileName::Default => Profile::DEFAULT,
         ProfileName::Quiet => Profile::QUIET,
+    }
+}
+
+/// How fast Raft's clock runs in a profile.
+fn timing(profile: Profile) -> RaftTiming {
+    if profile == Profile::FAST {
+        RaftTiming::FAST
+    } else if profile == Profile::QUIET {
+        RaftTiming::SHARED
+    } else {
+        RaftTiming::MEDIUM
     }
 }
 
@@ -147,6 +158,7 @@ pub fn station(
     config.cluster = common.cluster();
     config.seed = ids::mix(boot.0 ^ u64::from(number));
     config.sealed = common.seal;
+    config.timing = timing(common.profile);
     let identity = syncom_store::Identity { cluster: common.cluster(), replica: number };
     let (store, loaded) = syncom_store::open(&dir.join("log"), identity)
         .map_err(|fault| Failure::failed(format!("{name}: {fault}")))?;

@@ -1,7 +1,11 @@
 //! Asks the station, or an agent, over sealed datagrams; follows the leader; never gives up early.
+//!
+//! What it is told is current unless it was opened to be content with less: then it asks the replica
+//! at hand and says how old the answer is.
 
 use crate::exit::Failure;
 use crate::place::Place;
+use crate::show;
 use std::net::SocketAddr;
 use std::time::Duration;
 use syncom_engine::{Endpoint, clock};
@@ -41,6 +45,15 @@ impl Answer {
     }
 }
 
+/// Which state a stale answer showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// Raft index of the state.
+    pub index: u64,
+    /// Nothing that was committed in the last so many ms is in it.
+    pub age_ms: u32,
+}
+
 /// Talks to one cluster.
 #[derive(Debug)]
 pub struct Client {
@@ -50,6 +63,9 @@ pub struct Client {
     favourite: usize,
     next_request: u64,
     give_up: Duration,
+    /// Content with the state of the replica at hand.
+    stale: bool,
+    shown: Option<Shown>,
 }
 
 impl Client {
@@ -70,7 +86,47 @@ impl Client {
             .map_err(|error| Failure::failed(format!("cannot open a socket: {error}")))?;
         let next_request = ids::mix(clock::read().wall.0 ^ u64::from(std::process::id()));
         let replicas = place.replicas.into_iter().map(Addr::from).collect();
-        Ok(Self { endpoint, replicas, favourite: 0, next_request, give_up: GIVE_UP })
+        let (stale, shown) = (false, None);
+        Ok(Self { endpoint, replicas, favourite: 0, next_request, give_up: GIVE_UP, stale, shown })
+    }
+
+    /// Opens a client for reading, which `stale` makes content with what the replica at hand has.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_for(place: Place, stale: bool) -> Result<Self, Failure> {
+        Self::open(place).map(|client| Self { stale, ..client })
+    }
+
+    /// Which state the first stale answer showed; `None` when answers are current.
+    #[must_use]
+    pub const fn shown(&self) -> Option<Shown> {
+        self.shown
+    }
+
+    /// How fresh an answer must be. Some facts are not in the log: the leader alone has them.
+    const fn freshness(&self, verb: Verb) -> u8 {
+        match verb {
+            Verb::Submit | Verb::SetPolicy | Verb::Drain => Ask::LEADER,
+            _ if self.stale => Ask::STALE,
+            Verb::Status | Verb::Nodes | Verb::OrderState => Ask::LEADER,
+            Verb::Events | Verb::Explain | Verb::Decisions | Verb::Graph | Verb::Policy => {
+                Ask::CURRENT
+            }
+            Verb::Report => Ask::STALE,
+        }
+    }
+
+    /// Keeps, and says, how old the first stale answer was.
+    fn note_age(&mut self, head: &ReplyHead) {
+        if self.stale && self.shown.is_none() {
+            let Shown { index, age_ms } =
+                *self.shown.insert(Shown { index: head.index, age_ms: head.age_ms });
+            show::tell(&format!(
+                "not current: state {index} of the replica at hand, which last heard the others \
+                 {age_ms} ms ago"
+            ));
+        }
     }
 
     /// Asks each question at most this long, where waiting for an election would hold up more.
@@ -90,7 +146,7 @@ impl Client {
         while let Ok(Some(_)) = self.endpoint.recv(until) {}
     }
 
-    /// Asks the station's leader.
+    /// Asks the station.
     ///
     /// # Errors
     /// Code 3 when nobody answers or nobody leads; code 1 with the station's words when refused.
@@ -100,8 +156,8 @@ impl Client {
         let mut heard = None;
         while clock::now() < give_up {
             let to = self.replicas[self.favourite % self.replicas.len()];
-            let head =
-                AskHead { request, verb: verb as u16, leader_only: 1, reserved: [0; 5], cursor };
+            let freshness = self.freshness(verb);
+            let head = AskHead { request, verb: verb as u16, freshness, reserved: [0; 5], cursor };
             let Some(answer) = self.exchange(to, &Ask { head, argument }, PATIENCE)? else {
                 self.favourite += 1;
                 continue;
@@ -118,7 +174,10 @@ impl Client {
                 Reply::REFUSED => {
                     return Err(Failure::failed(format!("refused: {}", answer.words())));
                 }
-                _ => return Ok(answer),
+                _ => {
+                    self.note_age(&answer.head);
+                    return Ok(answer);
+                }
             }
             heard = Some(answer.head.status);
         }
@@ -165,8 +224,8 @@ impl Client {
     ) -> Result<Answer, Failure> {
         let request = self.request();
         let give_up = self.endpoint.deadline(patience);
-        let head =
-            AskHead { request, verb: verb as u16, leader_only: 0, reserved: [0; 5], cursor: 0 };
+        let freshness = Ask::STALE;
+        let head = AskHead { request, verb: verb as u16, freshness, reserved: [0; 5], cursor: 0 };
         let mut last = None;
         let mut chosen = 0;
         while clock::now() < give_up {

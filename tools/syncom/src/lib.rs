@@ -11,6 +11,7 @@ pub mod exit;
 pub mod member;
 pub mod nodeset;
 pub mod place;
+pub mod policy;
 pub mod secret;
 pub mod show;
 pub mod up;
@@ -53,6 +54,9 @@ const fn owns_state(command: &Command) -> bool {
         | Command::Report(_)
         | Command::Run(_)
         | Command::Decisions(_)
+        | Command::Policy(_)
+        | Command::Drain(_)
+        | Command::Undrain(_)
         | Command::Graph(_)
         | Command::Counters(_)
         | Command::Doctor(_)
@@ -74,13 +78,16 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Satellite(args) => member::run(config::Kind::Satellite, &args),
         Command::Agent(args) => member::run(config::Kind::Agent, &args),
         Command::Init(args) => commands::init::run(&args),
-        Command::Status(args) => commands::status::run(find()?, args.json),
+        Command::Status(args) => commands::status::run(find()?, args),
         Command::Nodes(args) => commands::nodes::run(find()?, &args),
         Command::Events(args) => commands::events::run(find()?, &args),
         Command::Explain(args) => commands::explain::run(find()?, &args),
         Command::Report(args) => commands::report::run(find()?, &args),
         Command::Run(args) => commands::run::run(find()?, &args),
-        Command::Decisions(args) => commands::listing::decisions(find()?, args.json),
+        Command::Decisions(args) => commands::listing::decisions(find()?, &args),
+        Command::Policy(args) => commands::policy::run(find, &args.what),
+        Command::Drain(args) => commands::drain::run(find()?, &args, true),
+        Command::Undrain(args) => commands::drain::run(find()?, &args, false),
         Command::Graph(args) => commands::listing::graph(find()?, &args),
         Command::Counters(args) => commands::listing::counters(&find()?, args.json),
         Command::Doctor(args) => commands::doctor::run(args.json),

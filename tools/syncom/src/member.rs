@@ -17,6 +17,7 @@ use std::time::Duration;
 use syncom_agent::{AgentConfig, ServiceConfig};
 use syncom_engine::host::{Host, HostHandle, Member, Sink};
 use syncom_engine::link::Options;
+use syncom_engine::link::fault::{FaultLink, Faults};
 use syncom_engine::signal::StopSignals;
 use syncom_group::Profile;
 use syncom_seam::{Notice, Role};
@@ -66,7 +67,14 @@ pub fn run(kind: Kind, args: &args::Member) -> Outcome {
         show::tell("datagrams are NOT sealed: anyone on the network may forge them");
     }
     let options = if kind == Kind::Agent { Options::SMALL } else { Options::LARGE };
-    let link = assemble::open_link(&config.member.link, config.member.listen, &options)?;
+    let mut link = assemble::open_link(&config.member.link, config.member.listen, &options)?;
+    if config.member.loss_ppm > 0 {
+        let loss_ppm = config.member.loss_ppm;
+        show::tell(&format!("{loss_ppm} of a million datagrams are LOST ON PURPOSE"));
+        let faults = Faults { loss_ppm, ..Faults::default() };
+        let seed = u64::from(std::process::id());
+        link = Box::new(FaultLink::new(link, faults, seed, &options));
+    }
     let role = kind.name();
     let addr = reachable(link.local_addr().into(), &config.cluster.replicas);
     let local = Local {

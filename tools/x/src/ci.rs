@@ -1,6 +1,7 @@
 //! `cargo x ci`, `cargo x fix`, `cargo x sim`.
 
 use crate::golden;
+use crate::instructions;
 use crate::steps::Steps;
 use crate::tidy;
 use crate::tree::root;
@@ -49,6 +50,7 @@ pub(crate) fn check(steps: &mut Steps, seeds: &str) {
         "cargo",
         &["run", "--release", "-q", "-p", "syncom-benches", "--", "smoke"],
     );
+    instructions::check(steps);
     simulate(steps, &["--seeds", seeds]);
 }
 

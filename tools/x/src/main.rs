@@ -1,12 +1,14 @@
 //! The project's own chores.
 //!
 //! `cargo x ci` changes nothing and is what continuous integration runs; `cargo x fix` and
-//! `cargo x golden --write` are the only commands that write. Needs nothing but the toolchain.
+//! `cargo x golden --write` are the only commands that write, with `cargo x instructions --write`.
+//! Needs nothing but the toolchain, and valgrind to count instructions.
 
 mod ci;
 mod finding;
 mod frames;
 mod golden;
+mod instructions;
 mod modules;
 mod source;
 mod steps;
@@ -23,6 +25,8 @@ usage: cargo x COMMAND
   fix               format the sources and write the golden files and tables
   tidy              the rules that clippy cannot check
   golden [--write]  compare (or write) golden frames and the tables of PROTOCOL.md
+  instructions [--write]
+                    count the instructions of the hot paths and compare (or write) their table
   sim [ARGS]        the simulator: `--seeds N` runs that many seeds (300 without arguments),
                     anything else goes to `syncom sim` as it is";
 
@@ -37,6 +41,8 @@ fn main() -> ExitCode {
         ["tidy"] => steps.check("tidy", tidy::check),
         ["golden"] => golden::check(&mut steps),
         ["golden", "--write"] => golden::write(&mut steps),
+        ["instructions"] => instructions::check(&mut steps),
+        ["instructions", "--write"] => instructions::write(&mut steps),
         ["sim", rest @ ..] => ci::simulate(&mut steps, rest),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

@@ -32,7 +32,8 @@ fn report<'a>(subject: &'a str, kind: &'a str) -> Report<'a> {
 }
 
 fn ask(world: &mut World, request: u64, verb: Verb, argument: &[u8]) {
-    let head = AskHead { request, verb: verb as u16, leader_only: 0, reserved: [0; 5], cursor: 0 };
+    let head =
+        AskHead { request, verb: verb as u16, freshness: Ask::STALE, reserved: [0; 5], cursor: 0 };
     world.hear(PeerId::client(3), CLIENT, &Frame::Ask(Ask { head, argument }));
 }
 

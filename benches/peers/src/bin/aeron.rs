@@ -56,6 +56,7 @@ struct Node {
     client: Aeron,
     driver: AeronDriver,
     turns: u64,
+    yields: bool,
 }
 
 impl Node {
@@ -83,13 +84,17 @@ impl Node {
         context.set_use_conductor_agent_invoker(true)?;
         let client = Aeron::new(&context)?;
         client.start()?;
-        Ok(Self { client, driver, turns: 0 })
+        Ok(Self { client, driver, turns: 0, yields: plan.receivers > 0 })
     }
 
-    /// One turn of the driver, and of the client now and then.
+    /// One turn of the driver, and of the client now and then. Where processes share a core, it is
+    /// given away when there is nothing to do.
     #[inline]
     fn turn(&mut self) -> Result<(), Failure> {
-        self.driver.main_do_work()?;
+        let work = self.driver.main_do_work()?;
+        if self.yields && work <= 0 {
+            std::thread::yield_now();
+        }
         self.turns += 1;
         if self.turns.is_multiple_of(CONDUCTOR_TURNS) {
             self.client.main_do_work()?;
@@ -113,13 +118,14 @@ impl Node {
         Err(format!("waited in vain for {what}").into())
     }
 
-    fn publication(&mut self, port: u16) -> Result<AeronExclusivePublication, Failure> {
-        let adding = AeronAsyncAddExclusivePublication::new(&self.client, &channel(port)?, STREAM)?;
+    fn publication(&mut self, uri: &str) -> Result<AeronExclusivePublication, Failure> {
+        let uri = CString::new(uri)?;
+        let adding = AeronAsyncAddExclusivePublication::new(&self.client, &uri, STREAM)?;
         self.until("a publication", || Ok(adding.poll()?))
     }
 
-    fn subscription(&mut self, port: u16) -> Result<AeronSubscription, Failure> {
-        let (none, uri) = (Handlers::NONE, channel(port)?);
+    fn subscription(&mut self, uri: &str) -> Result<AeronSubscription, Failure> {
+        let (none, uri) = (Handlers::NONE, CString::new(uri)?);
         let adding = AeronAsyncAddSubscription::new(&self.client, &uri, STREAM, none, none)?;
         self.until("a subscription", || Ok(adding.poll()?))
     }
@@ -138,8 +144,14 @@ impl Node {
     }
 }
 
-fn channel(port: u16) -> Result<CString, Failure> {
-    Ok(CString::new(format!("aeron:udp?endpoint=127.0.0.1:{port}"))?)
+/// Where a stream goes: to a port of this host, or to a group of so many that are all waited for.
+fn channel(port: u16, receivers: usize) -> String {
+    match receivers {
+        0 => format!("aeron:udp?endpoint=127.0.0.1:{port}"),
+        count => {
+            format!("aeron:udp?endpoint=239.77.1.5:{port}|interface=127.0.0.1|fc=min,g:/{count}")
+        }
+    }
 }
 
 /// Publishes a numbered message of `size_b` bytes; says whether there was room.
@@ -204,7 +216,7 @@ fn poll<H: FnMut(&[u8])>(from: &AeronSubscription, handler: &mut H) -> Result<i3
 
 fn sender(plan: &Plan) -> Result<(), Failure> {
     let mut node = Node::open(plan)?;
-    let publication = node.publication(plan.port)?;
+    let publication = node.publication(&channel(plan.port, plan.receivers))?;
     node.connected(&publication)?;
     let burst_b = BURST_B.max(BURST_DATAGRAMS * plan.mtu_b);
     let burst = (burst_b / (plan.size_b + HEADER_B)).max(1);
@@ -230,21 +242,21 @@ fn sender(plan: &Plan) -> Result<(), Failure> {
 
 fn receiver(plan: &Plan) -> Result<(), Failure> {
     let mut node = Node::open(plan)?;
-    let subscription = node.subscription(plan.port)?;
+    let subscription = node.subscription(&channel(plan.port, plan.receivers))?;
     say_ready();
     let (mut tally, mut ended) = (Tally::default(), false);
     while !ended {
         node.turn()?;
         poll(&subscription, &mut |message| ended |= tally.take(message))?;
     }
-    tally.report();
+    tally.report(0);
     node.linger()
 }
 
 fn ping(plan: &Plan) -> Result<(), Failure> {
     let mut node = Node::open(plan)?;
-    let subscription = node.subscription(plan.port + 1)?;
-    let publication = node.publication(plan.port)?;
+    let subscription = node.subscription(&channel(plan.port + 1, 0))?;
+    let publication = node.publication(&channel(plan.port, 0))?;
     node.connected(&publication)?;
     node.until("an answering end", || Ok(subscription.is_connected().then_some(())))?;
     let mut trips = Trips::default();
@@ -269,8 +281,8 @@ fn ping(plan: &Plan) -> Result<(), Failure> {
 
 fn pong(plan: &Plan) -> Result<(), Failure> {
     let mut node = Node::open(plan)?;
-    let subscription = node.subscription(plan.port)?;
-    let publication = node.publication(plan.port + 1)?;
+    let subscription = node.subscription(&channel(plan.port, 0))?;
+    let publication = node.publication(&channel(plan.port + 1, 0))?;
     say_ready();
     let (mut tally, mut ended, mut number) = (Tally::default(), false, None);
     while !ended {
@@ -286,6 +298,6 @@ fn pong(plan: &Plan) -> Result<(), Failure> {
         }
     }
     node.linger()?;
-    tally.report();
+    tally.report(0);
     node.linger()
 }

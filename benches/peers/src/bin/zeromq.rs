@@ -56,7 +56,7 @@ fn receiver(plan: &Plan) -> Result<(), Failure> {
     loop {
         socket.recv(&mut message, 0)?;
         if tally.take(&message) {
-            tally.report();
+            tally.report(0);
             return Ok(());
         }
     }
@@ -89,7 +89,7 @@ fn pong(plan: &Plan) -> Result<(), Failure> {
         await_message(&socket, &mut message)?;
         socket.send(&message, 0)?;
         if tally.take(&message) {
-            tally.report();
+            tally.report(0);
             return Ok(());
         }
     }

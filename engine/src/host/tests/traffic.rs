@@ -54,7 +54,7 @@ fn two_hosts_exchange_frames_across_threads_and_stop_when_told() {
     let quiet = member(2, &link::Kind::Mmsg, Script::Rally { first_to: None, until: usize::MAX });
     let to = quiet.link.local_addr();
     two.add(quiet).unwrap();
-    two.wait_by(crate::idle::Strategy::BACK_OFF);
+    two.wait_by(crate::idle::Strategy::BACK_OFF).unwrap();
     let first_to = Some(to);
     one.add(member(1, &link::Kind::Mmsg, Script::Rally { first_to, until: 50 })).unwrap();
     let handle = two.handle();
@@ -63,6 +63,25 @@ fn two_hosts_exchange_frames_across_threads_and_stop_when_told() {
     handle.stop();
     let two = thread.join().unwrap().unwrap();
     assert!(toy(&two, 0).count("frame") >= 50);
+}
+
+#[test]
+fn a_host_that_never_parks_hears_links_and_children_and_may_park_again() {
+    for parks_at_last in [false, true] {
+        let mut host = host();
+        let quiet =
+            member(2, &link::Kind::Mmsg, Script::Rally { first_to: None, until: usize::MAX });
+        let first_to = Some(quiet.link.local_addr());
+        host.add(quiet).unwrap();
+        host.wait_by(crate::idle::Strategy::SPIN).unwrap();
+        let eager = member(1, &link::Kind::Mmsg, Script::Rally { first_to, until: 20 });
+        host.add(eager).unwrap();
+        if parks_at_last {
+            turn_until(&mut host, |host| toy(host, 1).count("frame") > 0);
+            host.wait_by(crate::idle::Strategy::PARK).unwrap();
+        }
+        turn_until(&mut host, |host| toy(host, 1).count("frame") == 20);
+    }
 }
 
 #[test]

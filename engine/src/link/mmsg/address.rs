@@ -72,6 +72,17 @@ impl SockAddr {
         }
     }
 
+    /// The same on one interface: addresses that are valid on one network only, such as
+    /// `ff02::1`, say nothing without it. 0 is any; IPv4 knows nothing of it.
+    pub(in crate::link) fn on(mut self, interface: u32) -> Self {
+        // SAFETY: `of` and `empty` initialised every byte, and the family, at offset 0 in all
+        // members, tells which one is meant.
+        if unsafe { self.family } == INET6 {
+            self.v6.sin6_scope_id = interface;
+        }
+        self
+    }
+
     /// What the kernel wrote here; [`Addr::NONE`] for a family that is neither.
     pub(in crate::link) fn to_addr(self) -> Addr {
         // SAFETY: `empty` zeroed every byte and the kernel writes whole addresses, so all bytes

@@ -32,7 +32,7 @@ impl Control {
         SIZE
     }
 
-    pub(in crate::link) fn as_mut_ptr(&mut self) -> *mut libc::c_void {
+    pub(in crate::link) const fn as_mut_ptr(&mut self) -> *mut libc::c_void {
         self.0.as_mut_ptr().cast()
     }
 }

@@ -2,9 +2,11 @@
 
 use super::address::{Family, SockAddr};
 use super::cmsg::{self, Control};
+use super::socket::connect;
 use crate::link::TxBatch;
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{OwnedFd, RawFd};
+use syncom_wire::Addr;
 
 /// Messages per system call; see the same bound for receiving.
 const BATCH: usize = 32;
@@ -28,11 +30,14 @@ pub(in crate::link) struct Sender {
     /// Datagrams at the head that go one by one, because they were refused as a run.
     singles: usize,
     refused: u64,
+    /// Whom the socket speaks with alone: it need not be told where to send then.
+    peer: Option<Addr>,
 }
 
 /// What one system call entry carries: a datagram, or a run of them for the kernel to cut up.
 pub(in crate::link) struct Message<'a> {
     pub(in crate::link) name: SockAddr,
+    /// 0: the socket knows where it goes.
     pub(in crate::link) name_len: libc::socklen_t,
     pub(in crate::link) bytes: &'a [u8],
     /// Bytes of each datagram, when there are several.
@@ -68,7 +73,14 @@ enum Verdict {
 
 impl Sender {
     pub(in crate::link) const fn new(family: Family, segments: Segments) -> Self {
-        Self { family, segments, singles: 0, refused: 0 }
+        Self { family, segments, singles: 0, refused: 0, peer: None }
+    }
+
+    /// Has `socket` speak with `to` alone.
+    pub(super) fn connect(&mut self, socket: &OwnedFd, to: Addr) -> io::Result<()> {
+        connect(socket, to, self.family)?;
+        self.peer = Some(to);
+        Ok(())
     }
 
     /// Datagrams refused since the last call.
@@ -155,9 +167,12 @@ impl Sender {
         &self,
         batch: &'a TxBatch,
     ) -> impl Iterator<Item = Message<'a>> {
-        let family = self.family;
+        let (family, peer) = (self.family, self.peer);
         batch.messages(self.singles()).map_while(move |run| {
-            let (name, name_len) = SockAddr::of(run.to, family)?;
+            let (name, name_len) = match peer {
+                Some(peer) if peer == run.to => (SockAddr::empty(), 0),
+                Some(_) | None => SockAddr::of(run.to, family)?,
+            };
             let bytes = batch.bytes().get(run.range())?;
             let segment = u16::try_from(run.segment()).unwrap_or(u16::MAX);
             let segment = (run.count() > 1).then_some(segment);
@@ -167,37 +182,71 @@ impl Sender {
 
     /// One system call; how many datagrams it sent.
     fn send(&self, socket: RawFd, batch: &TxBatch) -> io::Result<usize> {
-        let mut names = [SockAddr::empty(); BATCH];
-        let mut controls = [Control::empty(); BATCH];
-        let mut runs = [0; BATCH];
-        // SAFETY: iovec and mmsghdr consist of integers and pointers, for which zero is valid.
-        let (mut iovecs, mut headers): ([libc::iovec; BATCH], [libc::mmsghdr; BATCH]) =
-            unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
-
-        let mut messages = 0;
-        for message in self.messages(batch).take(BATCH) {
-            names[messages] = message.name;
-            iovecs[messages] = message.iovec();
-            let header = &mut headers[messages].msg_hdr;
-            header.msg_name = (&raw mut names[messages]).cast();
-            header.msg_namelen = message.name_len;
-            header.msg_iov = &raw mut iovecs[messages];
-            header.msg_iovlen = 1;
-            if let Some(segment) = message.segment {
-                cmsg::put_segment(header, &mut controls[messages], segment);
-            }
-            runs[messages] = message.run;
-            messages += 1;
+        let mut messages = self.messages(batch);
+        match (messages.next(), messages.next()) {
+            (Some(only), None) => send_one(socket, &only),
+            (first, second) => send_many(socket, first.into_iter().chain(second).chain(messages)),
         }
-        let count = u32::try_from(messages).unwrap_or(0);
-        // SAFETY: the first `count` headers point at names, iovecs, control rooms and bytes that
-        // are as long as they say and outlive the call: the first three are locals, the bytes
-        // belong to `batch`, which is borrowed. The kernel only reads them, and writes `msg_len`.
-        let sent =
-            unsafe { libc::sendmmsg(socket, headers.as_mut_ptr(), count, libc::MSG_DONTWAIT) };
-        let sent = usize::try_from(sent).map_err(|_| io::Error::last_os_error())?;
-        Ok(runs[..sent.min(messages)].iter().sum())
     }
+}
+
+/// One message, the way in which a single datagram costs the least.
+fn send_one(socket: RawFd, message: &Message<'_>) -> io::Result<usize> {
+    let mut name = message.name;
+    let (name, name_len) = ((&raw mut name).cast::<libc::sockaddr>(), message.name_len);
+    let name = if name_len == 0 { std::ptr::null_mut() } else { name };
+    let sent = if let Some(segment) = message.segment {
+        let (mut iovec, mut control) = (message.iovec(), Control::empty());
+        // SAFETY: msghdr consists of integers and pointers, for which all zeroes is valid.
+        let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+        header.msg_name = name.cast();
+        header.msg_namelen = name_len;
+        header.msg_iov = &raw mut iovec;
+        header.msg_iovlen = 1;
+        cmsg::put_segment(&mut header, &mut control, segment);
+        // SAFETY: the header points at a name, control room, iovec and bytes that are as long as
+        // they say and outlive the call; the kernel only reads them.
+        unsafe { libc::sendmsg(socket, &raw const header, libc::MSG_DONTWAIT) }
+    } else {
+        let (bytes, len) = (message.bytes.as_ptr().cast(), message.bytes.len());
+        // SAFETY: `bytes` and `name` are as long as they say and outlive the call; the kernel only
+        // reads them.
+        unsafe { libc::sendto(socket, bytes, len, libc::MSG_DONTWAIT, name, name_len) }
+    };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(message.run) }
+}
+
+/// As many messages as go with one call; how many datagrams were sent.
+fn send_many<'a>(socket: RawFd, waiting: impl Iterator<Item = Message<'a>>) -> io::Result<usize> {
+    let mut names = [SockAddr::empty(); BATCH];
+    let mut controls = [Control::empty(); BATCH];
+    let mut runs = [0; BATCH];
+    // SAFETY: iovec and mmsghdr consist of integers and pointers, for which zero is valid.
+    let (mut iovecs, mut headers): ([libc::iovec; BATCH], [libc::mmsghdr; BATCH]) =
+        unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
+
+    let mut messages = 0;
+    for message in waiting.take(BATCH) {
+        names[messages] = message.name;
+        iovecs[messages] = message.iovec();
+        let header = &mut headers[messages].msg_hdr;
+        header.msg_name = (&raw mut names[messages]).cast();
+        header.msg_namelen = message.name_len;
+        header.msg_iov = &raw mut iovecs[messages];
+        header.msg_iovlen = 1;
+        if let Some(segment) = message.segment {
+            cmsg::put_segment(header, &mut controls[messages], segment);
+        }
+        runs[messages] = message.run;
+        messages += 1;
+    }
+    let count = u32::try_from(messages).unwrap_or(0);
+    // SAFETY: the first `count` headers point at names, iovecs, control rooms and bytes that
+    // are as long as they say and outlive the call: the first three are locals, the bytes are
+    // borrowed. The kernel only reads them, and writes `msg_len`.
+    let sent = unsafe { libc::sendmmsg(socket, headers.as_mut_ptr(), count, libc::MSG_DONTWAIT) };
+    let sent = usize::try_from(sent).map_err(|_| io::Error::last_os_error())?;
+    Ok(runs[..sent.min(messages)].iter().sum())
 }
 
 /// What an error says about the message at the head, which carries `run` datagrams.

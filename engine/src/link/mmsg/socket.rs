@@ -1,11 +1,9 @@
 //! Opening a UDP socket with everything that this link wants of it.
 
-use super::Group;
 use super::address::{Family, SockAddr, length};
 use super::send::Segments;
 use crate::link::{OpenError, Options};
 use std::io;
-use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use syncom_wire::Addr;
 
@@ -21,26 +19,40 @@ pub(in crate::link) struct Opened {
 
 /// Opens, configures and binds.
 pub(in crate::link) fn open(bind: Addr, options: &Options) -> Result<Opened, OpenError> {
-    open_with(bind, options, false)
+    open_with(bind, options, &Sharing::None)
 }
 
-fn open_with(bind: Addr, options: &Options, shares: bool) -> Result<Opened, OpenError> {
+/// Who else may bind to the same address, and on which interface alone.
+pub(super) enum Sharing {
+    /// Nobody, and all.
+    None,
+    /// Everybody, on this interface if there is one.
+    All(Option<u32>),
+}
+
+/// Opens, configures and binds, together with others if `sharing`.
+pub(super) fn open_with(
+    bind: Addr,
+    options: &Options,
+    sharing: &Sharing,
+) -> Result<Opened, OpenError> {
     let family = Family::of(bind);
     let socket = create(family).map_err(|error| explain("socket", bind, error))?;
     if family == Family::V6 {
         set(&socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 0)
             .map_err(|error| OpenError::Os("IPV6_V6ONLY", error))?;
     }
-    if shares {
+    if matches!(sharing, Sharing::All(_)) {
         set(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)
             .map_err(|error| OpenError::Os("SO_REUSEADDR", error))?;
     }
     let mut shortcomings = Vec::new();
-    for (flag, name, loss) in [
-        (libc::SO_TIMESTAMPNS, "SO_TIMESTAMPNS", "arrivals are judged by when they are read"),
-        (libc::SO_RXQ_OVFL, "SO_RXQ_OVFL", "drops in the kernel go unnoticed"),
+    let stamps = "arrivals are judged by when they are read";
+    for (is_wanted, flag, name, loss) in [
+        (options.is_stamped, libc::SO_TIMESTAMPNS, "SO_TIMESTAMPNS", stamps),
+        (true, libc::SO_RXQ_OVFL, "SO_RXQ_OVFL", "drops in the kernel go unnoticed"),
     ] {
-        if let Err(error) = set(&socket, libc::SOL_SOCKET, flag, 1) {
+        if is_wanted && let Err(error) = set(&socket, libc::SOL_SOCKET, flag, 1) {
             shortcomings.push(format!("no {name}: {error}; {loss}"));
         }
     }
@@ -53,46 +65,13 @@ fn open_with(bind: Addr, options: &Options, shares: bool) -> Result<Opened, Open
     };
     shortcomings.extend(grow(&socket, &RECEIVE, options.rx_buffer));
     shortcomings.extend(grow(&socket, &SEND, options.tx_buffer));
-    bind_to(&socket, bind, family).map_err(|error| explain("bind", bind, error))?;
+    let interface = match sharing {
+        Sharing::All(Some(interface)) if family == Family::V6 => *interface,
+        Sharing::All(_) | Sharing::None => 0,
+    };
+    bind_to(&socket, bind, family, interface).map_err(|error| explain("bind", bind, error))?;
     let local = local(&socket).map_err(|error| OpenError::Os("getsockname", error))?;
     Ok(Opened { socket, local, family, segments, shortcomings })
-}
-
-/// Opens a socket for a multicast group: one that listens to it, if `listens`, or one that sends to
-/// it from any port.
-pub(super) fn open_group(
-    group: &Group,
-    listens: bool,
-    options: &Options,
-) -> Result<Opened, OpenError> {
-    let bind = if listens {
-        Addr::v4(group.address.octets(), group.port)
-    } else {
-        Addr::v4(Ipv4Addr::UNSPECIFIED.octets(), 0)
-    };
-    let opened = open_with(bind, options, listens)?;
-    let interface = group.interface.unwrap_or(Ipv4Addr::UNSPECIFIED);
-    let here = in_addr(interface);
-    if listens {
-        let wanted = libc::ip_mreq { imr_multiaddr: in_addr(group.address), imr_interface: here };
-        set_to(&opened.socket, libc::IPPROTO_IP, libc::IP_ADD_MEMBERSHIP, &wanted).map_err(
-            |error| OpenError::Os("IP_ADD_MEMBERSHIP (is there such an interface?)", error),
-        )?;
-        // Only what was sent to groups that this socket joined, not what others here did.
-        let _ = set(&opened.socket, libc::IPPROTO_IP, libc::IP_MULTICAST_ALL, 0);
-    }
-    if group.interface.is_some() {
-        set_to(&opened.socket, libc::IPPROTO_IP, libc::IP_MULTICAST_IF, &here).map_err(
-            |error| OpenError::Os("IP_MULTICAST_IF (is there such an interface?)", error),
-        )?;
-    }
-    set(&opened.socket, libc::IPPROTO_IP, libc::IP_MULTICAST_TTL, group.ttl.into())
-        .map_err(|error| OpenError::Os("IP_MULTICAST_TTL", error))?;
-    Ok(opened)
-}
-
-fn in_addr(address: Ipv4Addr) -> libc::in_addr {
-    libc::in_addr { s_addr: u32::from_ne_bytes(address.octets()) }
 }
 
 fn create(family: Family) -> io::Result<OwnedFd> {
@@ -106,11 +85,16 @@ fn create(family: Family) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-fn set(socket: &OwnedFd, level: i32, name: i32, value: i32) -> io::Result<()> {
+pub(super) fn set(socket: &OwnedFd, level: i32, name: i32, value: i32) -> io::Result<()> {
     set_to(socket, level, name, &value)
 }
 
-fn set_to<T: Copy>(socket: &OwnedFd, level: i32, name: i32, value: &T) -> io::Result<()> {
+pub(super) fn set_to<T: Copy>(
+    socket: &OwnedFd,
+    level: i32,
+    name: i32,
+    value: &T,
+) -> io::Result<()> {
     // SAFETY: the descriptor is open; the kernel reads as many bytes as `value` has, all of them
     // initialised (callers pass integers and structures of integers), and it outlives the call.
     let result = unsafe {
@@ -175,16 +159,27 @@ fn grow(socket: &OwnedFd, buffer: &Buffer, bytes: usize) -> Option<String> {
     })
 }
 
-fn bind_to(socket: &OwnedFd, addr: Addr, family: Family) -> io::Result<()> {
+fn bind_to(socket: &OwnedFd, addr: Addr, family: Family, interface: u32) -> io::Result<()> {
     let Some((name, len)) = SockAddr::of(addr, family) else {
         return Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT));
     };
+    let name = name.on(interface);
     // SAFETY: the descriptor is open; `name` holds `len` initialised bytes and outlives the call.
     let result = unsafe { libc::bind(socket.as_raw_fd(), (&raw const name).cast(), len) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-fn local(socket: &OwnedFd) -> io::Result<Addr> {
+/// Makes `to` the only one that the socket hears, and the one that it sends to without being told.
+pub(super) fn connect(socket: &OwnedFd, to: Addr, family: Family) -> io::Result<()> {
+    let Some((name, len)) = SockAddr::of(to, family) else {
+        return Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT));
+    };
+    // SAFETY: the descriptor is open; `name` holds `len` initialised bytes and outlives the call.
+    let result = unsafe { libc::connect(socket.as_raw_fd(), (&raw const name).cast(), len) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+pub(super) fn local(socket: &OwnedFd) -> io::Result<Addr> {
     let mut name = SockAddr::empty();
     let mut len = length::<SockAddr>();
     // SAFETY: the descriptor is open; the kernel writes at most `len` bytes to `name`, both of

@@ -8,6 +8,7 @@ use crate::link::rx::Received;
 use crate::link::{OpenError, RxBurst, SLOT_SIZE};
 use crate::slots::{Pool, Slot};
 use io_uring::{cqueue, opcode, types};
+use std::cell::OnceCell;
 use std::io;
 use std::mem::offset_of;
 use std::ops::Range;
@@ -48,7 +49,8 @@ const NAME_BYTES: usize = offset_of!(Head, control) - offset_of!(Head, name);
 #[derive(Debug)]
 pub(super) struct Receiver {
     ring: Ring,
-    alarm: OwnedFd,
+    /// Made when it is asked for: each message costs its sender a signal then.
+    alarm: OnceCell<OwnedFd>,
     buffers: Buffers,
     pool: Pool,
     socket: RawFd,
@@ -89,10 +91,9 @@ impl Receiver {
         let ring = Ring::new(4, 4 * u32::from(count))?;
         let buffers = Buffers::register(ring.kernel(), count)
             .map_err(|error| OpenError::Os("io_uring buffer ring", error))?;
-        let alarm = ring.alarm().map_err(|error| OpenError::Os("eventfd", error))?;
         let mut receiver = Self {
             ring,
-            alarm,
+            alarm: OnceCell::new(),
             buffers,
             pool: Pool::new(2 * u32::from(count), BUFFER_BYTES as usize),
             socket,
@@ -109,8 +110,13 @@ impl Receiver {
         Ok(receiver)
     }
 
-    pub(super) fn source(&self) -> RawFd {
-        self.alarm.as_raw_fd()
+    /// What becomes readable when something arrives; it is at first, for something may have. `None`
+    /// when the kernel would not make it, as on another thread than the ring's.
+    pub(super) fn source(&self) -> Option<RawFd> {
+        if self.alarm.get().is_none() {
+            let _ = self.alarm.set(self.ring.alarm().ok()?);
+        }
+        self.alarm.get().map(AsRawFd::as_raw_fd)
     }
 
     /// Clears `burst` and lends it what has arrived, until it is full or nothing is left. Returns
@@ -127,7 +133,10 @@ impl Receiver {
             if is_entered {
                 self.arm()?;
                 self.buffers.publish();
-                self.ring.enter_quietly()?;
+                match self.alarm.get() {
+                    Some(_) => self.ring.enter_quietly()?,
+                    None => self.ring.enter(0)?,
+                }
             }
             match self.reap(burst) {
                 // Whatever came since then sets the flag to enter, or a completion.

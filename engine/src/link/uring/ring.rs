@@ -34,10 +34,11 @@ impl Ring {
 
     /// A descriptor that becomes readable when the kernel has something to do that it does only
     /// when the ring is entered. The ring's own descriptor tells of completions, too late: without
-    /// being entered there are none. Its count is never read, each change of it is news.
+    /// being entered there are none. It is readable at first, since something may wait already. Its
+    /// count is never read, each change of it is news.
     pub(super) fn alarm(&self) -> io::Result<OwnedFd> {
         // SAFETY: eventfd takes integers and touches no memory of ours.
-        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+        let fd = unsafe { libc::eventfd(1, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }

@@ -105,6 +105,7 @@ const EXIT: u8 = 0x95;
 const ADD: u8 = 0x00;
 const SUBTRACT: u8 = 0x10;
 const AND: u8 = 0x50;
+const SHIFT_RIGHT: u8 = 0x70;
 const MOVE: u8 = 0xb0;
 /// The source register that marks a wide immediate as the descriptor of a map.
 const MAP_DESCRIPTOR: u8 = 1;
@@ -168,6 +169,11 @@ impl Assembler {
     /// `to &= mask`.
     pub(super) fn and(&mut self, to: Register, mask: Operand) {
         self.arithmetic(AND, to, mask);
+    }
+
+    /// `to >>= bits`, filling with zeros.
+    pub(super) fn shift_right(&mut self, to: Register, bits: i32) {
+        self.arithmetic(SHIFT_RIGHT, to, Operand::Is(bits));
     }
 
     /// `to = address of the map with this descriptor`; two instructions wide.

@@ -1,11 +1,13 @@
 //! The least that a loop over `AF_XDP` can do: what the link is measured against.
 //!
-//! It sends one frame, prepared once, again and again, and gives what it receives straight back to
-//! the kernel without a look. No addresses, no checksums, no bursts.
+//! As a program would do it by hand that knows its only peer. It sends one frame, prepared once,
+//! again and again; of what it receives it looks at protocol and port, and gives it straight back to
+//! the kernel. Rings, wake-ups and batches are those of the link; there are no addresses to look up,
+//! no checksums to verify, no bursts.
 
 use super::attachment::Attachment;
 use super::checksum::Sum;
-use super::device::{look_up, narrow};
+use super::device::{RX_MAX, TX_MAX, look_up, narrow};
 use super::headers::{FRAME_OVERHEAD, Headers, ROOM};
 use super::netlink::{Ip, Neighbour};
 use super::program::Filter;
@@ -17,18 +19,21 @@ use std::io;
 use std::sync::Arc;
 use syncom_wire::Addr;
 
-/// Entries of each ring.
-const RING: u32 = 1024;
+/// Where a frame has protocol and destination port: Ethernet, then IPv4 without options.
+const PROTOCOL: usize = 14 + 9;
+const TO_PORT: usize = 14 + 20 + 2;
 
 /// A bare socket that sends to one peer.
 #[derive(Debug)]
 pub struct Bare {
     socket: Socket,
     umem: Umem,
-    /// Free slots, each with the frame in it.
+    /// By index: those to send from, each with the frame in it, and those to receive into.
+    slots: Vec<Slot>,
+    /// Those to send from that the kernel does not have.
     free: Vec<u32>,
     frame: (usize, u32),
-    _slots: Vec<Slot>,
+    port: [u8; 2],
     attachment: Arc<Attachment>,
     queue: u32,
 }
@@ -46,35 +51,34 @@ impl Bare {
         let (Neighbour::At(mac) | Neighbour::WasAt(mac)) = netlink.neighbour(ip, index)? else {
             return Err(io::Error::other(format!("{to} is no neighbour")));
         };
-        let headers = Headers::new(local, interface.mac, to.ip, mac)
+        let headers = Headers::new(local, interface.mac, to.ip, mac, 1)
             .ok_or_else(|| io::Error::other("two families"))?;
-        let mut umem = Umem::new(2 * RING, interface.mtu + FRAME_OVERHEAD);
+        let (rx, tx) = (narrow(RX_MAX), narrow(TX_MAX));
+        let mut umem = Umem::new(tx + rx, interface.mtu + FRAME_OVERHEAD);
         let payload = vec![7; len];
         let mut room = [0; ROOM];
-        headers.write(&mut room, to.port, len, Sum::of(&payload));
-        let start = ROOM - headers.len();
-        let mut slots: Vec<Slot> = (0..RING).map_while(|_| umem.pool_mut().take()).collect();
+        let begun = headers.begin(&mut room, to.port);
+        begun.complete(&mut room, len, Sum::of(&payload));
+        let start = ROOM - begun.len();
+        let mut slots: Vec<Slot> = std::iter::from_fn(|| umem.pool_mut().take()).collect();
         for slot in &mut slots {
             if let Some(place) = slot.bytes_mut(0..ROOM + len) {
                 place[..ROOM].copy_from_slice(&room);
                 place[ROOM..].copy_from_slice(&payload);
             }
         }
-        let free = slots.iter().map(Slot::index).collect();
-        let mut socket = Socket::new(umem.pool().arena(), RING, RING).map_err(step)?;
+        let mut socket = Socket::new(umem.pool().arena(), rx, tx).map_err(step)?;
         let attachment = Attachment::at(index, config.mode).map_err(step)?;
         socket.bind(index, config.queue, Copying::Kernel)?;
-        while let Some(slot) = umem.pool_mut().take() {
-            if let Ok(address) = umem.give(slot) {
-                socket.fill.push(address);
-            }
+        for index in tx..tx + rx {
+            socket.fill.push(umem.address(index, 0));
         }
         socket.fill.publish();
         let filter = Filter::new(local, narrow(umem.frame_bytes_max()));
         attachment.admit(config.queue, &filter, socket.descriptor())?;
-        let frame = (start, narrow(headers.len() + len));
-        let (_slots, queue) = (slots, config.queue);
-        Ok(Self { socket, umem, free, frame, _slots, attachment, queue })
+        let frame = (start, narrow(begun.len() + len));
+        let (free, port, queue) = ((0..tx).collect(), local.port.to_be_bytes(), config.queue);
+        Ok(Self { socket, umem, slots, free, frame, port, attachment, queue })
     }
 
     /// Sends the frame `count` times, at most as often as it has slots.
@@ -95,7 +99,7 @@ impl Bare {
             assert!(queued, "more slots than room in the transmit ring");
         }
         self.socket.tx.publish();
-        while self.socket.tx.waiting() > 0 {
+        while self.socket.tx.waiting() > 0 && self.socket.tx.needs_wakeup() {
             match self.socket.wake_tx().map_err(|error| error.raw_os_error()) {
                 Ok(()) | Err(Some(libc::EAGAIN | libc::EBUSY | libc::EINTR)) => {}
                 Err(Some(libc::ENOBUFS)) => break,
@@ -105,18 +109,31 @@ impl Bare {
         Ok(())
     }
 
-    /// Takes what has arrived and gives it back to the kernel; returns how many frames.
+    /// Takes what has arrived and gives it back to the kernel; returns how many datagrams were ours.
     pub fn receive(&mut self) -> u32 {
-        let mut received = 0;
+        let (mut any, mut ours) = (false, 0);
         while let Some(descriptor) = self.socket.rx.pop() {
-            received += 1;
+            any = true;
+            ours += u32::from(self.is_ours(&descriptor));
             self.socket.fill.push(descriptor.addr);
         }
-        if received > 0 {
+        if any {
             self.socket.rx.release();
             self.socket.fill.publish();
+            if self.socket.fill.needs_wakeup() {
+                self.socket.wake_rx();
+            }
         }
-        received
+        ours
+    }
+
+    fn is_ours(&self, descriptor: &libc::xdp_desc) -> bool {
+        let slot = self.umem.index(descriptor.addr).and_then(|at| self.slots.get(at as usize));
+        let frame =
+            slot.and_then(|slot| slot.bytes(self.umem.range(descriptor.addr, descriptor.len)));
+        frame.is_some_and(|frame| {
+            frame.get(PROTOCOL) == Some(&17) && frame.get(TO_PORT..TO_PORT + 2) == Some(&self.port)
+        })
     }
 }
 

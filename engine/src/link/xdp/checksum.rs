@@ -13,8 +13,7 @@ pub(super) struct Sum(u64);
 const STEP: usize = 64;
 const LANES: usize = STEP / 4;
 
-/// Below so many bytes wider registers do not pay.
-#[cfg(target_arch = "x86_64")]
+/// Below so many bytes steps do not pay.
 const WIDE_MIN: usize = 256;
 
 /// [`sum`], compiled for wider registers.
@@ -45,11 +44,37 @@ fn sum(bytes: &[u8]) -> u64 {
     sum.wrapping_add(u64::from(u32::from_ne_bytes(last)))
 }
 
+/// As [`sum`], for a few bytes: unrolled when their number is known.
+#[inline(always)]
+fn sum_short(bytes: &[u8]) -> u64 {
+    const LOW: u64 = 0xffff_ffff;
+    let (doubles, rest) = bytes.as_chunks::<8>();
+    let (mut low, mut high) = (0_u64, 0_u64);
+    for double in doubles {
+        let double = u64::from_ne_bytes(*double);
+        low = low.wrapping_add(double & LOW);
+        high = high.wrapping_add(double >> 32);
+    }
+    let (words, rest) = rest.as_chunks::<4>();
+    for word in words {
+        low = low.wrapping_add(u64::from(u32::from_ne_bytes(*word)));
+    }
+    let mut last = [0; 4];
+    for (to, from) in last.iter_mut().zip(rest) {
+        *to = *from;
+    }
+    low.wrapping_add(high).wrapping_add(u64::from(u32::from_ne_bytes(last)))
+}
+
 impl Sum {
     /// The sum of `bytes`; an odd one at the end counts as if a zero followed.
+    #[inline]
     pub(super) fn of(bytes: &[u8]) -> Self {
+        if bytes.len() < WIDE_MIN {
+            return Self(sum_short(bytes));
+        }
         #[cfg(target_arch = "x86_64")]
-        if bytes.len() >= WIDE_MIN && std::arch::is_x86_feature_detected!("avx2") {
+        if std::arch::is_x86_feature_detected!("avx2") {
             // SAFETY: this processor has AVX2, as just detected.
             return Self(unsafe { sum_wide(bytes) });
         }

@@ -22,10 +22,10 @@ use syncom_wire::Addr;
 /// Slots with the kernel to receive into. The smallest burst of many senders fits; more than the
 /// most only waits longer.
 const RX_MIN: usize = 32;
-const RX_MAX: usize = 2048;
+pub(super) const RX_MAX: usize = 2048;
 /// Slots to send from.
 const TX_MIN: usize = 8;
-const TX_MAX: usize = 2048;
+pub(super) const TX_MAX: usize = 2048;
 /// Bytes of a slot and of what the kernel keeps beside a packet, when it copies.
 const PACKET_BYTES: usize = 4096;
 /// How long a queue that somebody has is waited for.
@@ -55,7 +55,7 @@ impl Device {
         local: Addr,
         options: &Options,
     ) -> Result<(Self, Vec<String>), OpenError> {
-        let Config { interface: name, queue, mode, busy_poll_us } = config;
+        let Config { interface: name, queue, mode, busy_poll_us, ttl } = config;
         let fail = |(step, error)| OpenError::Os(step, explain(error, name, *queue));
         let (index, interface, netlink) = look_up(name).map_err(fail)?;
         let frame_bytes = interface.mtu + FRAME_OVERHEAD;
@@ -89,13 +89,14 @@ impl Device {
         let mut receiver = Receiver::new(rx, copying);
         receiver.refill(&mut socket, &mut umem);
         // Only now, with room to receive into.
-        let filter = Filter::new(local, narrow(umem.frame_bytes_max()));
+        let filter = Filter::new(local, narrow(umem.frame_bytes_max()))
+            .finished(attachment.generic.is_some());
         attachment
             .admit(*queue, &filter, socket.descriptor())
             .map_err(|error| fail(("BPF_MAP_UPDATE_ELEM", error)))?;
         let mtu = interface.mtu.min(umem.frame_bytes_max() - FRAME_OVERHEAD);
         let payload_max = [HEADERS_V4, HEADERS_V6].map(|headers| mtu.saturating_sub(headers));
-        let paths = Paths::new(netlink, local, index, interface, options.tx_datagrams);
+        let paths = Paths::new(netlink, local, *ttl, (index, interface), options.tx_datagrams);
         let queue = *queue;
         let device = Self { attachment, queue, socket, umem, paths, receiver, sender, payload_max };
         Ok((device, shortcomings))

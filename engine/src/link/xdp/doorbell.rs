@@ -11,9 +11,12 @@ use std::os::fd::RawFd;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How often to ask the socket after the count has changed, or since it was asked last. The count
-/// changes shortly before the datagram is there, and what is lost in between must come to light.
-const ASK_AGAIN: u32 = 64;
+/// How often to ask the socket after the count has changed: that happens shortly before the
+/// datagram is there.
+const ASKS: u32 = 64;
+/// Looks after which it is asked whatever the count says, so that what the kernel lost comes to
+/// light: some milliseconds of a loop that spins. Asking takes as long as twenty looks.
+const SPARED_MAX: u32 = 1 << 16;
 const PAGE: usize = 4096;
 const COUNT_BYTES: u32 = 8;
 
@@ -46,7 +49,7 @@ impl Doorbell {
         }
         let count = NonNull::new(base.cast()).ok_or(io::ErrorKind::InvalidData)?;
         // From here on dropping it undoes the mapping.
-        let bell = Self { count, seen: 0, asks: ASK_AGAIN, spared: 0 };
+        let bell = Self { count, seen: 0, asks: ASKS, spared: 0 };
         let program = program.descriptor();
         let (name, value) = (libc::SO_ATTACH_BPF, (&raw const program).cast());
         // SAFETY: the socket is open; the kernel reads one int, which outlives the call.
@@ -60,15 +63,21 @@ impl Doorbell {
         let count = unsafe { self.count.as_ref() }.load(Ordering::Acquire);
         if count != self.seen {
             self.seen = count;
-            self.asks = ASK_AGAIN;
+            self.asks = ASKS;
         }
         self.spared += 1;
-        let must = self.asks > 0 || self.spared >= ASK_AGAIN;
+        let must = self.asks > 0 || self.spared >= SPARED_MAX;
         if must {
             self.asks = self.asks.saturating_sub(1);
             self.spared = 0;
         }
         must
+    }
+
+    /// Has the socket asked with the next look: the loop was away, maybe woken by a datagram that
+    /// was not there yet when its count was seen.
+    pub(super) fn ask(&mut self) {
+        self.asks = self.asks.max(1);
     }
 }
 

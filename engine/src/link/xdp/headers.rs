@@ -34,8 +34,6 @@ const DO_NOT_FRAGMENT: u8 = 0x40;
 /// Any bit that makes a datagram a fragment: more of them, or an offset.
 const FRAGMENT: [u8; 2] = [0x3f, 0xff];
 const HOPS_UNICAST: u8 = 64;
-/// A group is reached within its segment, as the kernel's sockets do by default.
-const HOPS_MULTICAST: u8 = 1;
 
 /// Why a frame is no datagram for us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +97,7 @@ pub fn parse(frame: &[u8]) -> Result<Parsed, Foreign> {
 /// Where the UDP datagram lies in an IP packet, and the addresses.
 type Packet = (Range<usize>, [u8; 16], [u8; 16]);
 
+#[inline]
 fn parse_v4(packet: &[u8]) -> Result<Packet, Foreign> {
     let header: [u8; V4] = array(packet, 0)?;
     let [version, _, l0, l1, _, _, f0, f1, _, protocol, ..] = header;
@@ -118,6 +117,7 @@ fn parse_v4(packet: &[u8]) -> Result<Packet, Foreign> {
     Ok((V4..end, from, to))
 }
 
+#[inline]
 fn parse_v6(packet: &[u8]) -> Result<Packet, Foreign> {
     let header: [u8; V6] = array(packet, 0)?;
     let [version, _, _, _, l0, l1, next, ..] = header;
@@ -128,6 +128,7 @@ fn parse_v6(packet: &[u8]) -> Result<Packet, Foreign> {
     Ok((V6..end, array(&header, 8)?, array(&header, 24)?))
 }
 
+#[inline]
 fn check_udp(datagram: &[u8], pseudo: Sum, is_v4: bool) -> Result<(), Foreign> {
     let checksum: [u8; 2] = array(datagram, 6)?;
     let is_whole = match checksum {
@@ -139,22 +140,26 @@ fn check_udp(datagram: &[u8], pseudo: Sum, is_v4: bool) -> Result<(), Foreign> {
     if is_whole { Ok(()) } else { Err(Foreign::Checksum) }
 }
 
+#[inline]
 fn array<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], Foreign> {
     bytes.get(at..).and_then(<[u8]>::first_chunk).copied().ok_or(Foreign::Short)
 }
 
 /// The sum of what UDP's checksum covers beside the datagram itself.
+#[inline]
 fn pseudo_header(from: &[u8; 16], to: &[u8; 16], is_v4: bool, len: usize) -> Sum {
     // The mapped form of an IPv4 address would add its 0xffff.
     let skip = if is_v4 { 12 } else { 0 };
     Sum::of(&from[skip..]).and(Sum::of(&to[skip..])).and(constants(len))
 }
 
+#[inline]
 fn constants(len: usize) -> Sum {
     Sum::word(u16::from(PROTOCOL_UDP)).and(Sum::word(length(len)))
 }
 
 /// A length that fits a packet, since payloads are limited by the slots.
+#[inline]
 fn length(len: usize) -> u16 {
     u16::try_from(len).unwrap_or(u16::MAX)
 }
@@ -173,8 +178,15 @@ pub(super) struct Headers {
 
 impl Headers {
     /// From `from`, over `from_mac` and `to_mac`, to the address `to`; `None` when the addresses
-    /// are of different families. The destination port is given when they are written.
-    pub(super) fn new(from: Addr, from_mac: Mac, to: [u8; 16], to_mac: Mac) -> Option<Self> {
+    /// are of different families. A multicast group is reached over up to `ttl` networks. The
+    /// destination port is given when they are written.
+    pub(super) fn new(
+        from: Addr,
+        from_mac: Mac,
+        to: [u8; 16],
+        to_mac: Mac,
+        ttl: u8,
+    ) -> Option<Self> {
         let (from_v4, to_v4) = (mapped(from.ip), mapped(to));
         if from_v4.is_some() != to_v4.is_some() {
             return None;
@@ -186,12 +198,12 @@ impl Headers {
         put(ethernet, &[&to_mac, &from_mac, &kind]);
         let (packet, udp) = rest.split_at_mut(ip);
         let ip_sum = if let (Some(from), Some(to)) = (from_v4, to_v4) {
-            let hops = if to[0] & 0xf0 == 0xe0 { HOPS_MULTICAST } else { HOPS_UNICAST };
+            let hops = if to[0] & 0xf0 == 0xe0 { ttl } else { HOPS_UNICAST };
             let begin = [V4_WITHOUT_OPTIONS, 0, 0, 0, 0, 0, DO_NOT_FRAGMENT, 0, hops];
             put(packet, &[&begin, &[PROTOCOL_UDP, 0, 0], &from, &to]);
             Sum::of(packet)
         } else {
-            let hops = if to[0] == 0xff { HOPS_MULTICAST } else { HOPS_UNICAST };
+            let hops = if to[0] == 0xff { ttl } else { HOPS_UNICAST };
             put(packet, &[&[0x60, 0, 0, 0, 0, 0, PROTOCOL_UDP, hops], &from.ip, &to]);
             Sum::default()
         };
@@ -202,21 +214,38 @@ impl Headers {
         Some(Self { image, len, ip_sum, udp_sum })
     }
 
+    /// Writes them to the end of `room`, all but what depends on the payload.
+    #[inline]
+    pub(super) fn begin(&self, room: &mut [u8; ROOM], to_port: u16) -> Begun {
+        *room = self.image;
+        put(&mut room[ROOM - 6..], &[&to_port.to_be_bytes()]);
+        let udp_sum = self.udp_sum.and(Sum::word(to_port));
+        Begun { len: self.len, ip_sum: self.ip_sum, udp_sum }
+    }
+}
+
+/// Headers that were written and lack what depends on the payload: lengths and checksums.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Begun {
+    len: u8,
+    ip_sum: Sum,
+    udp_sum: Sum,
+}
+
+impl Begun {
     /// How many bytes they are.
+    #[inline]
     pub(super) const fn len(&self) -> usize {
         self.len as usize
     }
 
-    /// Writes them to the end of `room`, in front of a payload of `len` bytes with the sum
-    /// `payload`.
-    pub(super) fn write(&self, room: &mut [u8; ROOM], to_port: u16, len: usize, payload: Sum) {
-        *room = self.image;
+    /// Completes them in `room`, for a payload of `len` bytes with the sum `payload`.
+    #[inline]
+    pub(super) fn complete(&self, room: &mut [u8; ROOM], len: usize, payload: Sum) {
         let udp_len = length(UDP + len);
-        let port = to_port.to_be_bytes();
         // UDP's length is summed twice: in the pseudo-header and as a field.
-        let sum = self.udp_sum.and(Sum::word(to_port)).and(payload);
-        let checksum = sum.and(Sum::word(udp_len)).and(Sum::word(udp_len)).udp_checksum();
-        put(&mut room[ROOM - 6..], &[&port, &udp_len.to_be_bytes(), &checksum]);
+        let sum = self.udp_sum.and(payload).and(Sum::word(udp_len)).and(Sum::word(udp_len));
+        put(&mut room[ROOM - 4..], &[&udp_len.to_be_bytes(), &sum.udp_checksum()]);
         if self.len() == ETHERNET + V4 + UDP {
             let ip_len = length(V4 + UDP + len);
             let checksum = self.ip_sum.and(Sum::word(ip_len)).checksum();

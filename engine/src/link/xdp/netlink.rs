@@ -25,6 +25,9 @@ const REQUEST: u16 = 1;
 const LINK_ADDRESS: u16 = 1;
 const LINK_MTU: u16 = 4;
 const ROUTE_TO: u16 = 1;
+/// Flag of a route: the entry of the table as it is written there (`RTM_F_FIB_MATCH`). Else this
+/// host's own addresses would all lead over the loopback.
+const MATCH_ONLY: u32 = 0x2000;
 const ROUTE_INTERFACE: u16 = 4;
 const ROUTE_GATEWAY: u16 = 5;
 const ROUTE_PREFERRED_SOURCE: u16 = 7;
@@ -171,6 +174,17 @@ impl Netlink {
             source: attribute(body, 12, ROUTE_PREFERRED_SOURCE).and_then(Ip::read),
             is_via: attribute(body, 12, ROUTE_VIA).is_some(),
         })
+    }
+
+    /// The interface that has the address `ip`, or else over which it is reached.
+    pub(super) fn interface_of(&mut self, ip: Ip) -> io::Result<u32> {
+        let mut request = Request::new(GET_ROUTE);
+        request.put(&[ip.family(), ip.bits(), 0, 0, 0, 0, 0, 0]);
+        request.put(&MATCH_ONLY.to_ne_bytes());
+        request.attribute(ROUTE_TO, ip.bytes());
+        let body = self.ask(request, NEW_ROUTE)?;
+        let interface = attribute(body, 12, ROUTE_INTERFACE).and_then(word);
+        interface.ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     /// What the kernel knows about the neighbour `ip` at an interface.

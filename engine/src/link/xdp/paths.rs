@@ -24,6 +24,8 @@ const WAYS: usize = 4;
 pub(super) struct Paths {
     netlink: Netlink,
     local: Addr,
+    /// How many networks far datagrams to groups go.
+    ttl: u8,
     index: u32,
     interface: Interface,
     sets: Box<[[Entry; WAYS]]>,
@@ -50,14 +52,17 @@ impl Paths {
     pub(super) fn new(
         netlink: Netlink,
         local: Addr,
-        index: u32,
-        interface: Interface,
+        ttl: u8,
+        (index, interface): (u32, Interface),
         count: usize,
     ) -> Self {
         let empty = Entry { ip: [0; 16], headers: None, until: Time(0) };
         let sets = count.div_ceil(WAYS).next_power_of_two();
         let sets = (0..sets).map(|_| std::array::from_fn(|_| empty.clone())).collect();
-        Self { netlink, local, index, interface, sets, now: Time(0) }
+        // Nobody speaks from the address of a group, but one may listen there.
+        let ip = if multicast_mac(local.ip).is_some() { [0; 16] } else { local.ip };
+        let local = Addr { ip, ..local };
+        Self { netlink, local, ttl, index, interface, sets, now: Time(0) }
     }
 
     /// Tells the time, by which answers grow old.
@@ -123,7 +128,8 @@ impl Paths {
     }
 
     fn build(&self, source: [u8; 16], to: [u8; 16], mac: Mac) -> Option<Headers> {
-        Headers::new(Addr { ip: source, port: self.local.port }, self.interface.mac, to, mac)
+        let from = Addr { ip: source, port: self.local.port };
+        Headers::new(from, self.interface.mac, to, mac, self.ttl)
     }
 
     /// The address to send from towards `to`, out of the interface `out`.

@@ -9,7 +9,9 @@
 use super::assembler::Operand::{Is, Of};
 use super::assembler::Register::{R0, R1, R2, R3, R6, R7, R8, R9, R10};
 use super::assembler::{Assembler, Helper, If, Instruction, Label, Operand, Size};
+use super::headers::multicast_mac;
 use std::net::Ipv6Addr;
+use std::ops::Range;
 use syncom_wire::Addr;
 
 /// Answer of the program: into the kernel.
@@ -49,10 +51,13 @@ const ADDRESS_V6: i16 = 16;
 const WANTS_V4: u16 = 1;
 const WANTS_V6: u16 = 2;
 const WANTS_ANY_ADDRESS: u16 = 4;
+const WANTS_ANY_GROUP: u16 = 8;
+const WANTS_FINISHED: u16 = 16;
 
 impl Filter {
-    /// Wants what is sent to `to`, in frames of up to `frame_bytes_max` bytes. Datagrams to
-    /// multicast groups are wanted whatever the address: the interface takes in joined groups only.
+    /// Wants what is sent to `to`, in frames of up to `frame_bytes_max` bytes. Unless that is a
+    /// multicast group, datagrams to groups are wanted, too, whichever: the interface takes in
+    /// joined ones only.
     pub(super) fn new(to: Addr, frame_bytes_max: u32) -> Self {
         let ip = Ipv6Addr::from(to.ip);
         let (flags, v4) = match ip.to_ipv4_mapped() {
@@ -61,8 +66,20 @@ impl Filter {
             None if ip.is_unspecified() => (WANTS_V4 | WANTS_V6 | WANTS_ANY_ADDRESS, [0; 4]),
             None => (WANTS_V6, [0; 4]),
         };
+        let is_group = multicast_mac(to.ip).is_some();
+        let flags = if is_group { flags } else { flags | WANTS_ANY_GROUP };
         let port = to.port.to_be_bytes();
         Self { port, flags, frame_bytes_max, v4, padding: [0; 4], v6: to.ip }
+    }
+
+    /// Wants only datagrams whose checksum is finished, if `is_strict`.
+    ///
+    /// A sender on the same host may leave checksum and segmentation to a card that is never
+    /// reached: then what looks like one datagram is a burst of them. The kernel can tell, we
+    /// cannot.
+    pub(super) fn finished(mut self, is_strict: bool) -> Self {
+        self.flags |= if is_strict { WANTS_FINISHED } else { 0 };
+        self
     }
 
     /// The bytes that the program sees.
@@ -94,14 +111,20 @@ const ETHERTYPE: i16 = 12;
 const VLAN_TAG: i32 = 4;
 const V4_FRAGMENT: i16 = ETHERNET + 6;
 const V4_PROTOCOL: i16 = ETHERNET + 9;
+const V4_FROM: i16 = ETHERNET + 12;
 const V4_TO: i16 = ETHERNET + 16;
-const V4_PORT: i16 = ETHERNET + 20 + 2;
+const V4_UDP: i16 = ETHERNET + 20;
 const V4_HEADERS: i16 = ETHERNET + 20 + 8;
 const V6_NEXT_HEADER: i16 = ETHERNET + 6;
+const V6_FROM: i16 = ETHERNET + 8;
 const V6_TO: i16 = ETHERNET + 24;
-const V6_PORT: i16 = ETHERNET + 40 + 2;
+const V6_UDP: i16 = ETHERNET + 40;
 const V6_HEADERS: i16 = ETHERNET + 40 + 8;
-const UDP: i32 = libc::IPPROTO_UDP;
+const UDP_PROTOCOL: u16 = 17;
+// Where things are in a UDP header.
+const PORT_TO: i16 = 2;
+const LENGTH: i16 = 4;
+const CHECKSUM: i16 = 6;
 
 /// A number in network order, as a load in this machine's order sees it.
 const fn network(number: u16) -> Operand {
@@ -114,7 +137,7 @@ const fn network(number: u16) -> Operand {
 /// R9 the filter.
 pub(super) fn redirect(filters: i32, sockets: i32) -> Vec<Instruction> {
     let mut asm = Assembler::new();
-    let [tagged, v4, v6, deliver, pass] = std::array::from_fn(|_| asm.label());
+    let [tagged, v4, v6, ours_v4, ours_v6, deliver, pass] = std::array::from_fn(|_| asm.label());
 
     asm.set(R6, Of(R1));
     asm.load(Size::Word, R7, R6, DATA);
@@ -142,9 +165,14 @@ pub(super) fn redirect(filters: i32, sockets: i32) -> Vec<Instruction> {
     asm.jump_if(R2, If::Differ, network(0x0800), pass);
 
     asm.place(v4);
-    match_v4(&mut asm, deliver, pass);
+    match_v4(&mut asm, ours_v4, pass);
     asm.place(v6);
-    match_v6(&mut asm, deliver, pass);
+    match_v6(&mut asm, ours_v6, pass);
+
+    asm.place(ours_v6);
+    need_finished(&mut asm, V6_FROM..V6_UDP, deliver, pass);
+    asm.place(ours_v4);
+    need_finished(&mut asm, V4_FROM..V4_UDP, deliver, pass);
 
     asm.place(deliver);
     asm.map(R1, sockets);
@@ -186,7 +214,34 @@ fn need_flag(asm: &mut Assembler, flag: u16, pass: Label) {
     asm.place(wanted);
 }
 
-fn match_v4(asm: &mut Assembler, deliver: Label, pass: Label) {
+/// Goes to `deliver` unless the filter wants finished checksums only and this one is not: it holds
+/// the sum of the pseudo-header, which begins with the `addresses` in front of the UDP header.
+fn need_finished(asm: &mut Assembler, addresses: Range<i16>, deliver: Label, pass: Label) {
+    let check = asm.label();
+    let udp = addresses.end;
+    asm.load(Size::Half, R1, R9, FLAGS);
+    asm.jump_if(R1, If::Any, Is(i32::from(WANTS_FINISHED)), check);
+    asm.jump(deliver);
+    asm.place(check);
+    asm.load(Size::Half, R1, R7, udp + LENGTH);
+    asm.add(R1, network(UDP_PROTOCOL));
+    for word in addresses.step_by(4) {
+        asm.load(Size::Word, R2, R7, word);
+        asm.add(R1, Of(R2));
+    }
+    // The sum of ten words folds in three steps.
+    for _ in 0..3 {
+        asm.set(R2, Of(R1));
+        asm.shift_right(R2, 16);
+        asm.and(R1, Is(0xffff));
+        asm.add(R1, Of(R2));
+    }
+    asm.load(Size::Half, R2, R7, udp + CHECKSUM);
+    asm.jump_if(R1, If::Equal, Of(R2), pass);
+    asm.jump(deliver);
+}
+
+fn match_v4(asm: &mut Assembler, ours: Label, pass: Label) {
     need_flag(asm, WANTS_V4, pass);
     need(asm, V4_HEADERS, pass);
     // Version 4, five words of header: no options.
@@ -195,31 +250,41 @@ fn match_v4(asm: &mut Assembler, deliver: Label, pass: Label) {
     // More fragments, or not the first one.
     asm.load(Size::Half, R1, R7, V4_FRAGMENT);
     asm.jump_if(R1, If::Any, network(0x3fff), pass);
-    match_transport(asm, V4_PROTOCOL, V4_PORT, pass);
+    match_transport(asm, V4_PROTOCOL, V4_UDP, pass);
 
     asm.load(Size::Half, R1, R9, FLAGS);
-    asm.jump_if(R1, If::Any, Is(i32::from(WANTS_ANY_ADDRESS)), deliver);
+    asm.jump_if(R1, If::Any, Is(i32::from(WANTS_ANY_ADDRESS)), ours);
+    let exactly = asm.label();
+    asm.load(Size::Half, R1, R9, FLAGS);
+    asm.and(R1, Is(i32::from(WANTS_ANY_GROUP)));
+    asm.jump_if(R1, If::Equal, Is(0), exactly);
     asm.load(Size::Byte, R1, R7, V4_TO);
     asm.and(R1, Is(0xf0));
-    asm.jump_if(R1, If::Equal, Is(0xe0), deliver);
+    asm.jump_if(R1, If::Equal, Is(0xe0), ours);
+    asm.place(exactly);
     asm.load(Size::Word, R1, R7, V4_TO);
     asm.load(Size::Word, R2, R9, ADDRESS_V4);
     asm.jump_if(R1, If::Differ, Of(R2), pass);
-    asm.jump(deliver);
+    asm.jump(ours);
 }
 
-fn match_v6(asm: &mut Assembler, deliver: Label, pass: Label) {
+fn match_v6(asm: &mut Assembler, ours: Label, pass: Label) {
     need_flag(asm, WANTS_V6, pass);
     need(asm, V6_HEADERS, pass);
     asm.load(Size::Byte, R1, R7, ETHERNET);
     asm.and(R1, Is(0xf0));
     asm.jump_if(R1, If::Differ, Is(0x60), pass);
-    match_transport(asm, V6_NEXT_HEADER, V6_PORT, pass);
+    match_transport(asm, V6_NEXT_HEADER, V6_UDP, pass);
 
     asm.load(Size::Half, R1, R9, FLAGS);
-    asm.jump_if(R1, If::Any, Is(i32::from(WANTS_ANY_ADDRESS)), deliver);
+    asm.jump_if(R1, If::Any, Is(i32::from(WANTS_ANY_ADDRESS)), ours);
+    let exactly = asm.label();
+    asm.load(Size::Half, R1, R9, FLAGS);
+    asm.and(R1, Is(i32::from(WANTS_ANY_GROUP)));
+    asm.jump_if(R1, If::Equal, Is(0), exactly);
     asm.load(Size::Byte, R1, R7, V6_TO);
-    asm.jump_if(R1, If::Equal, Is(0xff), deliver);
+    asm.jump_if(R1, If::Equal, Is(0xff), ours);
+    asm.place(exactly);
     for word in [0, 4, 8, 12] {
         asm.load(Size::Word, R1, R7, V6_TO + word);
         asm.load(Size::Word, R2, R9, ADDRESS_V6 + word);
@@ -228,10 +293,10 @@ fn match_v6(asm: &mut Assembler, deliver: Label, pass: Label) {
 }
 
 /// Goes on only with UDP to the filter's port.
-fn match_transport(asm: &mut Assembler, protocol: i16, port: i16, pass: Label) {
+fn match_transport(asm: &mut Assembler, protocol: i16, udp: i16, pass: Label) {
     asm.load(Size::Byte, R1, R7, protocol);
-    asm.jump_if(R1, If::Differ, Is(UDP), pass);
-    asm.load(Size::Half, R1, R7, port);
+    asm.jump_if(R1, If::Differ, Is(i32::from(UDP_PROTOCOL)), pass);
+    asm.load(Size::Half, R1, R7, udp + PORT_TO);
     asm.load(Size::Half, R2, R9, PORT);
     asm.jump_if(R1, If::Differ, Of(R2), pass);
 }

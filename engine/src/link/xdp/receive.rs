@@ -7,6 +7,9 @@ use crate::link::RxBurst;
 use crate::link::rx::Received;
 use crate::slots::Slot;
 
+/// Slots that are given to the kernel at once at least: it reads the same lines of memory.
+const REFILL_MIN: u32 = 64;
+
 /// What goes round between the rings and the bursts.
 #[derive(Debug)]
 pub(super) struct Receiver {
@@ -36,11 +39,16 @@ impl Receiver {
         }
     }
 
-    /// Gives the kernel slots to receive into, as many as it lacks.
+    /// Gives the kernel slots to receive into, as many as it lacks, once it lacks a good number.
+    #[inline]
     pub(super) fn refill(&mut self, socket: &mut Socket, umem: &mut Umem) {
-        if self.with_kernel == self.target && !socket.fill.needs_wakeup() {
-            return;
+        let lacks = self.target - self.with_kernel;
+        if lacks >= REFILL_MIN.min(self.target / 8) || socket.fill.needs_wakeup() {
+            self.give(socket, umem);
         }
+    }
+
+    fn give(&mut self, socket: &mut Socket, umem: &mut Umem) {
         // Only the kernel takes from this ring: had it run dry since the last time, it would be dry
         // now.
         self.may_have_dropped |= socket.fill.waiting() == 0;
@@ -72,6 +80,7 @@ impl Receiver {
     }
 
     /// Moves what has arrived into `burst`, as far as it has room.
+    #[inline]
     pub(super) fn fill(&mut self, socket: &mut Socket, umem: &mut Umem, burst: &mut RxBurst) {
         // When too many slots are held elsewhere, datagrams are copied, so that the kernel never
         // runs dry because of somebody who keeps what it got.
@@ -84,6 +93,7 @@ impl Receiver {
             self.with_kernel = self.with_kernel.saturating_sub(1);
             let Some(slot) = umem.take(descriptor.addr) else { continue };
             let range = umem.range(descriptor.addr, descriptor.len);
+            slot.prefetch(range.start, range.len());
             match take_in(slot, range, is_scarce, burst) {
                 Taken::Lent => {}
                 Taken::Copied(slot) => umem.pool_mut().give(slot),
@@ -125,6 +135,7 @@ enum Taken {
     Foreign(Slot),
 }
 
+#[inline]
 fn take_in(
     slot: Slot,
     range: std::ops::Range<usize>,

@@ -1,7 +1,7 @@
 //! Sending: payloads written straight into slots, headers in front of them, and a kick.
 
 use super::checksum::Sum;
-use super::headers::{Headers, ROOM};
+use super::headers::{Begun, Headers, ROOM};
 use super::socket::Socket;
 use super::umem::Umem;
 use crate::slots::Slot;
@@ -10,6 +10,8 @@ use std::ops::Range;
 
 /// Where in its slot a payload begins: behind the longest headers, at a good alignment.
 const PAYLOAD: usize = 64;
+/// Where the room for headers begins.
+const START: usize = PAYLOAD - ROOM;
 /// Errors about earlier packets that one flush steps over.
 const ERRORS_MAX: u32 = 1024;
 
@@ -29,13 +31,12 @@ pub(super) struct Sender {
     refused: u64,
 }
 
-/// A slot that is being written.
+/// A slot that is being written: the headers are there.
 #[derive(Debug)]
 struct Claim {
     index: u32,
     len: usize,
-    to_port: u16,
-    headers: Headers,
+    begun: Begun,
 }
 
 /// The frame that was committed last.
@@ -73,8 +74,11 @@ impl Sender {
         if self.last.is_some_and(|last| last.index == index) {
             self.last = None;
         }
-        self.claimed = Some(Claim { index, len, to_port, headers: headers.clone() });
-        self.slots.get_mut(index as usize)?.bytes_mut(payload(len))
+        let place = self.slots.get_mut(index as usize)?.bytes_mut(START..PAYLOAD + len)?;
+        let (room, payload) = place.split_first_chunk_mut()?;
+        let begun = headers.begin(room, to_port);
+        self.claimed = Some(Claim { index, len, begun });
+        Some(payload)
     }
 
     /// Forgets what was claimed and not committed.
@@ -91,10 +95,12 @@ impl Sender {
     pub(super) fn commit(&mut self, socket: &mut Socket, umem: &Umem, len: usize) {
         let claim = self.claimed.take().filter(|claim| len <= claim.len);
         let Some(claim) = claim else { panic!("committed {len} bytes that were not claimed") };
-        let bytes = self.slots[claim.index as usize].bytes(payload(len));
+        let index = claim.index;
+        let bytes = self.slots[index as usize].bytes(payload(len));
         let sum = Sum::of(bytes.unwrap_or_default());
-        self.last = Some(Last { index: claim.index, len, sum });
-        self.queue(socket, umem, claim.index, &claim.headers, claim.to_port);
+        let last = Last { index, len, sum };
+        self.last = Some(last);
+        self.queue(socket, umem, last, |_| claim.begun);
     }
 
     /// Queues a copy of what was committed last behind other headers: a frame is in flight once.
@@ -121,8 +127,9 @@ impl Sender {
                 to.copy_from_slice(from);
             }
         }
-        self.last = Some(Last { index, ..last });
-        self.queue(socket, umem, index, headers, to_port);
+        let last = Last { index, ..last };
+        self.last = Some(last);
+        self.queue(socket, umem, last, |room| headers.begin(room, to_port));
         true
     }
 
@@ -137,22 +144,20 @@ impl Sender {
         self.last = None;
     }
 
-    /// Writes the headers in front of the payload that [`Self::last`] describes and queues both.
+    /// Completes the headers in front of a payload and queues both.
     fn queue(
         &mut self,
         socket: &mut Socket,
         umem: &Umem,
-        index: u32,
-        headers: &Headers,
-        to_port: u16,
+        Last { index, len, sum }: Last,
+        begin: impl FnOnce(&mut [u8; ROOM]) -> Begun,
     ) {
-        let Some(Last { len, sum, .. }) = self.last else { return };
-        let room = self.slots[index as usize].bytes_mut(PAYLOAD - ROOM..PAYLOAD);
-        if let Some(room) = room.and_then(|room| room.first_chunk_mut()) {
-            headers.write(room, to_port, len, sum);
-        }
-        let frame_len = u32::try_from(headers.len() + len).unwrap_or(u32::MAX);
-        let addr = umem.address(index, PAYLOAD - headers.len());
+        let room = self.slots[index as usize].bytes_mut(START..PAYLOAD);
+        let Some(room) = room.and_then(<[u8]>::first_chunk_mut) else { return };
+        let begun = begin(room);
+        begun.complete(room, len, sum);
+        let frame_len = u32::try_from(begun.len() + len).unwrap_or(u32::MAX);
+        let addr = umem.address(index, PAYLOAD - begun.len());
         // There are as many slots as entries of the ring, so there is room.
         let queued = socket.tx.push(libc::xdp_desc { addr, len: frame_len, options: 0 });
         assert!(queued, "more slots than room in the transmit ring");

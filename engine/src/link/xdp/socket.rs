@@ -18,6 +18,8 @@ pub(super) enum Copying {
 
 /// Packets that one busy poll takes at most.
 const BUSY_POLL_BUDGET: u32 = 64;
+/// Option of the socket (Linux 6.17): packets that one system call copies out at most.
+const MAX_TX_SKB_BUDGET: i32 = 9;
 
 /// A socket with its rings.
 #[derive(Debug)]
@@ -57,6 +59,8 @@ impl Socket {
         ] {
             set(&fd, libc::SOL_XDP, name, &value).map_err(|error| (step, error))?;
         }
+        // Else 32 at a time: an older kernel needs more calls.
+        let _ = set(&fd, libc::SOL_XDP, MAX_TX_SKB_BUDGET, &tx);
         Self::map(fd, rx, tx).map_err(|error| ("mmap of the rings", error))
     }
 

@@ -1,6 +1,8 @@
 use super::lab::{INTERFACE, Lab};
 use super::*;
+use crate::channel::{Channel, Phase, Publication, Subscription};
 use crate::clock;
+use crate::link::mmsg::{Group, Interface};
 use crate::link::xdp::bare::Bare;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -56,6 +58,17 @@ fn open_as(
     let config = Config { mode, ..Config::new(INTERFACE) };
     let open = || XdpLink::open(&config, bind, options).map_err(io::Error::other);
     lab.seats[seat].enter(open)
+}
+
+/// As [`open_at`]; the kernel lets go of a queue a moment after its last socket was closed.
+fn open_soon(lab: &Lab, seat: usize, mode: Mode) -> XdpLink {
+    let deadline = clock::now().after(5 * SECOND);
+    loop {
+        match open_at(lab, seat, mode, &Options::SMALL) {
+            Ok(link) => break link,
+            Err(error) => assert!(clock::now() < deadline, "{error}"),
+        }
+    }
 }
 
 /// Two namespaces and a wire, or why not.
@@ -148,18 +161,146 @@ fn a_group_is_reached_at_its_own_ethernet_address() {
 }
 
 #[test]
+fn a_link_beside_a_socket_that_joined_a_group_hears_that_group_alone() {
+    let Some(lab) = pair() else { return };
+    let config = Config::new(INTERFACE);
+    let group = Group {
+        address: Addr::v4([239, 77, 0, 1], 4077),
+        interface: Some(Interface::Address([10, 77, 0, 2].into())),
+        ttl: 1,
+    };
+    let mut far = lab.seats[1]
+        .enter(|| {
+            let plain = MmsgLink::group(&group, true, &Options::SMALL).map_err(io::Error::other)?;
+            XdpLink::beside(&config, plain, &Options::SMALL)
+                .map_err(|refused| io::Error::other(refused.1))
+        })
+        .unwrap();
+    lab.introduce().unwrap();
+    let mut near = open_at(&lab, 0, Mode::Best, &Options::SMALL).unwrap();
+    assert_eq!(far.local_addr(), Addr::v4([239, 77, 0, 1], 4077));
+    // Neither another group at this port nor the host's own address is listened to.
+    for to in [Addr::v4([239, 77, 0, 2], 4077), Addr { port: 4077, ..address(1) }] {
+        assert_eq!(post(&mut near, to, b"others"), Way::Fast);
+    }
+    assert_eq!(post(&mut near, far.local_addr(), b"ours"), Way::Fast);
+    assert_eq!(next(&mut far), (near.local_addr(), b"ours".to_vec()));
+    // Answers come from an address of the host, not from the group.
+    assert_eq!(post(&mut far, near.local_addr(), b"heard"), Way::Fast);
+    assert_eq!(next(&mut near), (Addr { port: 4077, ..address(1) }, b"heard".to_vec()));
+}
+
+#[test]
+fn bursts_that_a_sender_left_to_a_card_arrive_as_the_datagrams_they_are() {
+    let Some(lab) = pair() else { return };
+    lab.introduce().unwrap();
+    for mode in [Mode::Generic, Mode::Native] {
+        let any = Addr::v4([0; 4], 0);
+        let own = || crate::link::open(&crate::link::Kind::Mmsg, any, &Options::SMALL);
+        let mut near = lab.seats[0].enter(|| own().map_err(io::Error::other)).unwrap();
+        let mut far = open_soon(&lab, 1, mode);
+        for number in 0..10 {
+            near.tx_claim(far.local_addr(), 100).unwrap().fill(number);
+            near.tx_commit(100);
+        }
+        near.tx_flush().unwrap();
+        let (mut numbers, mut burst) = (Vec::new(), RxBurst::new(16));
+        let deadline = clock::now().after(5 * SECOND);
+        while numbers.len() < 10 {
+            assert!(clock::now() < deadline, "{numbers:?} arrived in mode {mode:?}");
+            for at in 0..far.rx_burst(&mut burst).unwrap() {
+                let datagram = burst.datagram(at).unwrap();
+                assert_eq!(datagram.bytes.len(), 100, "{mode:?}");
+                numbers.push(datagram.bytes[0]);
+            }
+        }
+        assert_eq!(numbers, (0..10).collect::<Vec<_>>(), "{mode:?}");
+    }
+}
+
+/// Both ends of a channel between the seats of a lab.
+fn channel(lab: &Lab, near: &str, far: &str) -> (Publication, Subscription) {
+    let builder = |uri: &str| {
+        let builder = Channel::builder(uri).map_err(io::Error::other)?;
+        Ok::<_, io::Error>(builder.secret("lab", &[7; 32]))
+    };
+    let subscribe = || builder(far)?.subscription().map_err(io::Error::other);
+    let subscription = lab.seats[1].enter(subscribe).unwrap();
+    let publish = || builder(near)?.publication().map_err(io::Error::other);
+    (lab.seats[0].enter(publish).unwrap(), subscription)
+}
+
+/// Sends messages through a channel until it has ended, and sees that all come in order.
+fn stream(publication: &mut Publication, subscription: &mut Subscription) {
+    let (mut sent, mut heard) = (0_u32, 0_u32);
+    let deadline = clock::now().after(30 * SECOND);
+    while publication.phase() != Phase::Ended {
+        assert!(clock::now() < deadline, "{heard} of {sent}");
+        let is_heard = publication.listeners() > 0;
+        while sent < if is_heard { 20_000 } else { 1 } {
+            if publication.offer(&[&sent.to_be_bytes()[..], &[7; 500]].concat()).is_err() {
+                break;
+            }
+            sent += 1;
+        }
+        if sent == 20_000 {
+            publication.end();
+        }
+        publication.poll().unwrap();
+        let look = |_: &crate::channel::Source, bytes: &[u8]| {
+            assert_eq!(bytes[..4], heard.to_be_bytes());
+            heard += 1;
+        };
+        subscription.poll(64, look).unwrap();
+    }
+    assert_eq!(heard, 20_000);
+}
+
+#[test]
+fn a_channel_goes_past_the_kernel_at_both_ends_to_one_and_to_many() {
+    let Some(lab) = pair() else { return };
+    lab.introduce().unwrap();
+    for [near, far] in [
+        ["udp://10.77.0.2:9000?link=xdp"; 2],
+        [
+            "udp://239.77.0.9:9001?link=xdp&interface=10.77.0.1",
+            "udp://239.77.0.9:9001?link=xdp&interface=10.77.0.2",
+        ],
+    ] {
+        let deadline = clock::now().after(5 * SECOND);
+        // The kernel lets go of a queue a moment after its socket was closed.
+        let (mut publication, mut subscription) = loop {
+            let ends = channel(&lab, near, far);
+            let told = [ends.0.channel().shortcomings(), ends.1.channel().shortcomings()].concat();
+            let standing_in: Vec<_> =
+                told.iter().filter(|line| line.contains("stands in")).collect();
+            if standing_in.is_empty() {
+                break ends;
+            }
+            assert!(clock::now() < deadline, "{standing_in:?}");
+        };
+        stream(&mut publication, &mut subscription);
+    }
+}
+
+#[test]
+fn a_channel_that_cannot_go_past_the_kernel_says_why_and_works() {
+    let uri = "udp://127.0.0.1:0?link=xdp";
+    let builder = |uri: &str| Channel::builder(uri).unwrap().secret("lab", &[7; 32]);
+    let mut subscription = builder(uri).subscription().unwrap();
+    let told = subscription.channel().shortcomings();
+    assert!(told[0].contains("mmsg stands in: XDP cannot speed up the loopback"), "{told:?}");
+    let address = std::net::SocketAddr::from(subscription.channel().local_addr());
+    let mut publication = builder(&format!("udp://{address}?link=xdp")).publication().unwrap();
+    stream(&mut publication, &mut subscription);
+}
+
+#[test]
 fn an_interface_is_as_before_when_its_last_link_is_dropped() {
     let Some(lab) = pair() else { return };
     lab.introduce().unwrap();
     for mode in [Mode::Native, Mode::Generic, Mode::Native] {
-        let deadline = clock::now().after(5 * SECOND);
-        // The kernel lets go of a queue a moment after its socket was closed.
-        let link = loop {
-            match open_at(&lab, 0, mode, &Options::SMALL) {
-                Ok(link) => break link,
-                Err(error) => assert!(clock::now() < deadline, "{error}"),
-            }
-        };
+        let link = open_soon(&lab, 0, mode);
         let is_generic = link.shortcomings().iter().any(|line| line.contains("generic mode"));
         assert_eq!(is_generic, mode == Mode::Generic);
         let error = open_at(&lab, 0, mode, &Options::SMALL).unwrap_err();

@@ -44,12 +44,14 @@ impl Umem {
 
     /// Hands a slot to the kernel to receive into, and returns its address; the slot comes back
     /// when parts of it are still shared.
+    #[inline]
     pub(super) fn give(&mut self, slot: Slot) -> Result<u64, Slot> {
         let index = self.pool.to_device(slot)?;
         Ok(self.address(index, 0))
     }
 
     /// Takes back the slot that contains `address`; `None` when the kernel did not have it.
+    #[inline]
     pub(super) fn take(&mut self, address: u64) -> Option<Slot> {
         let index = self.index(address)?;
         self.pool.from_device(index)
@@ -61,11 +63,13 @@ impl Umem {
     }
 
     /// The index of the slot that contains `address`.
+    #[inline]
     pub(super) fn index(&self, address: u64) -> Option<u32> {
         u32::try_from(usize::try_from(address).ok()? / self.slot_size).ok()
     }
 
     /// Where in its slot a frame lies.
+    #[inline]
     pub(super) fn range(&self, address: u64, len: u32) -> Range<usize> {
         let start = usize::try_from(address).unwrap_or(0) % self.slot_size;
         start..start.saturating_add(len as usize).min(self.slot_size)

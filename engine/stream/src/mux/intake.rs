@@ -129,6 +129,7 @@ impl Streams {
         write: impl FnOnce(&mut [u8]) -> Result<usize, Overflow>,
         out: &mut O,
     ) -> Result<(), Refusal> {
+        self.tell_along(now, key.peer, out);
         let mut result = Err(Refusal::NotConnected);
         let session = now.0.max(self.session.saturating_add(1));
         if self.senders.get_mut(&key).is_some_and(|sender| sender.begin(session)) {
@@ -138,6 +139,38 @@ impl Streams {
             result = sender.push(config, size, write);
         });
         result
+    }
+
+    /// Sends the statuses that are due; others wait for data that goes there, or for the timer.
+    pub(super) fn tell<O: Outbox>(&mut self, now: Time, out: &mut O) {
+        for _ in 0..self.dirty.len() {
+            let Some(key) = self.dirty.pop() else { return };
+            let Some(receiver) = self.receivers.get_mut(&key) else { continue };
+            let mut due = receiver.status_due();
+            if due <= now {
+                receiver.flush(now, &self.config, out);
+                due = receiver.nak_due();
+            } else {
+                // It was in the queue a moment ago.
+                let _ = self.dirty.push(key);
+            }
+            self.arm(due, out);
+        }
+    }
+
+    /// Something goes to `peer`: what it is owed goes along.
+    fn tell_along<O: Outbox>(&mut self, now: Time, peer: PeerId, out: &mut O) {
+        if self.dirty.is_empty() {
+            return;
+        }
+        for (_, receiver) in self.receivers.range_mut(lanes(peer)) {
+            if receiver.is_dirty {
+                receiver.flush(now, &self.config, out);
+            }
+        }
+        let due = self.receivers.range(lanes(peer)).map(|(_, one)| one.nak_due()).min();
+        self.dirty.retain(|key| key.peer != peer);
+        self.arm(due.unwrap_or(Time::NEVER), out);
     }
 
     /// Wants the timer at `at`, unless it comes earlier anyway.

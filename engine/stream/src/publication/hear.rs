@@ -2,15 +2,10 @@
 
 use super::{Phase, Publication};
 use crate::audience::Listener;
-use crate::line::distance;
-use crate::post::Post;
-use syncom_seam::{Counter, MS, Origin, Time, US};
-use syncom_wire::stream::{StreamNak, StreamReset, StreamStatus};
+use syncom_seam::{Origin, Time};
+use syncom_wire::stream::{StreamReset, StreamStatus};
 
 impl Publication {
-    /// Shortest round in which a window may be repaired once.
-    const REPAIR_ROUND_MIN_NS: u64 = 50 * US;
-
     /// A receiver says how far it is. True when it was not known before.
     pub fn on_status(&mut self, now: Time, from: &Origin, status: &StreamStatus) -> bool {
         if status.session != self.session || status.next > self.sent {
@@ -24,14 +19,24 @@ impl Publication {
             limit: status.next.saturating_add(u64::from(status.window)),
             heard: now,
         };
-        let Some(is_new) = self.audience.hear(heard) else { return false };
-        if let Some(sample) = self.rtt.on_echo(now, status.echo_us) {
+        let is_to_many = self.config.flow.is_some();
+        let Some(is_new) = self.audience.hear(heard, self.base, self.sent) else { return false };
+        let sample = match is_to_many {
+            true => self.rtt.on_echo_of_many(now, status.echo_us),
+            false => self.rtt.on_echo(now, status.echo_us),
+        };
+        if let Some(sample) = sample {
             self.congestion.on_round_trip(sample);
         }
         self.doublings = 0;
+        self.audience.judge(now, self.sent);
         let seen = status.next.saturating_add(u64::from(status.ahead));
         self.seen = self.seen.max(seen.min(self.sent));
         self.settle(now);
+        if is_to_many && status.next < self.base {
+            // It is behind: tells it how far we are, even if nothing else is to be said.
+            self.deadline = self.deadline.min(now.after(self.rto_ns()));
+        }
         is_new
     }
 
@@ -43,6 +48,7 @@ impl Publication {
         if next > self.base {
             let bytes = next - self.base;
             self.base = next;
+            self.credit.earn(bytes, self.config.window);
             self.congestion.on_ack(now, bytes, next, self.sent);
             self.make_writable();
             self.deadline = match self.phase {
@@ -53,46 +59,7 @@ impl Publication {
             };
         }
         self.cut_at = self.sent + Self::burst(self.payload);
-    }
-
-    /// A receiver misses bytes: sends them again, at most a window per round trip, whatever is
-    /// asked for.
-    pub fn on_nak<P: Post>(&mut self, now: Time, from: &Origin, nak: &StreamNak<'_>, out: &mut P) {
-        if nak.head.session != self.session || !self.audience.knows(from.peer, from.boot) {
-            return;
-        }
-        self.doublings = 0;
-        if self.deadline != Time::NEVER {
-            self.deadline = now.after(self.rto_ns());
-        }
-        let round_ns = self.rtt.smoothed_ns().clamp(Self::REPAIR_ROUND_MIN_NS, 100 * MS);
-        if now.since(self.repair_since) >= round_ns {
-            (self.repair_since, self.repair_left) = (now, self.config.window);
-        }
-        for gap in nak.gaps.iter() {
-            let mut at = gap.position.max(self.base);
-            let to = gap.position.saturating_add(u64::from(gap.len)).min(self.sent);
-            if at >= to || self.is_served(now, round_ns, at, to) {
-                continue;
-            }
-            self.congestion.on_loss(to - at, to, self.sent);
-            while at < to && self.repair_left > 0 {
-                let count = distance(at, to).min(self.payload).min(self.repair_left);
-                self.repair_left -= count;
-                if !self.emit(now, at, count as u64, out) {
-                    return;
-                }
-                at += count as u64;
-                out.count(Counter::StreamResent, 1);
-            }
-        }
-    }
-
-    /// Whether somebody else's request for the same was answered within half a round trip, so that
-    /// the answer is under way to all.
-    fn is_served(&mut self, now: Time, round_ns: u64, from: u64, to: u64) -> bool {
-        let since = Time(now.0.saturating_sub(round_ns / 2));
-        self.config.flow.is_some() && self.repaired.is_repeated(now, since, from, to)
+        self.easy_below = 0;
     }
 
     /// A receiver is done with this stream: it has all of it, or wants no more.
@@ -112,7 +79,7 @@ impl Publication {
             };
             self.on_status(now, from, &status);
             self.audience.forget(from.peer);
-            if self.audience.len() == 0 && self.base == self.tail {
+            if self.audience.known() == 0 && self.base == self.tail {
                 self.phase = Phase::Ended;
                 self.deadline = Time::NEVER;
             }

@@ -4,7 +4,7 @@ use super::{CHANNEL_MESSAGE_MAX, Phase, Publication};
 use crate::config::PREFIX;
 use crate::ring::{Ring, copy};
 use core::fmt;
-use core::ops::{Deref, DerefMut};
+use core::ops::{Deref, DerefMut, RangeInclusive};
 
 /// Why a message was not taken. Nothing has changed; the caller still owns it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,13 @@ impl fmt::Display for Refused {
 
 impl core::error::Error for Refused {}
 
+/// Bytes of the longest easy message.
+const SHORT_MAX: usize = 128;
+
 impl Publication {
+    /// Bytes of messages that may be easy: they are copied without a call.
+    const SHORT: RangeInclusive<usize> = 8..=SHORT_MAX;
+
     /// Copies a message onto the line and returns the position behind it. It leaves with a burst,
     /// or when [`Self::transmit`] is told to send all.
     ///
@@ -37,6 +43,30 @@ impl Publication {
     /// [`Refused`]: nothing has changed.
     #[inline]
     pub fn offer(&mut self, message: &[u8]) -> Result<u64, Refused> {
+        self.offer_easy(message).map_or_else(|| self.offer_any(message), Ok)
+    }
+
+    /// As [`Self::offer`], if the message is one of the many that need nothing but to be copied and
+    /// behind which no burst is full. `None`: try [`Self::offer_any`].
+    #[inline]
+    pub fn offer_easy(&mut self, message: &[u8]) -> Option<u64> {
+        if self.tail >= self.easy_below || !Self::SHORT.contains(&message.len()) {
+            return None;
+        }
+        let slot = self.ring.chunk::<{ PREFIX + SHORT_MAX }>(self.tail)?;
+        let (prefix, body) = slot.split_first_chunk_mut()?;
+        *prefix = prefix_of(message.len());
+        copy(&mut body[..message.len()], message);
+        self.tail += (PREFIX + message.len()) as u64;
+        Some(self.tail)
+    }
+
+    /// As [`Self::offer`], for any message.
+    ///
+    /// # Errors
+    /// As [`Self::offer`].
+    #[inline]
+    pub fn offer_any(&mut self, message: &[u8]) -> Result<u64, Refused> {
         let need = PREFIX + message.len();
         if self.tail + need as u64 > self.room || need > Ring::PIECE_MAX {
             return self.offer_long(message);
@@ -46,7 +76,16 @@ impl Publication {
             *prefix = prefix_of(message.len());
             copy(body, message);
         }
-        Ok(self.advance(need))
+        let position = self.advance(need);
+        self.ease();
+        Ok(position)
+    }
+
+    /// Says how far messages are easy from here on.
+    fn ease(&mut self) {
+        let lap = self.ring.lap_end(self.tail);
+        let end = self.room.min(self.cut_at - 1).min(lap);
+        self.easy_below = (end + 1).saturating_sub((PREFIX + SHORT_MAX) as u64);
     }
 
     /// A message that is longer than a piece, or for which there is no room yet.
@@ -72,6 +111,7 @@ impl Publication {
         if self.tail + need as u64 > self.room || need > Ring::PIECE_MAX {
             self.make_room(need, Claim::MAX)?;
         }
+        self.lent = self.lent.max(self.tail + need as u64);
         Ok(Claim { publication: self, len })
     }
 
@@ -99,17 +139,24 @@ impl Publication {
         if need - PREFIX > message_max {
             return Err(Refused::TooLong);
         }
-        if need > self.ring.capacity() {
-            self.ring.grow(need, self.base, self.tail);
+        if need + self.history() > self.ring.capacity() {
+            self.floor = self.oldest();
+            self.ring.grow(need + self.history(), self.floor, self.tail);
             self.make_writable();
         }
         if self.tail + need as u64 > self.room { Err(Refused::Full) } else { Ok(()) }
     }
 
+    /// Bytes below the base that are not written over.
+    const fn history(&self) -> usize {
+        if self.config.flow.is_some() { self.config.history } else { 0 }
+    }
+
     /// Says how far the line may be written.
     pub(super) fn make_writable(&mut self) {
+        self.easy_below = 0;
         self.room = match self.phase {
-            Phase::Open => self.base + self.ring.capacity() as u64,
+            Phase::Open => self.base + (self.ring.capacity() - self.history()) as u64,
             Phase::Ending | Phase::Ended => 0,
         };
     }

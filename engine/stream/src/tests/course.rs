@@ -51,6 +51,8 @@ pub(super) struct Reader {
     /// Until when it neither hears nor says anything.
     pub(super) stopped_until: Time,
     pub(super) naks: u64,
+    /// What it was told that it has missed.
+    pub(super) missed: Vec<(u64, u64)>,
     boot: Boot,
 }
 
@@ -66,6 +68,8 @@ pub(super) struct Course {
     pub(super) resent: u64,
     /// Datagrams for which the queue had no room.
     pub(super) lost: u64,
+    /// So many datagrams are lost next, before anybody gets them.
+    pub(super) lose: u64,
     size: usize,
     /// When the bottleneck has sent all that waits there.
     busy_until: Time,
@@ -82,6 +86,7 @@ impl Course {
             heard: Vec::new(),
             stopped_until: Time(0),
             naks: 0,
+            missed: Vec::new(),
             boot: Boot(1),
         };
         Self {
@@ -93,6 +98,7 @@ impl Course {
             sent: 0,
             resent: 0,
             lost: 0,
+            lose: 0,
             size,
             busy_until: Time(0),
             under_way: BTreeMap::new(),
@@ -126,8 +132,13 @@ impl Course {
     }
 
     fn offer(&mut self) {
+        self.offer_some(usize::MAX);
+    }
+
+    /// Offers up to so many messages, as long as they are taken.
+    pub(super) fn offer_some(&mut self, count: usize) {
         let mut message = std::vec![7; self.size];
-        loop {
+        for _ in 0..count {
             message[..8].copy_from_slice(&self.sent.to_le_bytes());
             if self.speaker.offer(&message).is_err() {
                 return;
@@ -162,7 +173,8 @@ impl Course {
             let mut at = self.now;
             if is_forth {
                 let waiting = self.busy_until.since(self.now) * self.way.bytes_per_s / SECOND;
-                if waiting + len > self.way.queue {
+                if waiting + len > self.way.queue || self.lose > 0 {
+                    self.lose = self.lose.saturating_sub(1);
                     self.lost += 1;
                     continue;
                 }
@@ -185,12 +197,13 @@ impl Course {
     }
 
     fn speaker_hears(&mut self, bytes: &[u8]) {
-        // The first byte says which reader speaks.
-        let (reader, bytes) = bytes.split_first().unwrap();
+        // The first two bytes say which reader speaks.
+        let (reader, bytes) = bytes.split_first_chunk().unwrap();
+        let reader = u16::from_le_bytes(*reader);
         let from = Origin {
-            peer: PeerId::client(u64::from(*reader)),
-            boot: self.readers[usize::from(*reader)].boot,
-            addr: address(usize::from(*reader)),
+            peer: PeerId::client(u64::from(reader)),
+            boot: self.readers[usize::from(reader)].boot,
+            addr: address(usize::from(reader)),
             heard: self.now,
         };
         let mut out = Outgoing::default();
@@ -228,7 +241,9 @@ impl Course {
                 let mut look = |message: &[u8]| {
                     heard.push(u64::from_le_bytes(message[..8].try_into().unwrap()));
                 };
-                match image.on_data(now, SPEAKER, &data.head, data.payload) {
+                let taken = image.on_data(now, SPEAKER, &data.head, data.payload);
+                reader.missed.extend(image.take_missed());
+                match taken {
                     Taken::InPlace(skip) => {
                         let piece = &data.payload[skip..];
                         assert_eq!(image.read(piece, &mut left, &mut look), Ok(piece.len()));
@@ -257,7 +272,7 @@ impl Course {
         image.flush(now, chance, &mut out);
         reader.naks += out.counts.get(&Counter::StreamNaks).copied().unwrap_or(0);
         for (_, bytes) in &mut out.frames {
-            bytes.insert(0, u8::try_from(at).unwrap());
+            bytes.splice(..0, u16::try_from(at).unwrap().to_le_bytes());
         }
         self.send(out, false);
     }

@@ -24,7 +24,7 @@ fn head(lane: u8, session: u64, position: u64) -> StreamDataHead {
         position,
         oldest: 0,
         stamp_us: 1,
-        rtt_us: 0,
+        pace: 0,
     }
 }
 
@@ -63,7 +63,7 @@ fn frames() -> impl Strategy<Value = Vec<(u64, u64, Any)>> {
     let any_frame = prop_oneof![
         4 => data.prop_map(|(lane, session, position, oldest, noise, bytes)| {
             let oldest = oldest.min(position);
-            let head = StreamDataHead { oldest, stamp_us: noise, rtt_us: noise, ..head(lane, session, position) };
+            let head = StreamDataHead { oldest, stamp_us: noise, pace: noise, ..head(lane, session, position) };
             Any::Data(head, bytes)
         }),
         2 => (lane(), session(), vec((position(), any::<u32>()), 0..64))

@@ -64,7 +64,7 @@ pub(super) struct Net {
     /// Timers armed so far.
     pub(super) armed: u64,
     under_way: BTreeMap<(Time, u64), Packet>,
-    sent: u64,
+    pub(super) sent: u64,
 }
 
 pub(super) fn peer(node: usize) -> PeerId {

@@ -2,8 +2,8 @@
 
 use super::{Source, encoded, show};
 use syncom_wire::control::{
-    Ask, AskHead, Line, NodeDetail, OrderState, ReplicaEntry, Reply, ReplyHead, SatelliteEntry,
-    Status, StatusHead,
+    Ask, AskHead, Line, NodeDetail, NodeDetailHead, OrderState, ReplicaEntry, Reply, ReplyHead,
+    SatelliteEntry, Status, StatusHead,
 };
 use syncom_wire::event::{Decision, EventEntry, EventHead, Evidence, EvidenceHead};
 use syncom_wire::limits::{DETAIL_MAX, KIND_MAX, NAME_MAX};
@@ -18,7 +18,7 @@ pub(crate) fn visit(s: &mut Source, visit: &mut dyn FnMut(Kind, Vec<u8>, Frame<'
 fn questions(s: &mut Source, visit: &mut dyn FnMut(Kind, Vec<u8>, Frame<'_>)) {
     let mut head: AskHead = s.fixed();
     head.verb = 1 + head.verb % 9;
-    head.leader_only %= 2;
+    head.freshness %= 3;
     head.reserved = [0; 5];
     let argument = s.payload();
     show!(s, visit, Ask, Ask { head, argument: &argument });
@@ -30,7 +30,6 @@ fn questions(s: &mut Source, visit: &mut dyn FnMut(Kind, Vec<u8>, Frame<'_>)) {
     let mut head: ReplyHead = s.fixed();
     head.status %= 6;
     head.more %= 2;
-    head.reserved = 0;
     let body = encoded(&line);
     show!(s, visit, Reply, Reply { head, body: &body });
 }
@@ -57,7 +56,9 @@ fn states(s: &mut Source, visit: &mut dyn FnMut(Kind, Vec<u8>, Frame<'_>)) {
     state.reserved = [0; 7];
     show!(s, visit, OrderState, state);
 
-    let (head, observers) = (s.fixed(), s.list());
+    let (mut head, observers): (NodeDetailHead, _) = (s.fixed(), s.list());
+    head.drained %= 2;
+    head.reserved = [0; 7];
     show!(s, visit, NodeDetail, NodeDetail { head, observers: List::new(&observers) });
 }
 

@@ -7,6 +7,7 @@
 mod clients;
 mod members;
 mod orders;
+mod policies;
 mod station;
 
 use syncom_wire::frame::emit;
@@ -117,6 +118,7 @@ pub(crate) fn every_kind(source: &mut Source, visit: &mut dyn FnMut(Kind, Vec<u8
     orders::visit(source, visit);
     station::visit(source, visit);
     clients::visit(source, visit);
+    policies::visit(source, visit);
 }
 
 /// Hands one frame to the visitor and rewinds the source, so that each frame begins at 01.

@@ -4,7 +4,7 @@ use super::*;
 use crate::raft::codec::Encoded;
 use syncom_seam::Rng;
 use syncom_wire::raft::{EntryHead, RaftHead};
-use syncom_wire::{Addr, Emit, Fixed, FrameHeader, Parse, Reader};
+use syncom_wire::{Addr, Boot, Emit, Fixed, FrameHeader, Parse, Reader};
 
 struct Group {
     nodes: Vec<Node>,
@@ -188,7 +188,11 @@ fn a_damaged_message_never_panics_a_replica() {
         group.nodes[0].on_tick();
         group.nodes[0].on_tick();
         let _ = group.nodes[0].propose(vec![1; 20]);
-        group.work(0);
+        for at in 0..2 {
+            let context = ReadContext { node: at as u64 + 1, boot: Boot(1), number: seed };
+            group.nodes[at].read_index(&context);
+            group.work(at);
+        }
         if rng.chance(1, 2) {
             for (from, to, body) in std::mem::take(&mut group.wire) {
                 group.deliver(from, to, &body);
@@ -212,13 +216,45 @@ fn what_no_peer_may_send_is_refused() {
     group.work(0);
     let (from, to, sound) = group.wire[0].clone();
     assert!(group.deliver(from, to, &sound));
-    // Hup, beat, propose, unreachable, snapshot status, check quorum, transfer, timeout now, reads.
+    // Hup, beat, propose, unreachable, snapshot status, check quorum, transfer, timeout now; reads
+    // without a context.
     for kind in [0, 1, 2, 10, 11, 12, 13, 14, 15, 16, 19, 255] {
         let mut body = sound.clone();
         body[0] = kind;
         assert!(!group.deliver(from, to, &body), "type {kind}");
     }
     assert!(!group.deliver(3, to, &sound), "sealed by another replica");
+}
+
+/// A round that a follower asks comes back with the leader's commit index, and nobody may ask, or be
+/// answered, in the name of another.
+#[test]
+fn a_follower_reads_by_its_leaders_word_and_only_for_itself() {
+    let mut group = Group::new(1);
+    group.wire.clear();
+    let context = ReadContext { node: 2, boot: Boot(1), number: 1 };
+    group.nodes[1].read_index(&context);
+    group.work(1);
+    let (_, to, asked) = group.wire[0].clone();
+    assert!(!group.deliver(3, to, &asked), "sealed by another replica");
+    assert!(!group.deliver(2, 3, &asked), "the third replica does not lead");
+    let mut foreign = asked.clone();
+    let node = RaftHead::SIZE + 1 + EntryHead::SIZE;
+    foreign[node] = 3;
+    assert!(!group.deliver(2, to, &foreign), "a read for the third replica");
+    group.deliver_all();
+    group.deliver_all();
+    // A majority confirms the leader.
+    let (from, to, answer) = group.wire.pop().unwrap();
+    assert!(group.deliver(from, to, &answer));
+    let (from, to, answer) = group.wire.pop().unwrap();
+    assert_eq!((from, to, answer[0]), (1, 2, 16));
+    let mut reader = Reader::new(&answer);
+    let message = RaftMessage::parse(&mut reader).unwrap();
+    assert!(group.nodes[2].on_message(PeerId::station(1), &message, Time(0)).is_err());
+    group.nodes[1].on_message(PeerId::station(1), &message, Time(0)).unwrap();
+    let committed = group.nodes[0].raw.raft.raft_log.committed;
+    assert_eq!(group.nodes[1].work().reads, [(committed, context)]);
 }
 
 #[test]

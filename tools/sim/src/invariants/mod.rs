@@ -3,6 +3,7 @@
 
 mod dead_only_dead;
 mod deaths_in_time;
+mod decided_once;
 mod effects_once;
 mod no_report_lost;
 mod one_order_of_events;
@@ -120,6 +121,7 @@ pub(crate) fn at_rest(world: &World) -> Vec<String> {
     no_report_lost::check(world, &mut violations);
     effects_once::check(world, &mut violations);
     orders_end::check(world, &mut violations);
+    decided_once::check(world, &mut violations);
     services_come_back::check(world, &mut violations);
     violations.truncate(VIOLATIONS_MAX);
     violations

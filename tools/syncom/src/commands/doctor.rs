@@ -1,5 +1,7 @@
 //! `syncom doctor`: what of this machine will be used, what is missing, and what to type.
 
+mod tuning;
+
 use crate::exit::Outcome;
 use crate::secret::user;
 use serde_json::{Value, json};
@@ -72,7 +74,7 @@ pub fn run(json: bool) -> Outcome {
 fn examine() -> Vec<Finding> {
     let host = [kernel(), processor(), encryption(), isolation(), open_files(), receive_buffer()];
     let rest = [huge_pages(), privileges(), clock_source()];
-    host.into_iter().chain(links()).chain(rest).collect()
+    host.into_iter().chain(tuning::examine()).chain(links()).chain(rest).collect()
 }
 
 /// A file's text, trimmed; empty when it cannot be read.

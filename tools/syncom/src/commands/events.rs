@@ -20,7 +20,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// # Errors
 /// When no replica answers.
 pub fn run(place: Place, args: &args::Events) -> Outcome {
-    let mut client = Client::open(place)?;
+    let mut client = Client::open_for(place, args.stale)?;
     let mut from = args.since.max(1);
     loop {
         let mut lines = Vec::new();

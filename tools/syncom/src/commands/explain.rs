@@ -8,7 +8,7 @@ use crate::exit::{Failure, Outcome};
 use crate::place::Place;
 use crate::show;
 use serde_json::{Value, json};
-use syncom_wire::control::{Reply, Verb};
+use syncom_wire::control::{OrderState, Reply, Verb};
 use syncom_wire::event::{Decision, Evidence};
 use syncom_wire::{Frame, Slot};
 
@@ -17,7 +17,7 @@ use syncom_wire::{Frame, Slot};
 /// # Errors
 /// When no replica answers, or there is no such event or node.
 pub fn run(place: Place, args: &args::Explain) -> Outcome {
-    let mut client = Client::open(place)?;
+    let mut client = Client::open_for(place, args.stale)?;
     let roll = Roll::ask(&mut client)?;
     let (cursor, name) = match args.what.parse::<u64>() {
         Ok(seq) => (seq, ""),
@@ -40,6 +40,13 @@ pub fn run(place: Place, args: &args::Explain) -> Outcome {
                 }
             }
             Frame::Evidence(evidence) => value["evidence"] = evidence_json(&evidence, &roll),
+            Frame::OrderState(state) => {
+                if let Some(last) =
+                    value["decisions"].as_array_mut().and_then(|list| list.last_mut())
+                {
+                    last["outcome"] = outcome_json(&state);
+                }
+            }
             Frame::Decision(decision) => {
                 if let Some(list) = value["decisions"].as_array_mut() {
                     list.push(decision_json(&decision));
@@ -73,6 +80,18 @@ fn evidence_json(evidence: &Evidence<'_>, roll: &Roll) -> Value {
         "heard_ago_us": head.heard_ago_us, "probes_unanswered": head.probes,
         "homes_silent": head.homes_silent, "reporter_health_max": head.health_max,
     })
+}
+
+/// How the order of a decision went.
+fn outcome_json(state: &OrderState) -> Value {
+    let word = match state.state {
+        OrderState::WAITING => "waiting",
+        OrderState::UNDER_WAY => "under way",
+        OrderState::COMPLETE => "complete",
+        _ => "expired",
+    };
+    json!({"state": word, "destinations": state.destinations, "done": state.done,
+           "failed": state.failed, "missing": state.missing})
 }
 
 /// A decision as scripts see it.
@@ -121,5 +140,16 @@ fn print(value: &Value) {
             text(&decision["rule"]),
             text(&decision["action"])
         );
+        let outcome = &decision["outcome"];
+        if outcome.is_object() {
+            println!(
+                "            order {}: {} of {} did it, {} failed, {} missing",
+                text(&outcome["state"]),
+                outcome["done"],
+                outcome["destinations"],
+                outcome["failed"],
+                outcome["missing"]
+            );
+        }
     }
 }

@@ -7,32 +7,52 @@ use crate::exit::{Failure, Outcome};
 use crate::place::Place;
 use crate::show;
 use serde_json::json;
+use std::io::Write as _;
+use std::time::Duration;
 use syncom_engine::counters::CountersReader;
 use syncom_wire::Frame;
 use syncom_wire::control::Verb;
 
-/// `syncom decisions`.
+/// How long a follower waits before it asks for news.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// `syncom decisions`; with `--follow` until it is interrupted.
 ///
 /// # Errors
 /// When no replica answers.
-pub fn decisions(place: Place, json: bool) -> Outcome {
-    let mut client = Client::open(place)?;
-    client.pages(Verb::Decisions, 1, &[], |frame| {
-        if let Frame::Decision(decision) = frame {
-            if json {
-                println!("{}", decision_json(&decision));
+pub fn decisions(place: Place, args: &args::Decisions) -> Outcome {
+    let mut client = Client::open_for(place, args.look.stale)?;
+    let mut from = 1;
+    loop {
+        let mut lines = Vec::new();
+        client.pages(Verb::Decisions, from, &[], |frame| {
+            let Frame::Decision(decision) = frame else { return };
+            from = from.max(decision.head.seq + 1);
+            lines.push(if args.look.json {
+                decision_json(&decision).to_string()
             } else {
-                println!(
+                format!(
                     "{:>6}  {}  event {:<6} {:<16} {}",
                     decision.head.seq,
                     show::clock(decision.head.time_ns),
                     decision.head.event,
                     decision.rule,
                     decision.action
-                );
+                )
+            });
+        })?;
+        let mut out = std::io::stdout().lock();
+        for line in lines {
+            if writeln!(out, "{line}").is_err() {
+                return Ok(()); // The reader has seen enough.
             }
         }
-    })
+        if !args.follow || out.flush().is_err() {
+            return Ok(());
+        }
+        drop(out);
+        client.wait(PAUSE);
+    }
 }
 
 /// `syncom graph`.
@@ -40,7 +60,7 @@ pub fn decisions(place: Place, json: bool) -> Outcome {
 /// # Errors
 /// When no replica answers.
 pub fn graph(place: Place, args: &args::Graph) -> Outcome {
-    let mut client = Client::open(place)?;
+    let mut client = Client::open_for(place, args.stale)?;
     let mut lines = Vec::new();
     client.pages(Verb::Graph, 0, &[], |frame| {
         if let Frame::Line(line) = frame

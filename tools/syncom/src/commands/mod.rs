@@ -2,11 +2,13 @@
 
 pub mod bench;
 pub mod doctor;
+pub mod drain;
 pub mod events;
 pub mod explain;
 pub mod init;
 pub mod listing;
 pub mod nodes;
+pub mod policy;
 pub mod report;
 pub mod run;
 pub mod sim;

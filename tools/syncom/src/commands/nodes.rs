@@ -28,6 +28,8 @@ pub struct Node {
     pub interval_us: u32,
     /// Managed services up and down.
     pub services: (u16, u16),
+    /// Whether it is to get no new work.
+    pub drained: bool,
 }
 
 impl Node {
@@ -66,6 +68,7 @@ impl Roll {
                         rtt_us: 0,
                         interval_us: 0,
                         services: (0, 0),
+                        drained: false,
                     };
                     nodes.insert(slot, node);
                 }
@@ -76,6 +79,7 @@ impl Roll {
                     node.rtt_us = detail.head.rtt_us;
                     node.interval_us = detail.head.interval_us;
                     node.services = (detail.head.services_up, detail.head.services_down);
+                    node.drained = detail.head.drained == 1;
                 }
             }
             _ => {}
@@ -123,6 +127,7 @@ impl nodeset::Resolver for Roll {
         }
         match name {
             "all" | "role:agent" => Some(names(&|_| true)),
+            "drained" => Some(names(&|node| node.drained)),
             "alive" | "gray" | "dead" | "left" => Some(names(&|node| node.state().name() == name)),
             _ => None,
         }
@@ -134,7 +139,7 @@ impl nodeset::Resolver for Roll {
 /// # Errors
 /// When no replica answers or the node set is wrong.
 pub fn run(place: Place, args: &args::Nodes) -> Outcome {
-    let mut client = Client::open(place)?;
+    let mut client = Client::open_for(place, args.stale)?;
     let roll = Roll::ask(&mut client)?;
     let mut nodes = match &args.nodeset {
         Some(text) => roll.select(text)?,
@@ -165,6 +170,7 @@ fn to_json(node: &Node, roll: &Roll) -> Value {
         "rtt_us": node.rtt_us, "interval_ms": node.interval_us / 1_000, "pid": node.head.pid,
         "addr": node.head.addr.to_string(), "view": node.head.view.0,
         "services_up": node.services.0, "services_down": node.services.1,
+        "drained": node.drained,
     })
 }
 
@@ -176,6 +182,11 @@ fn print(nodes: &[&Node], roll: &Roll) {
         if count > 0 {
             println!("{:<6} {count:>6}  {}", state.name(), roll.fold(slots));
         }
+    }
+    let drained = nodes.iter().filter(|node| node.drained).map(|node| node.slot());
+    let count = drained.clone().count();
+    if count > 0 {
+        println!("drained {count:>5}  {}", roll.fold(drained));
     }
     if nodes.is_empty() {
         println!("no such nodes");

@@ -53,12 +53,11 @@ pub fn run(place: Place, args: &args::Run) -> Outcome {
     conclude(&roll, &slots, &state, &groups, args.json)
 }
 
-fn submit(
-    client: &mut Client,
-    slots: &[Slot],
-    payload: &[u8],
-    deadline: Duration,
-) -> Result<OrderState, Failure> {
+/// The image of a set of slots in ascending order.
+///
+/// # Errors
+/// When it does not fit an order.
+pub fn slot_image(slots: &[Slot]) -> Result<Vec<u8>, Failure> {
     let mut set = vec![0; limits::IDSET_MAX];
     let mut ranges: Vec<(u32, u32)> = Vec::new();
     for slot in slots {
@@ -69,7 +68,18 @@ fn submit(
     }
     let too_many = |_| Failure::usage("the node set is too large for one order");
     let len = idset::encode(ranges.into_iter(), &mut set).map_err(too_many)?;
-    let to = IdSet::parse(&set[..len]).map_err(|fault| Failure::usage(fault.to_string()))?;
+    set.truncate(len);
+    Ok(set)
+}
+
+fn submit(
+    client: &mut Client,
+    slots: &[Slot],
+    payload: &[u8],
+    deadline: Duration,
+) -> Result<OrderState, Failure> {
+    let set = slot_image(slots)?;
+    let to = IdSet::parse(&set).map_err(|fault| Failure::usage(fault.to_string()))?;
     let head = OrderHead {
         id: OrderId(0),
         term: Term(0),

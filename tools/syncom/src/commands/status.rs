@@ -1,5 +1,6 @@
 //! `syncom status`: the whole cluster on one screen.
 
+use crate::args;
 use crate::client::Client;
 use crate::exit::{Failure, Outcome};
 use crate::place::{self, Local, Place};
@@ -23,13 +24,17 @@ pub struct Snapshot {
 ///
 /// # Errors
 /// When no replica answers.
-pub fn run(place: Place, json: bool) -> Outcome {
+pub fn run(place: Place, args: args::Look) -> Outcome {
     let dir = place.dir.clone();
-    let mut client = Client::open(place)?;
+    let mut client = Client::open_for(place, args.stale)?;
     let snapshot = ask(&mut client)?;
     let locals = dir.as_deref().map(place::local_members).unwrap_or_default();
-    let value = to_json(&snapshot, &locals);
-    if json {
+    let mut value = to_json(&snapshot, &locals);
+    if let Some(shown) = client.shown() {
+        value["index"] = shown.index.into();
+        value["age_ms"] = shown.age_ms.into();
+    }
+    if args.json {
         println!("{value}");
     } else {
         print(&value);

@@ -61,6 +61,9 @@ pub struct Member {
     /// `auto`, `mmsg` or `uring`: what moves its datagrams.
     #[serde(default = "default_link")]
     pub link: String,
+    /// Of a million datagrams that it sends, so many are lost on purpose: for tests only.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub loss_ppm: u32,
 }
 
 /// A command that an agent keeps running.
@@ -79,6 +82,11 @@ fn default_profile() -> String {
 
 fn default_link() -> String {
     "auto".into()
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 const fn default_seal() -> bool {

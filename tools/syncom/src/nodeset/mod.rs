@@ -88,12 +88,51 @@ impl NodeSet {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Operator {
+/// How a term changes what the terms before it have come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operator {
+    /// `,` or a blank.
     Union,
+    /// `!`.
     Difference,
+    /// `&`.
     Intersection,
+    /// `^`.
     Either,
+}
+
+/// A term that is not evaluated: what a set is made of, for those who ask it name by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Term {
+    /// How it is applied.
+    pub operator: Operator,
+    /// Whether it is a group; its `@` is not part of the text.
+    pub is_group: bool,
+    /// The name or group as it was written, brackets included.
+    pub text: String,
+}
+
+/// The terms of a node set, checked and not evaluated.
+///
+/// # Errors
+/// As [`NodeSet::parse`], except that groups are not looked up.
+pub fn terms(text: &str) -> Result<Vec<Term>, NodeSetError> {
+    let mut scanner = Scanner::new(text);
+    let mut terms = Vec::new();
+    let mut operator = Operator::Union;
+    loop {
+        scanner.skip_blanks();
+        let is_group = scanner.skip('@');
+        let from = scanner.at();
+        let what = if is_group { "the name of a group" } else { "a name or a @group" };
+        Pattern::parse(&mut scanner, what)?;
+        let text = text[from..scanner.at()].to_owned();
+        terms.push(Term { operator, is_group, text });
+        match next_operator(&mut scanner)? {
+            Some(next) => operator = next,
+            None => return Ok(terms),
+        }
+    }
 }
 
 /// A name, or a group with its `@`; either may have brackets.

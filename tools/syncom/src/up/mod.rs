@@ -2,7 +2,7 @@
 
 mod embedded;
 mod processes;
-mod usage;
+pub(crate) mod usage;
 mod watch;
 
 use crate::args::{self, LinkName};
@@ -53,11 +53,17 @@ pub fn run(args: &args::Up) -> Outcome {
     let began = clock::now();
     match args.link {
         LinkName::Auto | LinkName::Mmsg | LinkName::Uring => {}
-        LinkName::Xdp | LinkName::Mem => {
-            return Err(Failure::usage(format!(
-                "up cannot run over {} in this version; leave --link out or say mmsg or uring",
-                args.link.name()
-            )));
+        LinkName::Xdp => {
+            return Err(Failure::usage(
+                "up stays on the loopback, where AF_XDP has no card to receive from and nothing to \
+                 gain; leave --link out or say mmsg or uring",
+            ));
+        }
+        LinkName::Mem => {
+            return Err(Failure::usage(
+                "up cannot run over mem: other commands reach its members by UDP, and nothing \
+                 wakes a thread that waits for a link of mem; leave --link out or say mmsg or uring",
+            ));
         }
     }
     let per_node = if args.link == LinkName::Uring { 4 } else { 1 };

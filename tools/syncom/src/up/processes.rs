@@ -95,6 +95,7 @@ fn config(
             domain,
             dir: name.into(),
             link: plan.args.link.name().into(),
+            loss_ppm: 0,
         },
         service: Vec::new(),
     }

@@ -85,12 +85,18 @@ pub(crate) const ROOMS: &[Room] = &[
     room("transponder", TRANSPONDER, ROLE, &[], Purity::Bare),
     room("station", STATION, ROLE, &["raft", "slog"], Purity::Collections),
     room("station/store", STORE, &[SEAM, WIRE], &["raft-engine"], Purity::Free),
-    room("benches", "syncom-benches", EVERYTHING, &["rtrb"], Purity::Free),
+    room(
+        "benches",
+        "syncom-benches",
+        EVERYTHING,
+        &["epaint_default_fonts", "plotters", "png", "rtrb"],
+        Purity::Free,
+    ),
     room(
         "benches/peers",
         "syncom-peers",
         &[],
-        &["nix", "rusteron-media-driver", "zmq"],
+        &["h2", "http", "nix", "rusteron-media-driver", "zmq"],
         Purity::Free,
     ),
     room(
@@ -115,8 +121,8 @@ pub(crate) const ROOMS: &[Room] = &[
 /// Crates that only tests use: they have no home.
 pub(crate) const TEST_ONLY: &[&str] = &["proptest", "loom"];
 
-/// Crates that the benches measure against, wherever their home is.
-pub(crate) const BASELINES: &[&str] = &["crossbeam"];
+/// Crates that the benches measure against, or drive others with, wherever their home is.
+pub(crate) const BASELINES: &[&str] = &["bytes", "crossbeam", "tokio"];
 
 /// The room in a folder.
 pub(crate) fn room_in(folder: &str) -> Option<&'static Room> {

@@ -7,10 +7,11 @@ const A6: Addr = Addr { ip: [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
 const B6: Addr = Addr { ip: [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2], port: 4001 };
 
 fn frame(from: Addr, to: Addr, payload: &[u8]) -> Vec<u8> {
-    let headers = Headers::new(from, [2; 6], to.ip, [4; 6]).unwrap();
+    let headers = Headers::new(from, [2; 6], to.ip, [4; 6], 1).unwrap();
     let mut room = [0; ROOM];
-    headers.write(&mut room, to.port, payload.len(), Sum::of(payload));
-    let mut frame = room[ROOM - headers.len()..].to_vec();
+    let begun = headers.begin(&mut room, to.port);
+    begun.complete(&mut room, payload.len(), Sum::of(payload));
+    let mut frame = room[ROOM - begun.len()..].to_vec();
     frame.extend(payload);
     frame
 }
@@ -98,8 +99,8 @@ fn groups_have_their_own_ethernet_addresses_and_reach_one_hop() {
 
 #[test]
 fn families_do_not_mix() {
-    assert!(Headers::new(A, [0; 6], B6.ip, [0; 6]).is_none());
-    assert!(Headers::new(A6, [0; 6], B.ip, [0; 6]).is_none());
+    assert!(Headers::new(A, [0; 6], B6.ip, [0; 6], 1).is_none());
+    assert!(Headers::new(A6, [0; 6], B.ip, [0; 6], 1).is_none());
 }
 
 proptest! {

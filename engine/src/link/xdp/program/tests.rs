@@ -12,10 +12,11 @@ const GROUP_V6: Addr = Addr { ip: [0xff, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 
 fn frame(to: Addr) -> Vec<u8> {
     let mut from = if Filter::new(to, 0).flags & WANTS_V4 == 0 { V6 } else { V4 };
     from.ip[15] = 77;
-    let headers = Headers::new(from, [2; 6], to.ip, [4; 6]).unwrap();
+    let headers = Headers::new(from, [2; 6], to.ip, [4; 6], 1).unwrap();
     let mut room = [0; ROOM];
-    headers.write(&mut room, to.port, 40, Sum::of(&[7; 40]));
-    let mut frame = room[ROOM - headers.len()..].to_vec();
+    let begun = headers.begin(&mut room, to.port);
+    begun.complete(&mut room, 40, Sum::of(&[7; 40]));
+    let mut frame = room[ROOM - begun.len()..].to_vec();
     frame.extend([7; 40]);
     frame
 }
@@ -57,7 +58,12 @@ fn load() -> Option<Loaded> {
 
 impl Loaded {
     fn wants(&self, to: Addr, frame: &[u8]) -> bool {
-        self.filters.set(0, &Filter::new(to, 1514).image()).unwrap();
+        self.passes(Filter::new(to, 1514), frame)
+    }
+
+    /// Whether a frame gets through a filter, to the socket.
+    fn passes(&self, filter: Filter, frame: &[u8]) -> bool {
+        self.filters.set(0, &filter.image()).unwrap();
         match self.program.answer(frame).unwrap() {
             REDIRECT => true,
             answer => {
@@ -118,6 +124,40 @@ fn what_is_sent_elsewhere_is_passed() {
         (Addr { port: 0, ..V4 }, V4),
     ] {
         assert!(!loaded.wants(bound, &frame(to)), "{to} for {bound}");
+    }
+}
+
+#[test]
+fn a_socket_at_a_group_wants_that_group_alone() {
+    let Some(loaded) = load() else { return };
+    let other = |mut group: Addr| {
+        group.ip[15] ^= 1;
+        group
+    };
+    for (group, host) in [(GROUP_V4, V4), (GROUP_V6, V6)] {
+        assert!(loaded.wants(group, &frame(group)));
+        assert!(!loaded.wants(group, &frame(other(group))));
+        assert!(!loaded.wants(group, &frame(host)));
+    }
+}
+
+#[test]
+fn what_may_be_a_burst_that_a_sender_left_to_a_card_is_passed_on_request() {
+    let Some(loaded) = load() else { return };
+    for (to, udp, addresses) in [(V4, 34, 26..34), (V6, 54, 22..54)] {
+        let whole = frame(to);
+        // What a sending kernel leaves there: the sum of the pseudo-header.
+        let length = Sum::of(&whole[udp + 4..udp + 6]);
+        let sum = Sum::of(&whole[addresses]).and(length).and(Sum::word(17));
+        let mut unfinished = whole.clone();
+        unfinished[udp + 6..udp + 8].copy_from_slice(&sum.folded().to_ne_bytes());
+        for is_strict in [false, true] {
+            let filter = Filter::new(to, 1514).finished(is_strict);
+            assert!(loaded.passes(filter, &whole), "{to}");
+            assert!(loaded.passes(filter, &tagged(whole.clone())), "{to}, tagged");
+            assert_eq!(loaded.passes(filter, &unfinished), !is_strict, "{to}");
+            assert_eq!(loaded.passes(filter, &tagged(unfinished.clone())), !is_strict, "{to}");
+        }
     }
 }
 

@@ -22,6 +22,9 @@ pub(super) struct Proof {
     pub(super) count: u64,
     /// Messages that were not the one expected.
     pub(super) wrong: u64,
+    /// Messages that were left out, and how often: see [`Self::see_or_skip`].
+    pub(super) missed: u64,
+    pub(super) gaps: u64,
     hash: u64,
 }
 
@@ -38,6 +41,20 @@ impl Proof {
         let seen = tail.rotate_left(32) ^ front;
         self.hash = (self.hash ^ seen).wrapping_mul(0x0100_0000_01b3).rotate_left(23);
         self.count += 1;
+    }
+
+    /// The same where the stream may leave messages out, as long as it says so: a later message than
+    /// the one expected is a gap.
+    #[inline]
+    pub(super) fn see_or_skip(&mut self, message: &[u8], size: usize) {
+        if let Some(front) = message.first_chunk::<8>().map(|bytes| u64::from_le_bytes(*bytes))
+            && front > self.count
+        {
+            self.missed += front - self.count;
+            self.gaps += 1;
+            self.count = front;
+        }
+        self.see(message, size);
     }
 
     /// A hash of everything that was seen.
@@ -69,6 +86,13 @@ mod tests {
             let mut proof = Proof::default();
             proof.see(&[0; 7], size);
             assert_eq!(proof.wrong, 1);
+            let mut proof = Proof::default();
+            for n in [0_u64, 5, 6, 3] {
+                let mut message = vec![0; size];
+                write(&mut message, n);
+                proof.see_or_skip(&message, size);
+            }
+            assert_eq!((proof.missed, proof.gaps, proof.wrong), (4, 1, 1));
         }
     }
 }

@@ -3,10 +3,23 @@
 //! Each case counts what it computed into a hash, so that a number cannot come from work that was
 //! not done, and says beside every rate what it cost.
 
+mod alloc;
+mod campaign;
+mod commit;
+mod compare;
+mod failover;
+mod floor;
+mod load;
 mod message;
 mod pair;
+mod queue;
+mod replicas;
 mod rtt;
 mod stream;
+mod writer;
+
+pub use compare::BenchCompare;
+pub use queue::BenchQueue;
 
 use crate::args::{Bench, BenchCase};
 use crate::exit::Outcome;
@@ -19,5 +32,11 @@ pub fn run(args: &Bench) -> Outcome {
     match &args.case {
         BenchCase::Stream(args) => stream::run(args),
         BenchCase::Rtt(args) => rtt::run(args),
+        BenchCase::Alloc(args) => alloc::run(args),
+        BenchCase::Queue(args) => queue::run(args),
+        BenchCase::Compare(args) => compare::run(args),
+        BenchCase::Commit(args) => commit::run(args),
+        BenchCase::Failover(args) => failover::run(args),
+        BenchCase::Reads(args) => campaign::run(args),
     }
 }

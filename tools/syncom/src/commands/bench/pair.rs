@@ -59,6 +59,11 @@ impl Other {
         address.ok_or_else(|| Failure::failed("the second process does not say where it listens"))
     }
 
+    /// Its process id.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for its end.
     pub(super) fn join(mut self) -> Result<(), Failure> {
         match self.child.wait() {
@@ -92,24 +97,47 @@ pub(super) fn arguments(pair: &BenchPair) -> Vec<String> {
 
 /// A channel as the command line describes it.
 pub(super) fn channel(pair: &BenchPair, address: SocketAddr) -> Result<Builder, Failure> {
+    channel_with(pair, address, "")
+}
+
+/// The same with more to say, as `&key=value`.
+pub(super) fn channel_with(
+    pair: &BenchPair,
+    address: SocketAddr,
+    more: &str,
+) -> Result<Builder, Failure> {
     let seal = if pair.seal == OnOff::On { "on" } else { "off" };
     let BenchPair { mtu, window, cc, .. } = pair;
     let link = pair.link.name();
     let interface = if address.ip().is_multicast() { "&interface=127.0.0.1" } else { "" };
     let uri = format!(
         "udp://{address}?mtu={mtu}&seal={seal}&window={window}&cc={cc}&link={link}\
-         {interface}"
+         {interface}{more}"
     );
     let builder = Channel::builder(&uri).map_err(|error| Failure::usage(error.to_string()))?;
-    Ok(builder.secret("bench", &SECRET))
+    Ok(keys(builder))
+}
+
+/// Gives a channel the secret of the bench.
+pub(super) fn keys(builder: Builder) -> Builder {
+    builder.secret("bench", &SECRET)
 }
 
 /// A sealer for single datagrams.
 pub(super) fn sealer(pair: &BenchPair) -> Result<Sealer, Failure> {
+    let boot = clock::read().wall.0;
+    sealer_as(PeerId::client(boot ^ u64::from(std::process::id()).rotate_right(24)), pair.seal)
+}
+
+/// A sealer of one of several members of this process.
+pub(super) fn sealer_of(seal: OnOff, number: u16) -> Result<Sealer, Failure> {
+    sealer_as(PeerId::satellite(number), seal)
+}
+
+fn sealer_as(me: PeerId, seal: OnOff) -> Result<Sealer, Failure> {
     let keys = ClusterKeys::new("bench", &SECRET, ClusterKeys::FIRST_EPOCH);
     let boot = Boot(clock::read().wall.0);
-    let me = PeerId::client(boot.0 ^ u64::from(std::process::id()).rotate_right(24));
-    match pair.seal {
+    match seal {
         OnOff::On => Sealer::new(keys, me, boot, 0, 4).map_err(|e| Failure::failed(e.to_string())),
         OnOff::Off => Ok(Sealer::off(keys, me, boot, 0, 4)),
     }
@@ -121,6 +149,15 @@ pub(super) fn pin_to(is_first: bool) {
     let core = if is_first { cores.first() } else { cores.last() };
     if let Some(core) = core {
         // A machine that forbids pinning measures unpinned.
+        let _ = pin::pin(*core);
+    }
+}
+
+/// Keeps this process, one of many receivers, on a core of its own as long as there are enough: from
+/// the last one down, so that the sender's comes last. What a sender does for many it does once.
+pub(super) fn pin_at(place: usize) {
+    let cores = pin::cores().unwrap_or_default();
+    if let Some(core) = cores.iter().rev().cycle().nth(place) {
         let _ = pin::pin(*core);
     }
 }

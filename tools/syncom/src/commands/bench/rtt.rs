@@ -5,20 +5,22 @@ use super::pair::{Other, arguments, channel, float, host, pin_to, sealer};
 use crate::args::{BenchRtt, OnOff};
 use crate::exit::{Failure, Outcome};
 use serde_json::json;
+use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
 use syncom_engine::channel::{Channel, ChannelError, PublicationId, Refused};
 use syncom_engine::clock::{self, Clock};
+use syncom_engine::latency::Latency;
 use syncom_engine::link::{self, Kind, Link, Options, RxBurst};
 use syncom_engine::seal::Sealer;
-use syncom_seam::SECOND;
+use syncom_seam::{SECOND, Time};
 use syncom_wire::{Fixed as _, Header};
 
 /// Round trips before those that count.
 const WARM_UP: u64 = 2_000;
-/// Round trips that are remembered at most.
-const SAMPLES_MAX: usize = 16 << 20;
 /// Without an answer for so long, the case has failed.
 const PATIENCE_NS: u64 = 5 * SECOND;
+/// Looks for a message between two looks at the clock: those would keep it waiting.
+const LOOKS: u32 = 1024;
 
 /// Runs the case, or the echo's part of it.
 pub(super) fn run(args: &BenchRtt) -> Outcome {
@@ -58,7 +60,8 @@ impl End {
     }
 
     fn datagrams(args: &BenchRtt, here: SocketAddr) -> Result<Self, Failure> {
-        let link = link::open(&Kind::Mmsg, here.into(), &Options::LARGE)
+        let options = Options { is_stamped: false, ..Options::LARGE };
+        let link = link::open(&Kind::Mmsg, here.into(), &options)
             .map_err(|error| Failure::failed(error.to_string()))?;
         let sealer = Box::new(sealer(&args.pair)?);
         let (burst, clock) = (Box::new(RxBurst::new(4)), Box::new(Clock::new()));
@@ -77,8 +80,12 @@ impl End {
         match self {
             Self::Stream { channel, to } => {
                 *to = Some(channel.publish(other, 1).map_err(|error| failed(&error))?);
+                channel.connect(other).map_err(|error| failed(&error))?;
             }
-            Self::Datagrams { to, .. } => *to = other,
+            Self::Datagrams { link, to, .. } => {
+                *to = other;
+                link.connect(other.into()).map_err(|error| Failure::failed(error.to_string()))?;
+            }
         }
         Ok(())
     }
@@ -109,6 +116,17 @@ impl End {
         }
     }
 
+    /// Tells the time, now and then, of which a datagram's age is judged.
+    fn tick(&mut self) {
+        match self {
+            // A channel looks by itself.
+            Self::Stream { .. } => {}
+            Self::Datagrams { clock, .. } => {
+                clock.sample();
+            }
+        }
+    }
+
     /// Looks once for messages; whether there was one.
     fn poll(&mut self, mut on_message: impl FnMut(&[u8])) -> Result<bool, Failure> {
         match self {
@@ -119,9 +137,6 @@ impl End {
             Self::Datagrams { link, sealer, burst, clock, .. } => {
                 let count = link.rx_burst(burst);
                 let count = count.map_err(|error| Failure::failed(error.to_string()))?;
-                if count > 0 {
-                    clock.sample();
-                }
                 for index in 0..count {
                     let Some(datagram) = burst.datagram(index) else { continue };
                     if let Ok(opened) = sealer.open(datagram.bytes, clock.now()) {
@@ -140,15 +155,34 @@ fn echo(args: &BenchRtt, end: &mut End, other: SocketAddr) -> Outcome {
     println!("{}", json!({"address": end.address().to_string()}));
     end.connect(other)?;
     let (mut message, mut heard) = (Vec::with_capacity(args.pair.size as usize), clock::now());
-    while clock::now().since(heard) < SECOND {
-        if end.poll(|bytes| {
-            message.clear();
-            message.extend_from_slice(bytes);
-        })? {
-            end.send(&message)?;
+    let mut cpu = [clock::cpu_ns(); 2];
+    let mut answers = 0_u64;
+    let mut is_heard = false;
+    while is_heard || clock::now().since(heard) < SECOND {
+        if is_heard {
             heard = clock::now();
+            answers += 1;
+            if answers == WARM_UP {
+                cpu[0] = clock::cpu_ns();
+            }
+            // Asking costs a system call; a few answers at the end go uncounted.
+            if answers.is_multiple_of(1_000) {
+                cpu[1] = clock::cpu_ns();
+            }
+        }
+        end.tick();
+        is_heard = false;
+        for _ in 0..LOOKS {
+            if end.poll(|bytes| {
+                message.clear();
+                message.extend_from_slice(bytes);
+            })? {
+                end.send(&message)?;
+                is_heard = true;
+            }
         }
     }
+    println!("{}", json!({"cpu_ns": cpu[1].saturating_sub(cpu[0])}));
     Ok(())
 }
 
@@ -163,39 +197,59 @@ fn ask(args: &BenchRtt, end: &mut End) -> Outcome {
     pin_to(true);
     let size = args.pair.size as usize;
     let (mut message, mut proof) = (vec![7; size], Proof::default());
-    let mut samples = Vec::with_capacity(SAMPLES_MAX);
+    let mut latency = Latency::new().map_err(|error| Failure::failed(error.to_string()))?;
+    let gap_ns = args.rate.map_or(0, |rate| SECOND / u64::from(rate));
+    let mut due = clock::now();
     let (mut over, mut cpu) = (clock::now().after(PATIENCE_NS), 0);
     loop {
-        let began = clock::now();
-        if began >= over || samples.len() == SAMPLES_MAX {
+        let is_paced = gap_ns > 0 && proof.count > WARM_UP;
+        let began = if is_paced { wait_for(end, due)? } else { clock::now() };
+        if began >= over {
             break;
         }
+        due = began.after(gap_ns);
         if proof.count == WARM_UP {
             (over, cpu) = (began.after(u64::from(args.pair.seconds) * SECOND), clock::cpu_ns());
+            latency = Latency::new().map_err(|error| Failure::failed(error.to_string()))?;
         }
         write(&mut message, proof.count);
         end.send(&message)?;
+        let mut looks = 0;
         while !end.poll(|bytes| proof.see(bytes, size))? {
-            if clock::now().since(began) > PATIENCE_NS {
-                return Err(Failure::failed("no answer"));
+            looks += 1;
+            if looks % LOOKS == 0 {
+                end.tick();
+                if clock::now().since(began) > PATIENCE_NS {
+                    return Err(Failure::failed("no answer"));
+                }
             }
         }
-        if proof.count > WARM_UP {
-            samples.push(clock::now().since(began));
-        }
+        latency.record(clock::now().since(began));
     }
     let cpu_ns = clock::cpu_ns() - cpu;
+    let far_cpu_ns = other.line()?["cpu_ns"].as_u64().unwrap_or(0);
     other.join()?;
-    report(args, samples, proof, cpu_ns)
+    report(args, &latency, proof, [cpu_ns, far_cpu_ns])
 }
 
-fn report(args: &BenchRtt, mut samples: Vec<u64>, proof: Proof, cpu_ns: u64) -> Outcome {
-    samples.sort_unstable();
-    let at = |per_mille: usize| {
-        samples.get((samples.len() * per_mille / 1_000).min(samples.len().max(1) - 1))
-    };
-    let at = |per_mille| at(per_mille).copied().unwrap_or(0);
-    let (p50, p99, p999, most) = (at(500), at(990), at(999), at(1_000));
+/// Looks for what arrives until a message is due; it counts as sent then, however late it is.
+fn wait_for(end: &mut End, due: Time) -> Result<Time, Failure> {
+    while clock::now() < due {
+        end.poll(|_| {})?;
+    }
+    Ok(due)
+}
+
+/// Tells the result; `cpu_ns` is that of the end that asks, and of the one that answers.
+fn report(args: &BenchRtt, latency: &Latency, proof: Proof, cpu_ns: [u64; 2]) -> Outcome {
+    if let Some(path) = &args.hdr {
+        let written = File::create(path).and_then(|mut file| latency.write_log("rtt", &mut file));
+        written.map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;
+    }
+    let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|share| latency.at(share));
+    let most = latency.most();
+    let per_op = |ns: u64| float(ns) / float(latency.count().max(1));
+    let both = per_op(cpu_ns[0] + cpu_ns[1]);
     let result = json!({
         "case": "rtt",
         "link": args.pair.link.name(),
@@ -204,13 +258,17 @@ fn report(args: &BenchRtt, mut samples: Vec<u64>, proof: Proof, cpu_ns: u64) -> 
         "seal": args.pair.seal == OnOff::On,
         "seconds": args.pair.seconds,
         "datagram": args.datagram,
-        "round_trips": samples.len(),
+        "rate": args.rate,
+        "round_trips": latency.count(),
         "p50_ns": p50,
         "p99_ns": p99,
         "p999_ns": p999,
         "max_ns": most,
         "wrong": proof.wrong,
-        "cpu_ns_per_op": float(cpu_ns) / float(samples.len().max(1) as u64),
+        "cpu_ns_per_op": both,
+        "cpu_ns_per_byte": both / f64::from(args.pair.size.max(1)),
+        "cpu_ns_per_op_asker": per_op(cpu_ns[0]),
+        "cpu_ns_per_op_echo": per_op(cpu_ns[1]),
         "hash": format!("{:016x}", proof.hash()),
         "host": host(),
     });
@@ -219,7 +277,7 @@ fn report(args: &BenchRtt, mut samples: Vec<u64>, proof: Proof, cpu_ns: u64) -> 
     } else {
         println!(
             "{} round trips of {} B: p50 {p50} ns, p99 {p99} ns, p99.9 {p999} ns, max {most} ns",
-            samples.len(),
+            latency.count(),
             args.pair.size,
         );
     }

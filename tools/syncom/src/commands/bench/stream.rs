@@ -1,12 +1,17 @@
-//! `syncom bench stream`: one sender, one receiver, as fast as it goes.
+//! `syncom bench stream`: one sender, one receiver or many, as fast as it goes.
+
+mod report;
+mod stop;
 
 use super::message::{Proof, write};
-use super::pair::{Other, arguments, channel, float, host, pin_to};
-use crate::args::{BenchStream, OnOff};
+use super::pair::{Other, arguments, channel_with, pin_at, pin_to};
+use crate::args::BenchStream;
 use crate::exit::{Failure, Outcome};
-use serde_json::{Value, json};
+use report::{Sent, report};
+use serde_json::json;
 use std::net::{Ipv4Addr, SocketAddr};
-use syncom_engine::channel::{ChannelError, Event, Phase, Publication, Refused};
+use stop::Stop;
+use syncom_engine::channel::{Builder, ChannelError, Event, Phase, Publication, Refused};
 use syncom_engine::clock;
 use syncom_engine::idle::{Idle, Strategy, Wait};
 use syncom_engine::link::fault::{FaultLink, Faults};
@@ -31,32 +36,38 @@ fn failed(error: ChannelError) -> Failure {
 
 /// The receiving process: says where it listens, reads until the end, says what it saw.
 fn receive(args: &BenchStream) -> Outcome {
-    pin_to(false);
+    pin_at(args.place.into());
     let here = match args.pair.other {
         Some(group) if group.ip().is_multicast() => group,
         Some(_) | None => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
     };
-    let mut subscription = channel(&args.pair, here)?.subscription().map_err(failed)?;
+    let group = if args.place == 0 { "&group=1" } else { "" };
+    let builder = lossy(args, channel_with(&args.pair, here, group)?, here)?;
+    let mut subscription = builder.subscription().map_err(failed)?;
     let address: SocketAddr = subscription.channel().local_addr().into();
     println!("{}", json!({"address": address.to_string()}));
     let size = args.pair.size as usize;
     let (mut proof, mut idle) = (Proof::default(), Idle::new(Strategy::YIELD));
-    let (mut began, mut heard, mut cpu) = (None, clock::now(), 0);
+    let (mut began, mut heard, mut cpu, mut told) = (None, clock::now(), 0, 0_u64);
     loop {
-        let count =
-            subscription.poll(ROUND, |_, message| proof.see(message, size)).map_err(failed)?;
+        let count = subscription
+            .poll(ROUND, |_, message| proof.see_or_skip(message, size))
+            .map_err(failed)?;
         if count > 0 {
             heard = clock::now();
             if began.is_none() {
                 (began, cpu) = (Some(heard), clock::cpu_ns());
             }
             idle.on_work();
-            continue;
         }
         match subscription.take_event() {
             Some(Event::Ended(_)) => break,
+            Some(Event::Missed(..)) => told += 1,
             Some(_) => continue,
             None => {}
+        }
+        if count > 0 {
+            continue;
         }
         let patience_ns = PATIENCE_NS + if began.is_none() { PATIENCE_NS } else { 0 };
         if clock::now().since(heard) > patience_ns {
@@ -73,8 +84,10 @@ fn receive(args: &BenchStream) -> Outcome {
     }
     println!(
         "{}",
-        json!({"count": proof.count, "wrong": proof.wrong, "hash": proof.hash(),
+        json!({"count": proof.count - proof.missed, "wrong": proof.wrong, "hash": proof.hash(),
                "span_ns": span_ns, "cpu_ns": cpu_ns,
+               // What is missing was told before, or it is lost.
+               "missed": proof.missed, "untold": proof.gaps.saturating_sub(told),
                "overflow": subscription.channel().counter(Counter::RxOverflow)})
     );
     Ok(())
@@ -97,9 +110,11 @@ fn send(args: &BenchStream) -> Outcome {
             20_000 + u16::try_from(std::process::id() % 20_000).unwrap_or(0),
         )),
     };
-    let start = || Other::start("stream", &arguments(&args.pair), to);
-    let mut others: Vec<_> =
-        (0..args.multicast.max(1)).map(|_| start()).collect::<Result<_, _>>()?;
+    let start = |place: u16| {
+        let more = ["--place".into(), place.to_string(), "--loss".into(), args.loss.to_string()];
+        Other::start("stream", &[arguments(&args.pair), more.into()].concat(), to)
+    };
+    let mut others: Vec<_> = (0..args.multicast.max(1)).map(start).collect::<Result<_, _>>()?;
     let mut address = to;
     for other in &mut others {
         let bound = other.address()?;
@@ -109,25 +124,36 @@ fn send(args: &BenchStream) -> Outcome {
     }
     pin_to(true);
     let mut publication = open(args, address)?;
-    let (proof, cpu_ns) = pump(args, &mut publication, others.len())?;
+    let stop = args.stop.filter(|_| args.multicast > 0);
+    let stop = stop.and_then(|span| Some(Stop::new(others.first()?.id(), span)));
+    let sent = pump(args, &mut publication, others.len(), stop)?;
     let mut heard = Vec::with_capacity(others.len());
     for other in &mut others {
         heard.push(other.line()?);
     }
     others.into_iter().try_for_each(Other::join)?;
-    report(args, &publication, proof, cpu_ns, &heard)
+    report(args, &publication, &sent, &heard)
 }
 
 fn open(args: &BenchStream, address: SocketAddr) -> Result<Publication, Failure> {
-    let mut builder = channel(&args.pair, address)?;
-    if args.loss > 0 {
-        let here = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)).into();
-        let inner = link::open(&Kind::Mmsg, here, &Options::LARGE)
-            .map_err(|error| Failure::failed(error.to_string()))?;
-        let faults = Faults { loss_ppm: args.loss * 10_000, ..Faults::default() };
-        builder = builder.opened(Box::new(FaultLink::new(inner, faults, 1, &Options::LARGE)));
+    let BenchStream { flow, linger, history, .. } = args;
+    let more = format!("&flow={flow}&linger={linger}&history={history}");
+    let here = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+    lossy(args, channel_with(&args.pair, address, &more)?, here)?.publication().map_err(failed)
+}
+
+/// Makes what is sent from `here` suffer, if it shall: each datagram by itself, whatever run it
+/// would travel in. Both ends do, so requests and statuses are lost as often as data.
+fn lossy(args: &BenchStream, builder: Builder, here: SocketAddr) -> Result<Builder, Failure> {
+    if args.loss == 0 || here.ip().is_multicast() {
+        return Ok(builder);
     }
-    builder.publication().map_err(failed)
+    let options = Options { rx_buffer: 32 << 20, ..Options::LARGE };
+    let inner = link::open(&Kind::Mmsg, here.into(), &options)
+        .map_err(|error| Failure::failed(error.to_string()))?;
+    let faults = Faults { loss_ppm: args.loss * 10_000, ..Faults::default() };
+    let seed = 1 + u64::from(args.pair.other.is_some());
+    Ok(builder.opened(Box::new(FaultLink::new(inner, faults, seed, &options))))
 }
 
 /// Sends numbered messages until the time is over and all have arrived.
@@ -135,27 +161,51 @@ fn pump(
     args: &BenchStream,
     publication: &mut Publication,
     listeners: usize,
-) -> Result<(Proof, u64), Failure> {
+    mut stop: Option<Stop>,
+) -> Result<Sent, Failure> {
     let size = args.pair.size as usize;
     let (mut message, mut proof) = (vec![7; size], Proof::default());
     introduce(publication, &mut message, &mut proof, listeners)?;
     let (began, cpu) = (clock::now(), clock::cpu_ns());
     let over = began.after(u64::from(args.pair.seconds) * SECOND);
-    let mut progress = (0, began, Idle::new(Strategy::YIELD));
-    while clock::now() < over {
-        for _ in 0..ROUND {
+    if let Some(stop) = &mut stop {
+        stop.plan(began, over);
+    }
+    let mut progress = Progress::new(began, stop);
+    loop {
+        let now = clock::now();
+        if now >= over {
+            break;
+        }
+        let left = match args.rate {
+            0 => ROUND,
+            rate => allowed(rate, now.since(began), proof.count),
+        };
+        for _ in 0..left {
             write(&mut message, proof.count);
             while let Err(refused) = put(publication, &message, args.claim) {
-                full(publication, refused, &mut progress)?;
+                progress.wait(publication, refused)?;
             }
             proof.see(&message, size);
+        }
+        progress.look(now)?;
+        if args.rate > 0 {
+            progress.wait(publication, Refused::Full)?;
         }
     }
     publication.end();
     while publication.phase() != Phase::Ended {
-        full(publication, Refused::Full, &mut progress)?;
+        progress.wait(publication, Refused::Full)?;
     }
-    Ok((proof, clock::cpu_ns() - cpu))
+    let stalled_ns = progress.finish()?;
+    Ok(Sent { proof, cpu_ns: clock::cpu_ns() - cpu, stalled_ns })
+}
+
+/// How many messages may be offered now, of so many per second.
+fn allowed(rate: u64, elapsed_ns: u64, sent: u64) -> usize {
+    let due = u128::from(rate) * u128::from(elapsed_ns) / u128::from(SECOND);
+    let left = u64::try_from(due).unwrap_or(u64::MAX).saturating_sub(sent);
+    usize::try_from(left).unwrap_or(ROUND).min(ROUND)
 }
 
 /// The first message, by which all who listen become known.
@@ -189,86 +239,63 @@ fn put(publication: &mut Publication, message: &[u8], claims: bool) -> Result<()
     Ok(())
 }
 
-/// There is no room: lets the channel work, as long as receivers make progress.
-fn full(
-    publication: &mut Publication,
-    refused: Refused,
-    progress: &mut (u64, Time, Idle),
-) -> Result<(), Failure> {
-    if refused != Refused::Full {
-        return Err(Failure::failed(refused.to_string()));
-    }
-    publication.poll().map_err(failed)?;
-    let acknowledged = publication.acknowledged();
-    if acknowledged != progress.0 {
-        (progress.0, progress.1) = (acknowledged, clock::now());
-        progress.2.on_work();
-    } else if clock::now().since(progress.1) > PATIENCE_NS {
-        return Err(Failure::failed("the receiver fell silent"));
-    } else {
-        pause(&mut progress.2);
-    }
-    Ok(())
+/// What the sender sees of its receivers while it waits for them.
+struct Progress {
+    acknowledged: u64,
+    moved: Time,
+    /// The longest time without progress.
+    stalled_ns: u64,
+    idle: Idle,
+    stop: Option<Stop>,
 }
 
-fn report(
-    args: &BenchStream,
-    publication: &Publication,
-    sent: Proof,
-    cpu_ns: u64,
-    all: &[Value],
-) -> Outcome {
-    // Each receiver counts; the slowest one's rate is told, and all losses.
-    let of = |heard: &Value, key: &str| heard[key].as_u64().unwrap_or(0);
-    let losses = |heard: &Value| {
-        let is_whole = of(heard, "wrong") == 0 && of(heard, "hash") == sent.hash();
-        let missing = sent.count.abs_diff(of(heard, "count"));
-        missing.max(of(heard, "wrong")).max(u64::from(!is_whole))
-    };
-    let lost: u64 = all.iter().map(losses).sum();
-    let number = |key: &str| all.iter().map(|heard| of(heard, key)).sum::<u64>();
-    let span_ns = all.iter().map(|heard| of(heard, "span_ns")).max().unwrap_or(0);
-    let count = number("count") / all.len().max(1) as u64;
-    let rate = float(count) * 1e9 / float(span_ns.max(1));
-    let per_op = |ns: u64| float(ns) / float(count.max(1));
-    let channel = publication.channel();
-    let result = json!({
-        "case": "stream",
-        "link": args.pair.link.name(),
-        "size_b": args.pair.size,
-        "mtu": args.pair.mtu,
-        "seal": args.pair.seal == OnOff::On,
-        "seconds": args.pair.seconds,
-        "msgs_per_s": rate.round(),
-        "bytes_per_s": (rate * f64::from(args.pair.size)).round(),
-        "lost": lost,
-        "repaired": channel.counter(Counter::StreamResent),
-        "datagrams": channel.counter(Counter::TxDatagrams),
-        "overflow": number("overflow"),
-        "cpu_ns_per_op": per_op(cpu_ns + number("cpu_ns")),
-        "cpu_ns_per_op_sender": per_op(cpu_ns),
-        "cpu_ns_per_op_receiver": per_op(number("cpu_ns")),
-        "copies_out": 2 - u32::from(args.claim),
-        "copies_in": 0,
-        "receivers": all.len(),
-        "hash": format!("{:016x}", sent.hash()),
-        "host": host(),
-    });
-    if args.pair.json {
-        println!("{result}");
-    } else {
-        println!(
-            "{} B messages in {} B datagrams, {}, {}: {:.2} M/s, {:.2} GB/s, {:.1} ns of CPU each, \
-             {} repaired, {lost} lost",
-            args.pair.size,
-            args.pair.mtu,
-            args.pair.link.name(),
-            if args.pair.seal == OnOff::On { "sealed" } else { "not sealed" },
-            rate / 1e6,
-            rate * f64::from(args.pair.size) / 1e9,
-            per_op(cpu_ns + number("cpu_ns")),
-            channel.counter(Counter::StreamResent),
-        );
+impl Progress {
+    fn new(began: Time, stop: Option<Stop>) -> Self {
+        Self {
+            acknowledged: 0,
+            moved: began,
+            stalled_ns: 0,
+            idle: Idle::new(Strategy::YIELD),
+            stop,
+        }
     }
-    if lost == 0 { Ok(()) } else { Err(Failure::failed(format!("{lost} messages lost"))) }
+
+    /// Stops a receiver, or lets it go on, when it is time.
+    fn look(&mut self, now: Time) -> Outcome {
+        self.stop.as_mut().map_or(Ok(()), |stop| stop.look(now))
+    }
+
+    /// There is no room: lets the channel work, as long as receivers make progress.
+    fn wait(&mut self, publication: &mut Publication, refused: Refused) -> Outcome {
+        if refused != Refused::Full {
+            return Err(Failure::failed(refused.to_string()));
+        }
+        publication.poll().map_err(failed)?;
+        let acknowledged = publication.acknowledged();
+        if acknowledged != self.acknowledged {
+            let now = clock::now();
+            self.stalled_ns = self.stalled_ns.max(now.since(self.moved));
+            (self.acknowledged, self.moved) = (acknowledged, now);
+            self.idle.on_work();
+            return Ok(());
+        }
+        let now = clock::now();
+        self.look(now)?;
+        let is_stopped = self.stop.as_ref().is_some_and(Stop::is_under_way);
+        if now.since(self.moved) > PATIENCE_NS && !is_stopped {
+            return Err(Failure::failed("the receiver fell silent"));
+        }
+        pause(&mut self.idle);
+        Ok(())
+    }
+
+    /// The longest stall.
+    fn finish(self) -> Result<u64, Failure> {
+        match self.stop {
+            Some(stop) if !stop.is_over() => {
+                Err(Failure::failed("the run was too short to stop a receiver and let it return"))
+            }
+            Some(_) | None => Ok(self.stalled_ns),
+        }
+    }
 }

@@ -1,0 +1,286 @@
+//! A machine with nodes, a policy, and a manager that thinks when it is told to.
+
+use crate::machine::Machine;
+use crate::machine::command::{Command, Finish, NewOrder, begin};
+use crate::machine::encoder::Encoder;
+use crate::machine::policy;
+use crate::manager::thought::think;
+use syncom_seam::{MS, SECOND};
+use syncom_wire::bytes::{List, Writer};
+use syncom_wire::control::OrderState;
+use syncom_wire::idset::IdSet;
+use syncom_wire::join::{Join, JoinHead};
+use syncom_wire::order::Outcome;
+use syncom_wire::policy::{Action, Policy, PolicyHead, Rule, RuleHead, Step, StepHead};
+use syncom_wire::report::EventKind;
+use syncom_wire::selector::{Holds, Operator, Selector, Term as Part};
+use syncom_wire::uplink::{Batch, BatchHead, Record, RecordHead};
+use syncom_wire::{Addr, Boot, Emit, Incarnation, OrderId, PeerId, Slot, Subject, Term, Uuid};
+
+const TERM: Term = Term(3);
+
+/// One machine, and what time it is there.
+pub(super) struct Bench {
+    pub(super) machine: Machine,
+    pub(super) now_ns: u64,
+    seq: u64,
+}
+
+/// A rule in the making.
+#[derive(Clone, Debug)]
+pub(super) struct Draft {
+    pub(super) head: RuleHead,
+    pub(super) kind: &'static str,
+    pub(super) subject: &'static str,
+    pub(super) steps: Vec<StepDraft>,
+}
+
+/// A step in the making.
+#[derive(Clone, Debug)]
+pub(super) struct StepDraft {
+    pub(super) head: StepHead,
+    pub(super) on: &'static str,
+    pub(super) text: &'static str,
+    pub(super) command: &'static [u8],
+}
+
+pub(super) fn step(action: Action) -> StepDraft {
+    let head = StepHead {
+        action: action as u8,
+        retries: 0,
+        reserved: 0,
+        backoff_ms: 1_000,
+        timeout_ms: 5_000,
+        spare: 0,
+    };
+    let command: &[u8] = if action.takes_command() { b"act\0" } else { b"" };
+    StepDraft { head, on: "*", text: "", command }
+}
+
+pub(super) fn draft(kind: &'static str, steps: &[StepDraft]) -> Draft {
+    let head = RuleHead {
+        subject_limit: 0,
+        subject_window_ms: 0,
+        rule_limit: 0,
+        rule_window_ms: 0,
+        pause_ms: 0,
+        severity: 0,
+        steps: u8::try_from(steps.len()).unwrap(),
+        reserved: [0; 10],
+    };
+    Draft { head, kind, subject: "*", steps: steps.to_vec() }
+}
+
+fn selector(pattern: &str) -> Vec<u8> {
+    let mut out = [0; 128];
+    let mut writer = Writer::new(&mut out);
+    Part { operator: Operator::Union, holds: Holds::Names, text: pattern }
+        .emit(&mut writer)
+        .unwrap();
+    let len = writer.written();
+    out[..len].to_vec()
+}
+
+fn bytes<E: Emit>(frame: &E) -> Vec<u8> {
+    let mut out = Encoder::default();
+    out.frame(frame);
+    out.finish()
+}
+
+impl Bench {
+    /// Nodes `node0` and so on, each in a rack of its own, and the manager has begun.
+    pub(super) fn new(nodes: u8) -> Self {
+        let machine = Machine::new(&[PeerId::station(1)]);
+        let mut bench = Self { machine, now_ns: 100 * SECOND, seq: 0 };
+        for node in 0..nodes {
+            bench.join(node, 1);
+        }
+        bench.apply(&Command::Claim { term: TERM, node: PeerId::station(1) });
+        bench
+    }
+
+    pub(super) fn apply(&mut self, command: &Command<'_>) {
+        let mut out = begin(self.now_ns);
+        command.encode(&mut out);
+        let index = self.machine.applied + 1;
+        self.machine.apply(index, TERM.0, &out.finish(), &mut Vec::new());
+        // Whatever it is, it survives a snapshot.
+        let image = self.machine.encode();
+        self.machine = Machine::decode(&image).unwrap();
+        assert_eq!(self.machine.encode(), image);
+    }
+
+    fn item(&mut self, items: &[u8]) {
+        self.seq += 1;
+        let (peer, boot) = (PeerId::satellite(1), Boot(1));
+        let head = BatchHead { peer, items: 1, boot, seq: self.seq };
+        self.apply(&Command::Batch(Batch { head, items }));
+    }
+
+    pub(super) fn join(&mut self, node: u8, boot: u64) {
+        let head = JoinHead {
+            uuid: Uuid([node; 16]),
+            boot: Boot(boot),
+            pid: 0,
+            role: Join::AGENT,
+            reserved: 0,
+            addr: Addr::v4([10, 0, 0, node], 4000),
+            weight: 0,
+            number: 0,
+            spare: 0,
+        };
+        let (name, domain) = (format!("node{node}"), format!("rack{node}"));
+        self.item(&bytes(&Join { head, name: &name, domain: &domain }));
+    }
+
+    fn record(&mut self, subject: Subject, name: &str, kind: &str, life: u32) {
+        let head = RecordHead {
+            subject,
+            incarnation: Incarnation(life),
+            kind: EventKind::named(kind),
+            observers: 0,
+            domains: 1,
+            first_ns: 1,
+            last_ns: 1,
+            heard_ago_us: 0,
+            reporters: 1,
+            count: 1,
+            score_x16: 0,
+            needed_x16: 0,
+            observers_of: 0,
+            probes: 0,
+            homes_silent: 0,
+            health_max: 0,
+            severity: 2,
+            reserved: [0; 3],
+        };
+        let kind = if EventKind::named(kind).is_user() { kind } else { "" };
+        let contributors = List::new(&[]);
+        self.item(&bytes(&Record { head, contributors, subject: name, kind, detail: "\"why\"" }));
+    }
+
+    /// Something happened to a named subject.
+    pub(super) fn report(&mut self, subject: &str, kind: &str) {
+        self.record(Subject::named(subject), subject, kind, 0);
+    }
+
+    /// A node is in that state in its first life.
+    pub(super) fn verdict(&mut self, node: u32, kind: &str) {
+        self.record(Subject::node(Slot(node)), "", kind, 1);
+    }
+
+    pub(super) fn kill(&mut self, node: u32) {
+        self.verdict(node, "deadPeer");
+    }
+
+    pub(super) fn drain(&mut self, nodes: &[u8], drained: bool) {
+        let (asked_by, reason) = (OrderId(0), "by hand".to_owned());
+        self.apply(&Command::Drain { asked_by, drained, nodes: nodes.to_vec(), reason });
+    }
+
+    /// Installs rules; `bounds` changes what guards them.
+    pub(super) fn install(&mut self, rules: &[Draft], bounds: impl FnOnce(&mut PolicyHead)) {
+        let mut parts = Vec::new();
+        for (at, draft) in rules.iter().enumerate() {
+            let mut steps = Vec::new();
+            for step in &draft.steps {
+                let on = selector(step.on);
+                let on = Selector::parse(&on).unwrap();
+                let StepDraft { head, text, command, .. } = *step;
+                steps.extend(bytes(&Step { head, on, text, command }));
+            }
+            let (subject, name) = (selector(draft.subject), format!("rule{at}"));
+            let subject = Selector::parse(&subject).unwrap();
+            let Draft { head, kind, .. } = *draft;
+            parts.extend(bytes(&Rule { head, name: &name, kind, subject, steps: &steps }));
+        }
+        let mut head = self.machine.rules.head();
+        head.rules = u16::try_from(rules.len()).unwrap();
+        bounds(&mut head);
+        let image = policy::check(&Policy { head, parts: &parts }).unwrap();
+        self.apply(&Command::Policy { asked_by: OrderId(self.now_ns), image });
+    }
+
+    /// Lets the manager think once; what it decided, as `rule: action`.
+    pub(super) fn think(&mut self) -> Vec<String> {
+        let before = self.machine.decisions.last();
+        let step = think(&self.machine, TERM, self.now_ns);
+        if !step.is_empty() {
+            self.apply(&Command::Step(step));
+        }
+        self.machine
+            .decisions
+            .since(before + 1)
+            .map(|decision| {
+                let decision = decision.as_frame();
+                format!("{}: {}", decision.rule, decision.action)
+            })
+            .collect()
+    }
+
+    pub(super) fn pass(&mut self, ms: u64) -> &mut Self {
+        self.now_ns += ms * MS;
+        self
+    }
+
+    /// Orders that have not ended.
+    pub(super) fn open(&self) -> Vec<NewOrder> {
+        self.machine.orders.open().map(|entry| entry.order.clone()).collect()
+    }
+
+    /// The one order that has not ended.
+    pub(super) fn only_order(&self) -> NewOrder {
+        let mut open = self.open();
+        assert_eq!(open.len(), 1, "{open:?}");
+        open.remove(0)
+    }
+
+    /// All destinations of an order end with that code.
+    pub(super) fn finish(&mut self, order: &NewOrder, code: i32) {
+        let nodes = IdSet::parse(&order.to).unwrap();
+        let outcomes = bytes(&Outcome { code, cut: 0, nodes, output: &[] });
+        self.finish_with(order, outcomes);
+    }
+
+    pub(super) fn finish_with(&mut self, order: &NewOrder, outcomes: Vec<u8>) {
+        let state = OrderState::COMPLETE;
+        let finish = Finish { id: order.id, state, first_us: 1, last_us: 1, outcomes };
+        self.apply(&Command::Finish(finish));
+    }
+
+    /// Starts a service by an operator's order.
+    pub(super) fn start_service(&mut self, node: u32, name: &str) {
+        let order = NewOrder {
+            id: OrderId(0x10_0000 * u64::from(node + 1) + self.now_ns),
+            verb: 2,
+            policy: 0,
+            need: 0,
+            deadline_ms: 1_000,
+            event: 0,
+            to: image(&[node]),
+            payload: format!("{name}\0run-{name}\0").into_bytes(),
+        };
+        self.apply(&Command::Submit(order.clone()));
+        self.finish(&order, 0);
+    }
+}
+
+/// Image of a set of slots.
+pub(super) fn image(slots: &[u32]) -> Vec<u8> {
+    let mut set = syncom_group::SlotSet::new();
+    for slot in slots {
+        set.insert(Slot(*slot));
+    }
+    set.to_image()
+}
+
+/// Slots of an order's destinations.
+pub(super) fn slots(order: &NewOrder) -> Vec<u32> {
+    IdSet::parse(&order.to).unwrap().iter().map(|slot| slot.0).collect()
+}
+
+/// What a command is told, line by line.
+pub(super) fn words(order: &NewOrder) -> Vec<String> {
+    let text = String::from_utf8(order.payload.clone()).unwrap();
+    text.trim_end_matches('\0').split('\0').map(String::from).collect()
+}

@@ -1,0 +1,29 @@
+//! Decided once: whoever managed when, an event made no more orders than it happened times, and no
+//! order was decided about twice.
+
+use crate::world::World;
+use std::collections::{BTreeMap, BTreeSet};
+
+pub(super) fn check(world: &World, violations: &mut Vec<String>) {
+    let Some(station) = world.members.iter().find_map(|member| member.station()) else { return };
+    let mut orders = BTreeSet::new();
+    let mut of_event: BTreeMap<u64, u32> = BTreeMap::new();
+    for decision in station.decisions() {
+        let head = &decision.head;
+        if head.order.0 == 0 || decision.action.starts_with("done") {
+            continue;
+        }
+        if !orders.insert(head.order) {
+            violations.push(format!("order {:x} was decided twice", head.order.0));
+        }
+        *of_event.entry(head.event).or_default() += 1;
+    }
+    for (event, orders) in of_event {
+        if let Some(count) = station.event_count(event)
+            && orders > count
+        {
+            violations
+                .push(format!("event {event} happened {count} times and made {orders} orders"));
+        }
+    }
+}
