@@ -58,7 +58,7 @@ impl MmsgLink {
             local: opened.local,
             batch: TxBatch::new(options.tx_bytes, options.tx_datagrams),
             sender: Sender::new(opened.family, opened.segments),
-            receiver: Receiver::default(),
+            receiver: Receiver::new(!options.takes_runs && !options.is_stamped),
             drops_seen: 0,
             overflow: 0,
             shortcomings: opened.shortcomings,
@@ -133,6 +133,7 @@ impl Link for MmsgLink {
 
     fn connect(&mut self, to: Addr) -> io::Result<bool> {
         self.sender.connect(&self.socket, to)?;
+        self.receiver.on_connected(to);
         self.local = socket::local(&self.socket)?;
         Ok(true)
     }
@@ -185,6 +186,43 @@ mod tests {
         }
         assert!(near.connect(Addr { ip: [0x20; 16], port: 9 }).is_err(), "another family");
         send(&mut near, peer.local, 6);
+    }
+
+    #[test]
+    fn a_connected_link_for_single_datagrams_knows_strangers_that_came_before() {
+        let bind = Addr::v4([127, 0, 0, 1], 0);
+        let options = Options { is_stamped: false, takes_runs: false, ..Options::SMALL };
+        let open = || MmsgLink::open(bind, &options).unwrap();
+        let (mut near, mut peer, mut other) = (open(), open(), open());
+        let here = near.local;
+        let send = |from: &mut MmsgLink, len: usize| {
+            from.tx_claim(here, len).unwrap().fill(7);
+            from.tx_commit(len);
+            assert_eq!(from.tx_flush().unwrap(), 1);
+        };
+        send(&mut other, 5);
+        assert!(near.connect(peer.local).unwrap());
+        assert_eq!(near.local, here);
+        let (mut burst, mut heard) = (RxBurst::new(4), Vec::new());
+        let deadline = crate::clock::now().after(5 * SECOND);
+        // Strangers first; then one by one; then several at once, too long for nobody.
+        for lengths in [&[9][..], &[10], &[11], &[12, 13, 14, 20_000]] {
+            lengths.iter().for_each(|len| send(&mut peer, *len));
+            let want = heard.len() + lengths.len() + usize::from(heard.is_empty());
+            while heard.len() < want {
+                assert!(crate::clock::now() < deadline, "{heard:?}");
+                near.rx_burst(&mut burst).unwrap();
+                for at in 0..burst.len() {
+                    let datagram = burst.datagram(at).unwrap();
+                    assert!(!datagram.truncated);
+                    heard.push((datagram.from == peer.local, datagram.bytes.len()));
+                }
+            }
+            // Drained: the peer alone is heard from here on.
+            while near.rx_burst(&mut burst).unwrap() > 0 {}
+        }
+        let of_peer = [9, 10, 11, 12, 13, 14, 20_000].map(|len| (true, len));
+        assert_eq!(heard, [&[(false, 5)][..], &of_peer].concat());
     }
 
     #[test]

@@ -202,6 +202,9 @@ pub struct Options {
     /// Whether the kernel is to tell when a datagram arrived. Costs it 0.1 µs for each; without it
     /// a datagram has arrived when it is read, of which observers must not judge.
     pub is_stamped: bool,
+    /// Whether the kernel may hand over a run of datagrams at once. Streams live by it; single
+    /// datagrams of one peer, see [`Link::connect`], are read faster without it.
+    pub takes_runs: bool,
 }
 
 impl Options {
@@ -212,6 +215,7 @@ impl Options {
         tx_bytes: 512 * 1024,
         tx_datagrams: 4096,
         is_stamped: true,
+        takes_runs: true,
     };
 
     /// For one of a thousand agents in a process: below 40 KB even when everything was used. The
@@ -222,6 +226,7 @@ impl Options {
         tx_bytes: 32 * 1024,
         tx_datagrams: 64,
         is_stamped: true,
+        takes_runs: true,
     };
 }
 

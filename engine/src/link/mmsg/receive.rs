@@ -2,7 +2,8 @@
 //!
 //! A call that may bring many has headers for all of them to be prepared, read by the kernel and
 //! answered, which costs a lone datagram a tenth of a round trip. So what is asked for follows what
-//! came: one message as long as calls find one or none, several while they find more.
+//! came: one message as long as calls find one or none, several while they find more. Where a message is
+//! nothing but bytes, because it is known from whom, it is asked for by the plainest of all calls.
 
 use super::address::{SockAddr, length};
 use super::cmsg::{self, Control};
@@ -10,6 +11,7 @@ use crate::link::RxBurst;
 use crate::link::rx::Received;
 use std::io;
 use std::os::fd::RawFd;
+use syncom_wire::Addr;
 
 /// Messages per system call while some come.
 const FEW: usize = 8;
@@ -25,6 +27,8 @@ const ERRORS_MAX: u32 = 16;
 enum Ask {
     #[default]
     One,
+    /// One came: one more, before it is worth while to prepare for several.
+    Another,
     Few,
     Many,
 }
@@ -33,8 +37,9 @@ impl Ask {
     /// What to ask for after a call that brought `received` messages.
     const fn next(self, received: usize) -> Self {
         match (self, received) {
-            (Self::One, 0) | (Self::Few | Self::Many, 0 | 1) => Self::One,
-            (Self::One, _) => Self::Few,
+            (Self::One | Self::Another, 0) | (Self::Few | Self::Many, 0 | 1) => Self::One,
+            (Self::One, _) => Self::Another,
+            (Self::Another, _) => Self::Few,
             (Self::Few | Self::Many, FEW..) => Self::Many,
             (Self::Few | Self::Many, _) => Self::Few,
         }
@@ -47,9 +52,25 @@ pub(super) struct Receiver {
     ask: Ask,
     /// The kernel's count of drops, if it told.
     drops: Option<u32>,
+    /// Nothing is to be known of a message but its bytes and who sent it.
+    is_plain: bool,
+    /// The only one who is heard.
+    peer: Option<Addr>,
+    /// Nothing is left of what others had sent before.
+    is_drained: bool,
 }
 
 impl Receiver {
+    /// `is_plain` says that the socket tells neither times nor lengths of runs.
+    pub(super) fn new(is_plain: bool) -> Self {
+        Self { is_plain, ..Self::default() }
+    }
+
+    /// The socket hears `peer` alone from now on, and what is in it already.
+    pub(super) const fn on_connected(&mut self, peer: Addr) {
+        (self.peer, self.is_drained) = (Some(peer), false);
+    }
+
     /// Receives into the unused slots of `burst` until they are full or nothing is left. Returns
     /// the kernel's count of drops, if it told.
     ///
@@ -73,7 +94,7 @@ impl Receiver {
     ) -> io::Result<Option<u32>> {
         let mut errors = 0;
         while !burst.is_full() {
-            let was_one = self.ask == Ask::One;
+            let was_one = matches!(self.ask, Ask::One | Ask::Another);
             if !self.step(socket, burst, &mut errors)? {
                 break;
             }
@@ -87,7 +108,10 @@ impl Receiver {
     /// One system call; false when the socket is drained.
     fn step(&mut self, socket: RawFd, burst: &mut RxBurst, errors: &mut u32) -> io::Result<bool> {
         let result = match self.ask {
-            Ask::One => self.one(socket, burst),
+            Ask::One | Ask::Another => match self.peer {
+                Some(peer) if self.is_plain && self.is_drained => bytes(socket, burst, peer),
+                Some(_) | None => self.one(socket, burst),
+            },
             Ask::Few => self.several::<FEW>(socket, burst),
             Ask::Many => self.several::<MANY>(socket, burst),
         };
@@ -100,7 +124,7 @@ impl Receiver {
         };
         match error.raw_os_error() {
             Some(libc::EAGAIN) => {
-                self.ask = self.ask.next(0);
+                (self.ask, self.is_drained) = (self.ask.next(0), true);
                 Ok(false)
             }
             Some(libc::EBADF | libc::ENOTSOCK | libc::EFAULT | libc::EINVAL) | None => Err(error),
@@ -194,6 +218,20 @@ impl Receiver {
     }
 }
 
+/// Receives the bytes of one message, which `from` sent.
+fn bytes(socket: RawFd, burst: &mut RxBurst, from: Addr) -> io::Result<(usize, usize)> {
+    let first = burst.used();
+    let Some(slot) = burst.unused_mut().next() else { return Ok((0, 0)) };
+    let (start, room) = (slot.as_mut_ptr().cast(), slot.len());
+    // SAFETY: the slot is `room` bytes long and belongs to `burst`, which is borrowed mutably; the
+    // kernel writes no more than that, whatever length it tells because of MSG_TRUNC.
+    let len = unsafe { libc::recv(socket, start, room, libc::MSG_DONTWAIT | libc::MSG_TRUNC) };
+    let len = usize::try_from(len).map_err(|_| io::Error::last_os_error())?;
+    let what = Received { from, stamp: None, truncated: len > room };
+    burst.received(first, len.min(room), 0, what);
+    Ok((1, 1))
+}
+
 /// A header for one message to be received.
 const fn header(
     name: &mut SockAddr,
@@ -223,11 +261,12 @@ mod tests {
             ask
         };
         assert_eq!(asks(&[0, 0]), Ask::One);
-        assert_eq!(asks(&[1]), Ask::Few);
+        assert_eq!(asks(&[1]), Ask::Another);
+        assert_eq!(asks(&[1, 1]), Ask::Few);
         assert_eq!(asks(&[1, 0]), Ask::One);
-        assert_eq!(asks(&[1, 1]), Ask::One);
-        assert_eq!(asks(&[1, 2, 7]), Ask::Few);
-        assert_eq!(asks(&[1, FEW, MANY]), Ask::Many);
-        assert_eq!(asks(&[1, FEW, 2]), Ask::Few);
+        assert_eq!(asks(&[1, 1, 1]), Ask::One);
+        assert_eq!(asks(&[1, 1, 2, 7]), Ask::Few);
+        assert_eq!(asks(&[1, 1, FEW, MANY]), Ask::Many);
+        assert_eq!(asks(&[1, 1, FEW, 2]), Ask::Few);
     }
 }

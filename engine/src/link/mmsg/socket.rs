@@ -56,7 +56,9 @@ pub(super) fn open_with(
             shortcomings.push(format!("no {name}: {error}; {loss}"));
         }
     }
-    if let Err(error) = set(&socket, libc::SOL_UDP, libc::UDP_GRO, 1) {
+    if options.takes_runs
+        && let Err(error) = set(&socket, libc::SOL_UDP, libc::UDP_GRO, 1)
+    {
         shortcomings.push(format!("no receive coalescing (UDP_GRO): {error}"));
     }
     let segments = match set(&socket, libc::SOL_UDP, libc::UDP_SEGMENT, 0) {

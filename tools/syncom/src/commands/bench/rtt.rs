@@ -60,7 +60,7 @@ impl End {
     }
 
     fn datagrams(args: &BenchRtt, here: SocketAddr) -> Result<Self, Failure> {
-        let options = Options { is_stamped: false, ..Options::LARGE };
+        let options = Options { is_stamped: false, takes_runs: false, ..Options::LARGE };
         let link = link::open(&Kind::Mmsg, here.into(), &options)
             .map_err(|error| Failure::failed(error.to_string()))?;
         let sealer = Box::new(sealer(&args.pair)?);
