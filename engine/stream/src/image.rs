@@ -74,8 +74,9 @@ pub struct Image {
     /// Everything below was given to the handler, or gathered for it.
     read: u64,
     runs: Reassembly,
-    /// What came too early; none before the first loss.
-    kept: Option<Ring>,
+    /// What came too early. Made at once, so that the first loss costs no allocation; its memory is
+    /// not touched before.
+    kept: Ring,
     /// What was given up and not told of yet.
     missed: Option<(u64, u64)>,
     carry: Carry,
@@ -128,7 +129,7 @@ impl Image {
             StreamDataHead::NO_START => return None,
             first => head.position.checked_add(u64::from(first))?,
         };
-        let mut runs = Reassembly::default();
+        let mut runs = Reassembly::with_room();
         runs.restart_at(start);
         Some(Self {
             carry: Carry::new(config.message_max),
@@ -136,12 +137,12 @@ impl Image {
                 true => Naks::of_many(Self::NAK_PAUSE_MIN_NS),
                 false => Naks::new(Self::NAK_PAUSE_MIN_NS),
             },
+            kept: Ring::new(config.window),
             config,
             source,
             addr,
             read: start,
             runs,
-            kept: None,
             missed: None,
             seen: start,
             told: start,
@@ -280,9 +281,7 @@ impl Image {
         }
         if self.runs.insert(head.position, end) {
             let fresh = payload.get(skip..).unwrap_or_default();
-            let window = self.config.window;
-            let kept = self.kept.get_or_insert_with(|| Ring::new(window));
-            kept.put(head.position.max(next), fresh);
+            self.kept.put(head.position.max(next), fresh);
             self.kept_bytes += fresh.len() as u64;
         }
         Taken::Kept
@@ -329,9 +328,8 @@ impl Image {
         left: &mut usize,
         on_message: &mut impl FnMut(&[u8]),
     ) -> Result<(), Broken> {
-        let Some(kept) = &self.kept else { return Ok(()) };
         while self.read < self.runs.next() && *left > 0 {
-            let piece = kept.run(self.read, self.runs.next());
+            let piece = self.kept.run(self.read, self.runs.next());
             self.read += self.carry.read(piece, left, on_message)? as u64;
         }
         Ok(())

@@ -15,6 +15,11 @@ impl Reassembly {
     /// reached only when hundreds of fragments under way arrive in tatters.
     pub(crate) const ISLANDS_MAX: usize = 256;
 
+    /// Nothing is here yet, and there is room for all islands that may come.
+    pub(crate) fn with_room() -> Self {
+        Self { next: 0, islands: Vec::with_capacity(Self::ISLANDS_MAX) }
+    }
+
     /// All bytes below this position are here.
     pub(crate) const fn next(&self) -> u64 {
         self.next
