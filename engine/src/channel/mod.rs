@@ -328,6 +328,12 @@ impl Channel {
         self.wire.port.link.local_addr()
     }
 
+    /// Why a socket stands in for the link that was asked for, if one does.
+    #[must_use]
+    pub fn stand_in(&self) -> Option<&str> {
+        self.shortcoming.as_deref()
+    }
+
     /// What the channel cannot do here and why, one line each: first, if so, that its link is not
     /// the one that was asked for.
     #[must_use]

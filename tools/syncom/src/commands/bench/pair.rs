@@ -1,7 +1,8 @@
 //! Two processes, each on a core of its own.
 
-use crate::args::{BenchPair, OnOff};
+use crate::args::{BenchPair, LinkName, OnOff};
 use crate::exit::Failure;
+use crate::show;
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
@@ -116,6 +117,18 @@ pub(super) fn channel_with(
     );
     let builder = Channel::builder(&uri).map_err(|error| Failure::usage(error.to_string()))?;
     Ok(keys(builder))
+}
+
+/// The link that moves datagrams, which is not the one that was asked for where a socket stands in:
+/// a person is told why.
+pub(super) fn link_of(pair: &BenchPair, channel: &Channel) -> &'static str {
+    match channel.stand_in() {
+        Some(why) => {
+            show::tell(why);
+            LinkName::Mmsg.name()
+        }
+        None => pair.link.name(),
+    }
 }
 
 /// Gives a channel the secret of the bench.

@@ -1,8 +1,8 @@
 //! `syncom bench rtt`: ping-pong, over a stream or with single sealed datagrams.
 
 use super::message::{Proof, write};
-use super::pair::{Other, arguments, channel, float, host, pin_to, sealer};
-use crate::args::{BenchRtt, OnOff};
+use super::pair::{Other, arguments, channel, float, host, link_of, pin_to, sealer};
+use crate::args::{BenchRtt, LinkName, OnOff};
 use crate::exit::{Failure, Outcome};
 use serde_json::json;
 use std::fs::File;
@@ -61,11 +61,29 @@ impl End {
 
     fn datagrams(args: &BenchRtt, here: SocketAddr) -> Result<Self, Failure> {
         let options = Options { is_stamped: false, takes_runs: false, ..Options::LARGE };
-        let link = link::open(&Kind::Mmsg, here.into(), &options)
+        let kind = match args.pair.link {
+            LinkName::Auto | LinkName::Mmsg => Kind::Mmsg,
+            LinkName::Uring => Kind::Uring,
+            LinkName::Xdp | LinkName::Mem => {
+                return Err(Failure::usage(
+                    "single datagrams go by --link mmsg or uring; past the kernel: \
+                     `syncom-benches -- xdp`",
+                ));
+            }
+        };
+        let link = link::open(&kind, here.into(), &options)
             .map_err(|error| Failure::failed(error.to_string()))?;
         let sealer = Box::new(sealer(&args.pair)?);
         let (burst, clock) = (Box::new(RxBurst::new(4)), Box::new(Clock::new()));
         Ok(Self::Datagrams { link, sealer, burst, clock, to: here })
+    }
+
+    /// The link that moves datagrams.
+    fn link(&self, args: &BenchRtt) -> &'static str {
+        match self {
+            Self::Stream { channel, .. } => link_of(&args.pair, channel),
+            Self::Datagrams { .. } => args.pair.link.name(),
+        }
     }
 
     fn address(&self) -> SocketAddr {
@@ -229,7 +247,7 @@ fn ask(args: &BenchRtt, end: &mut End) -> Outcome {
     let cpu_ns = clock::cpu_ns() - cpu;
     let far_cpu_ns = other.line()?["cpu_ns"].as_u64().unwrap_or(0);
     other.join()?;
-    report(args, &latency, proof, [cpu_ns, far_cpu_ns])
+    report(args, end.link(args), &latency, proof, [cpu_ns, far_cpu_ns])
 }
 
 /// Looks for what arrives until a message is due; it counts as sent then, however late it is.
@@ -241,7 +259,13 @@ fn wait_for(end: &mut End, due: Time) -> Result<Time, Failure> {
 }
 
 /// Tells the result; `cpu_ns` is that of the end that asks, and of the one that answers.
-fn report(args: &BenchRtt, latency: &Latency, proof: Proof, cpu_ns: [u64; 2]) -> Outcome {
+fn report(
+    args: &BenchRtt,
+    link: &str,
+    latency: &Latency,
+    proof: Proof,
+    cpu_ns: [u64; 2],
+) -> Outcome {
     if let Some(path) = &args.hdr {
         let written = File::create(path).and_then(|mut file| latency.write_log("rtt", &mut file));
         written.map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;
@@ -252,7 +276,7 @@ fn report(args: &BenchRtt, latency: &Latency, proof: Proof, cpu_ns: [u64; 2]) ->
     let both = per_op(cpu_ns[0] + cpu_ns[1]);
     let result = json!({
         "case": "rtt",
-        "link": args.pair.link.name(),
+        "link": link,
         "size_b": args.pair.size,
         "mtu": args.pair.mtu,
         "seal": args.pair.seal == OnOff::On,

@@ -5,7 +5,7 @@ mod stop;
 
 use super::message::{Proof, write};
 use super::pair::{Other, arguments, channel_with, pin_at, pin_to};
-use crate::args::BenchStream;
+use crate::args::{BenchStream, LinkName};
 use crate::exit::{Failure, Outcome};
 use report::{Sent, report};
 use serde_json::json;
@@ -27,6 +27,9 @@ const PATIENCE_NS: u64 = 10 * SECOND;
 
 /// Runs the case, or the receiver's part of it.
 pub(super) fn run(args: &BenchStream) -> Outcome {
+    if args.loss > 0 && !matches!(args.pair.link, LinkName::Auto | LinkName::Mmsg) {
+        return Err(Failure::usage("--loss spoils what sockets move: leave --link out"));
+    }
     if args.pair.other.is_some() { receive(args) } else { send(args) }
 }
 

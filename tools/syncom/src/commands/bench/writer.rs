@@ -3,8 +3,9 @@
 //!
 //! Up to [`Writer::CLIENTS_MAX`] share one session with the leader, as the reporters of a satellite
 //! do, and keep to its bounds: whatever waits when a burst of answers has been heard goes out in
-//! batches of 8 KiB, at most four of which are under way; a single client's write goes at once. A write is a record that adds one to its client's own event,
-//! so that what was applied can be counted afterwards, and a write applied twice shows.
+//! batches of 8 KiB, at most four of which are under way; a single client's write goes at once. A
+//! write is a record that adds one to its client's own event, so that what was applied can be counted
+//! afterwards, and a write applied twice shows.
 
 use std::collections::VecDeque;
 use std::ops::Range;

@@ -1,7 +1,7 @@
 //! What came out of a run of streams.
 
 use super::super::message::Proof;
-use super::super::pair::{float, host};
+use super::super::pair::{float, host, link_of};
 use crate::args::{BenchStream, OnOff};
 use crate::exit::{Failure, Outcome};
 use serde_json::{Value, json};
@@ -49,9 +49,10 @@ pub(super) fn report(
     let running = float(count) * 1e9 / float(span_ns.saturating_sub(stalled_ns).max(1));
     let per_op = |ns: u64| float(ns) / float(count.max(1));
     let channel = publication.channel();
+    let link = link_of(&args.pair, channel);
     let result = json!({
         "case": "stream",
-        "link": args.pair.link.name(),
+        "link": link,
         "size_b": args.pair.size,
         "mtu": args.pair.mtu,
         "seal": args.pair.seal == OnOff::On,
@@ -87,7 +88,7 @@ pub(super) fn report(
              {} repaired, {lost} lost{}",
             args.pair.size,
             args.pair.mtu,
-            args.pair.link.name(),
+            link,
             if args.pair.seal == OnOff::On { "sealed" } else { "not sealed" },
             rate / 1e6,
             rate * f64::from(args.pair.size) / 1e9,
