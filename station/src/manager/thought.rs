@@ -98,7 +98,8 @@ impl<'a> Thought<'a> {
         let window_ns = u64::from(head.subject_window_ms) * MS;
         let subject = Some(event.subject.as_str());
         let (times, last_ns) = self.fired(rule.name, subject, window_ns);
-        let pause_ns = (u64::from(head.pause_ms) * MS) << times.saturating_sub(1).min(16);
+        let doubled = 1 << times.saturating_sub(1).min(16);
+        let pause_ns = (u64::from(head.pause_ms) * MS).saturating_mul(doubled);
         let settle = (event.head.seq, event.head.count);
         if head.subject_limit > 0 && times >= head.subject_limit {
             let window = head.subject_window_ms / 1_000;
