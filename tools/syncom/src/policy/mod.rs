@@ -1,8 +1,8 @@
 //! `policy.toml`: what operators write, and the frame that the station holds.
 //!
-//! Text belongs here: it is read, checked and turned into a [`Policy`](syncom_wire::policy::Policy) frame before anything is
-//! sent, and a frame is turned back into text for `policy show`. Mistakes are named with their
-//! line, the key, and what to type.
+//! Text belongs here: it is read, checked and turned into a
+//! [`Policy`](syncom_wire::policy::Policy) frame before anything is sent, and a frame is turned back
+//! into text for `policy show`. Mistakes are named with their line, the key, and what to type.
 
 mod compile;
 mod file;
