@@ -6,9 +6,20 @@ use syncom_sim::{Options, run};
 
 #[track_caller]
 fn holds(scenario: &str, seed: u64) {
-    let options = Options { scenario: scenario.into(), ..Options::default() };
-    let outcome = run(seed, &options).unwrap();
-    assert_eq!(outcome.violations, Vec::<String>::new(), "{scenario}, seed {seed}");
+    keeps(seed, &Options { scenario: scenario.into(), ..Options::default() });
+}
+
+/// As [`holds`], with forty nodes and eight seconds of faults.
+#[track_caller]
+fn holds_briefly(scenario: &str, seed: u64) {
+    let scenario = scenario.into();
+    keeps(seed, &Options { scenario, nodes: 40, fault_ms: 8_000, ..Options::default() });
+}
+
+#[track_caller]
+fn keeps(seed: u64, options: &Options) {
+    let outcome = run(seed, options).unwrap();
+    assert_eq!(outcome.violations, Vec::<String>::new(), "{}, seed {seed}", options.scenario);
 }
 
 /// Its observers never heard it, because its neighbour sets were lost; its homes did hear it.
@@ -76,4 +87,11 @@ fn loss_seed_1192_who_never_heard_a_node_has_a_quarter_of_a_vote() {
 #[test]
 fn loss_seed_1500_a_clock_that_jumps_voids_no_order() {
     holds("loss", 1_500);
+}
+
+/// Its home lost three probes, concluded, could not reach the station for five seconds in which it
+/// heard the node well, and then handed its conclusion over all the same.
+#[test]
+fn swarm_seed_2_a_death_that_waits_for_the_station_stays_open_to_signs_of_life() {
+    holds_briefly("swarm", 2);
 }

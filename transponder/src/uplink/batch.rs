@@ -20,6 +20,8 @@ const FLYING_MAX: usize = 4;
 pub(crate) const AGE_MAX_NS: u64 = 2 * MS;
 /// Pause before a batch that met a full station is sent again, in ns.
 const BUSY_PAUSE_NS: u64 = 100 * MS;
+/// A batch unanswered for so long means that the station cannot be reached now, in ns.
+const STALL_NS: u64 = 500 * MS;
 /// A batch unanswered for so long is sent again to the same leader, in ns.
 const PATIENCE_NS: u64 = 2 * SECOND;
 
@@ -49,6 +51,8 @@ pub(crate) struct Flight {
     items: Vec<u8>,
     len: usize,
     pub(crate) tags: Vec<Tag>,
+    /// When its first item came.
+    opened: Time,
     sent: Option<Time>,
     not_before: Time,
 }
@@ -60,6 +64,7 @@ impl Flight {
             items: vec![0; BATCH_MAX],
             len: 0,
             tags: Vec::with_capacity(ACKS_MAX),
+            opened: Time(0),
             sent: None,
             not_before: Time(0),
         }
@@ -102,6 +107,12 @@ impl Batches {
         self.opened.is_some() || !self.flying.is_empty()
     }
 
+    /// Whether the station has not answered for long: what is handed over now may be long out of date
+    /// when it arrives, and cannot be taken back.
+    pub(crate) fn is_stalled(&self, now: Time) -> bool {
+        self.flying.front().is_some_and(|flight| now.since(flight.opened) >= STALL_NS)
+    }
+
     /// Whether an item with this tag waits or is under way.
     pub(crate) fn holds(&self, tag: Tag) -> bool {
         self.open.tags.contains(&tag) || self.flying.iter().any(|flight| flight.tags.contains(&tag))
@@ -132,8 +143,8 @@ impl Batches {
         self.seq += 1;
         let mut flight = core::mem::replace(&mut self.open, next);
         flight.seq = self.seq;
+        flight.opened = self.opened.take().unwrap_or_default();
         self.flying.push_back(flight);
-        self.opened = None;
         true
     }
 

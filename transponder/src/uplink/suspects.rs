@@ -221,7 +221,9 @@ impl Suspects {
             let is_open = case.is_probable && case.stage == Stage::Open;
             undecided += usize::from(is_open && !case.inquiry.is_vetoed() && !case.is_gray);
         }
-        if self.hold.release(sight.now.at, ripe, undecided) {
+        // While the station cannot be reached, a death stays open to signs of life.
+        let is_free = !batches.is_stalled(sight.now.at);
+        if is_free && self.hold.release(sight.now.at, ripe, undecided) {
             self.announce(sight, batches, out);
         }
         out.gauge(Counter::EvidenceLive, u64::try_from(self.list.len()).unwrap_or(u64::MAX));
