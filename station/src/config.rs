@@ -29,6 +29,13 @@ impl RaftTiming {
     pub const fn election_max_ns(&self) -> u64 {
         self.tick_ns * self.election_ticks as u64 * 2
     }
+
+    /// For how long a replica that has just heard its leader gives no vote to others, in ns: the
+    /// shortest election timeout, less the tick that may expire at once.
+    #[must_use]
+    pub const fn withheld_ns(&self) -> u64 {
+        self.tick_ns * (self.election_ticks as u64 - 1)
+    }
 }
 
 impl Default for RaftTiming {

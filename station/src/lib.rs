@@ -15,6 +15,7 @@ mod config;
 mod control;
 mod dispatch;
 mod feeding;
+mod leaving;
 mod machine;
 mod manager;
 mod proposals;

@@ -9,12 +9,14 @@
 
 mod action;
 mod guard;
+mod lease;
 mod message;
 mod pursuit;
 mod thought;
 
 use crate::machine::command::Command;
 use crate::station::Station;
+pub(crate) use lease::Lease;
 use syncom_seam::{Now, Outbox, SECOND, Time};
 use syncom_wire::Term;
 

@@ -8,8 +8,9 @@ use crate::control::Desk;
 use crate::control::reading::Reading;
 use crate::dispatch::Dispatch;
 use crate::feeding::Feeds;
+use crate::leaving::Leaving;
 use crate::machine::{Effect, Machine};
-use crate::manager::Manager;
+use crate::manager::{Lease, Manager};
 use crate::proposals::Proposals;
 use crate::raft::snapshot::Pull;
 use crate::raft::{Node, Work};
@@ -45,10 +46,13 @@ pub struct Station {
     pub(crate) feeds: Feeds,
     pub(crate) satellites: Satellites,
     pub(crate) manager: Manager,
+    pub(crate) lease: Lease,
     pub(crate) dispatch: Dispatch,
     pub(crate) desk: Desk,
     pub(crate) reading: Reading,
     pub(crate) pull: Option<Pull>,
+    /// It was told to go.
+    pub(crate) leaving: Option<Leaving>,
     /// The term in which this replica leads and has told its parts so.
     pub(crate) leading: Option<Term>,
     /// The leader that was last announced.
@@ -91,10 +95,12 @@ impl Station {
             proposals: Proposals::default(),
             feeds: Feeds::default(),
             manager: Manager::default(),
+            lease: Lease::new(config.timing.withheld_ns()),
             dispatch: Dispatch::default(),
             desk: Desk::default(),
             reading: Reading::default(),
             pull: None,
+            leaving: None,
             leading: None,
             known_leader: PeerId::ANY,
             timer_generation: 0,
@@ -156,6 +162,13 @@ impl Station {
     #[must_use]
     pub const fn members(&self) -> &syncom_group::Members {
         self.machine.membership.members()
+    }
+
+    /// Whether the recovery manager runs here and nobody else's can: it may do what no receiver can
+    /// check.
+    #[must_use]
+    pub fn holds_lease(&self, now: Time) -> bool {
+        self.is_settled() && self.lease.holds(now)
     }
 
     /// Whether this leader knows everything that was ever acknowledged, and its recovery manager
@@ -308,6 +321,7 @@ impl Station {
         out.count(Counter::RaftElections, 1);
         self.satellites.begin(now.at, &self.machine);
         self.manager.begin(term);
+        self.lease.begin(now.at);
         self.claim(now, term, out);
         self.announce(now, out);
         self.pump_feeds(now, out);
@@ -322,6 +336,7 @@ impl Station {
         self.feeds.clear();
         self.dispatch.clear();
         self.manager.end();
+        self.lease.surrender();
         self.node.sending.clear();
     }
 
@@ -331,6 +346,11 @@ impl Station {
             self.stopped = true;
             out.notify(Notice::Fatal(why));
         }
+    }
+
+    /// Does nothing any more, without having failed.
+    pub(crate) const fn stop_quietly(&mut self) {
+        self.stopped = true;
     }
 
     fn on_tick<O: Outbox>(&mut self, now: Now, out: &mut O) {
@@ -348,6 +368,7 @@ impl Station {
         }
         self.desk.forget_old(now.at);
         self.tick_reads(now, out);
+        self.go_on_leaving(now, out);
         self.arm_tick(now, out);
     }
 }
@@ -411,6 +432,12 @@ impl SeamRole for Station {
                 self.stop(&text, out);
             }
             Done::Durable { .. } | Done::Exited { .. } => {}
+        }
+    }
+
+    fn on_leave<O: Outbox>(&mut self, now: Now, out: &mut O) {
+        if !self.stopped {
+            self.begin_leaving(now, out);
         }
     }
 

@@ -43,7 +43,10 @@ struct Read {
 struct Round {
     /// Number of its first context: an answer to any since then serves it.
     first: u64,
+    begun_at: Time,
     asked_at: Time,
+    /// Whether it renews the manager's lease, so that it is worth something without any read.
+    renews: bool,
     reads: Vec<Read>,
 }
 
@@ -83,7 +86,7 @@ impl Reading {
         self.round.iter_mut().for_each(|round| sift(&mut round.reads));
         self.confirmed.iter_mut().for_each(|(_, reads)| sift(reads));
         self.confirmed.retain(|(_, reads)| !reads.is_empty());
-        self.round.take_if(|round| round.reads.is_empty());
+        self.round.take_if(|round| round.reads.is_empty() && !round.renews);
         late.iter().for_each(|read| self.forget(read));
         late
     }
@@ -109,7 +112,7 @@ impl Station {
         }
     }
 
-    /// Begins a round for the reads that have arrived, when none is under way.
+    /// Begins a round for the reads that have arrived and for the lease, when none is under way.
     pub(crate) fn begin_round<O: Outbox>(&mut self, now: Now, out: &mut O) {
         let leads = (self.leader_hint(), self.node.term());
         if self.reading.asked != leads {
@@ -118,12 +121,15 @@ impl Station {
                 self.send_elsewhere(now, read.from, read.head.request, out);
             }
         }
-        if self.reading.round.is_some() || self.reading.arrived.is_empty() {
+        let renews = self.leading.is_some();
+        let is_due = renews && self.lease.is_due(now.at);
+        if self.reading.round.is_some() || (self.reading.arrived.is_empty() && !is_due) {
             return;
         }
         let reads = std::mem::take(&mut self.reading.arrived);
         let first = self.reading.last + 1;
-        self.reading.round = Some(Round { first, asked_at: now.at, reads });
+        self.reading.round =
+            Some(Round { first, begun_at: now.at, asked_at: now.at, renews, reads });
         self.ask_round();
     }
 
@@ -145,6 +151,9 @@ impl Station {
                 context.boot == self.config.boot && context.number >= round.first
             };
             if let Some(round) = self.reading.round.take_if(mine) {
+                if round.renews {
+                    self.lease.renew(round.begun_at);
+                }
                 self.reading.confirmed.push_back((*index, round.reads));
             }
         }

@@ -6,7 +6,7 @@
 
 mod job;
 
-use crate::machine::command::{Command, Finish};
+use crate::machine::command::{Command, Finish, NewOrder};
 use crate::station::Station;
 use crate::transport::LANE_FABRIC;
 pub(crate) use job::Job;
@@ -16,7 +16,7 @@ use syncom_seam::{Counter, MS, Now, Outbox, SECOND, Time};
 use syncom_stream::Key;
 use syncom_wire::control::OrderState;
 use syncom_wire::idset::IdSet;
-use syncom_wire::order::{OrderHead, Receipt, Shard, ShardHead, ShardProgress};
+use syncom_wire::order::{OrderHead, Receipt, Shard, ShardHead, ShardProgress, Verb};
 use syncom_wire::{Frames, OrderId, PeerId};
 
 /// How long a satellite may work without showing progress.
@@ -110,8 +110,14 @@ impl Station {
         }
     }
 
-    /// Gives every destination that no satellite works on to its best attached home.
+    /// Gives every destination that no satellite works on to its best attached home. What a rule has
+    /// run outside, where nobody checks the term, leaves only under the manager's lease.
     fn assign<O: Outbox>(&mut self, now: Now, id: OrderId, out: &mut O) {
+        let is_external = |order: &NewOrder| order.event != 0 && order.verb == Verb::Run as u8;
+        let entry = self.machine.orders.get(id);
+        if entry.is_some_and(|entry| is_external(&entry.order)) && !self.holds_lease(now.at) {
+            return;
+        }
         let mut homes = Rendezvous::new();
         let serving = self.machine.membership.members().satellites_serving();
         let candidate = |entry: &syncom_group::Entry| Candidate {

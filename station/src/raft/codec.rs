@@ -16,6 +16,7 @@ pub(crate) const fn message_type(kind: u8) -> Option<MessageType> {
         7 => Some(MessageType::MsgSnapshot),
         8 => Some(MessageType::MsgHeartbeat),
         9 => Some(MessageType::MsgHeartbeatResponse),
+        14 => Some(MessageType::MsgTimeoutNow),
         15 => Some(MessageType::MsgReadIndex),
         16 => Some(MessageType::MsgReadIndexResp),
         17 => Some(MessageType::MsgRequestPreVote),
@@ -34,6 +35,7 @@ const fn number(kind: MessageType) -> Option<u8> {
         MessageType::MsgSnapshot => Some(7),
         MessageType::MsgHeartbeat => Some(8),
         MessageType::MsgHeartbeatResponse => Some(9),
+        MessageType::MsgTimeoutNow => Some(14),
         MessageType::MsgReadIndex => Some(15),
         MessageType::MsgReadIndexResp => Some(16),
         MessageType::MsgRequestPreVote => Some(17),
@@ -44,8 +46,7 @@ const fn number(kind: MessageType) -> Option<u8> {
         | MessageType::MsgUnreachable
         | MessageType::MsgSnapStatus
         | MessageType::MsgCheckQuorum
-        | MessageType::MsgTransferLeader
-        | MessageType::MsgTimeoutNow => None,
+        | MessageType::MsgTransferLeader => None,
     }
 }
 
@@ -53,7 +54,10 @@ const fn number(kind: MessageType) -> Option<u8> {
 pub(crate) const fn rides_stream(kind: MessageType) -> bool {
     matches!(
         kind,
-        MessageType::MsgAppend | MessageType::MsgAppendResponse | MessageType::MsgSnapshot
+        MessageType::MsgAppend
+            | MessageType::MsgAppendResponse
+            | MessageType::MsgSnapshot
+            | MessageType::MsgTimeoutNow
     )
 }
 

@@ -186,6 +186,7 @@ impl Node {
             generation: self.generation,
             term: self.raw.raft.term,
             leads: self.is_leader(),
+            leader: self.raw.raft.leader_id,
             last_index: log.last_index(),
             committed: log.committed,
             reads_pending: self.raw.raft.pending_read_count(),
@@ -478,5 +479,6 @@ fn generation(config: &StationConfig) -> u64 {
     mix(hash(&bytes) ^ u64::from(config.cluster))
 }
 
+mod heir;
 #[cfg(test)]
 mod tests;

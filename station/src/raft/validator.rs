@@ -17,6 +17,10 @@ const NUMBER_MAX: u64 = 1 << 48;
 /// Rounds of reads that a leader holds open for others: many times what honest ones ask at once.
 const READS_PENDING_MAX: usize = 256;
 
+/// What the library writes into the request for votes of a replica that its leader asked to stand:
+/// it is granted although the leader was heard just now (Raft thesis, section 4.2.3).
+const HEIR: &[u8] = b"CampaignTransfer";
+
 /// What the receiver is, and where its log stands.
 #[derive(Clone, Debug)]
 pub(crate) struct Guard<'a> {
@@ -27,6 +31,8 @@ pub(crate) struct Guard<'a> {
     pub(crate) generation: u64,
     pub(crate) term: u64,
     pub(crate) leads: bool,
+    /// Who leads in this term, as far as known; 0 for nobody.
+    pub(crate) leader: u64,
     pub(crate) last_index: u64,
     pub(crate) committed: u64,
     /// Rounds of reads that wait for followers.
@@ -47,7 +53,9 @@ pub(crate) fn check(
     check_address(head, guard)?;
     check_numbers(head, kind)?;
     let shows_life = matches!(kind, MessageType::MsgHeartbeat | MessageType::MsgHeartbeatResponse);
-    if !message.context.is_empty() && !shows_life {
+    // The heir of a leader says that it is one.
+    let inherits = kind == MessageType::MsgRequestVote && message.context == HEIR;
+    if !(message.context.is_empty() || shows_life || inherits) {
         return Err(Malformed("context where there is none"));
     }
     let reads = matches!(kind, MessageType::MsgReadIndex | MessageType::MsgReadIndexResp);
@@ -67,6 +75,9 @@ pub(crate) fn check(
         MessageType::MsgReadIndexResp => check_read_answer(message, guard)?,
         MessageType::MsgAppendResponse => check_append_response(head, guard)?,
         MessageType::MsgSnapshot => check_snapshot(message, guard)?,
+        MessageType::MsgTimeoutNow if (head.from, head.term) != (guard.leader, guard.term) => {
+            return Err(Malformed("asked to lead by one who does not"));
+        }
         _ => {}
     }
     Ok(kind)

@@ -180,6 +180,16 @@ impl Cluster {
         });
     }
 
+    /// A replica is told to go in good order.
+    pub(crate) fn leave(&mut self, n: u16) {
+        let addr = self.addr(n);
+        self.call(addr, |actor, now, out| {
+            if let Actor::Station(role) = actor {
+                role.on_leave(now, out);
+            }
+        });
+    }
+
     pub(crate) fn crash_satellite(&mut self, n: u16) {
         self.seats.get_mut(&Self::satellite_addr(n)).unwrap().actor = None;
     }

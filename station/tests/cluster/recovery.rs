@@ -61,3 +61,30 @@ fn a_replica_whose_disk_fails_says_so_and_stops_while_the_others_serve() {
     cluster.start(leader);
     converge(&mut cluster);
 }
+
+/// Nobody waits for an election timeout when the leader is told to go, and nothing is lost.
+#[test]
+fn a_leader_that_is_told_to_go_hands_over_within_one_tick() {
+    for seed in 0..5 {
+        let mut cluster = running(seed);
+        let first = cluster.settle();
+        let term = cluster.station(first).unwrap().term();
+        cluster.leave(first);
+        cluster.run(20);
+        let heir = cluster.leader().expect("somebody leads");
+        assert_ne!(first, heir);
+        assert_eq!(cluster.station(heir).unwrap().term().0, term.0 + 1, "one election was enough");
+        assert!(cluster.notices(first).iter().any(|notice| notice.contains("Gone")));
+    }
+}
+
+/// Alone it has nobody to hand over to, and goes at once.
+#[test]
+fn a_lone_replica_that_is_told_to_go_goes() {
+    let mut cluster = Cluster::new(1, 1);
+    cluster.start_all();
+    cluster.settle();
+    cluster.leave(1);
+    cluster.run(5);
+    assert!(cluster.notices(1).iter().any(|notice| notice.contains("Gone")));
+}

@@ -10,6 +10,13 @@ pub enum Fault {
         /// After how long it starts again; `None` for never (until healing).
         down_ns: Option<u64>,
     },
+    /// A replica is told to go in good order, like `SIGTERM`, and comes back later.
+    Leave {
+        /// Which member.
+        member: usize,
+        /// How long after it has gone.
+        down_ns: u64,
+    },
     /// A member stops, like `SIGSTOP`, and goes on later.
     Pause {
         /// Which member.
@@ -55,6 +62,8 @@ pub struct FaultCounts {
     pub cuts: u64,
     /// Members crashed.
     pub crashes: u64,
+    /// Replicas told to go.
+    pub leaves: u64,
     /// Members stopped for a while.
     pub pauses: u64,
     /// Datagrams dropped because a stopped member's buffer was full.
@@ -68,7 +77,7 @@ pub struct FaultCounts {
 impl FaultCounts {
     /// All counts by name.
     #[must_use]
-    pub const fn named(&self) -> [(&'static str, u64); 10] {
+    pub const fn named(&self) -> [(&'static str, u64); 11] {
         [
             ("lost", self.lost),
             ("duplicated", self.duplicated),
@@ -76,6 +85,7 @@ impl FaultCounts {
             ("cut_datagrams", self.cut_datagrams),
             ("cuts", self.cuts),
             ("crashes", self.crashes),
+            ("leaves", self.leaves),
             ("pauses", self.pauses),
             ("overflows", self.overflows),
             ("services_killed", self.services_killed),

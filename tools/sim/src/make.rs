@@ -3,7 +3,7 @@
 use crate::child::SERVICE;
 use crate::disk::SimDisk;
 use crate::member::AnyRole;
-use crate::scenario::{Options, has_service};
+use crate::scenario::{Options, Scenario, has_service};
 use crate::world::{World, address};
 use syncom_agent::{Agent, AgentConfig, ServiceConfig};
 use syncom_seam::Loaded;
@@ -32,6 +32,9 @@ impl World {
             config.boot = boot;
             config.seed = seed;
             config.snapshot_every = 500;
+            if index == 0 && self.options.scenario == Scenario::OVERLONG {
+                config.timing.election_ticks *= 4;
+            }
             let station = Station::new(config, loaded)
                 .unwrap_or_else(|fault| panic!("replica {} cannot go on: {fault}", index + 1));
             return (AnyRole::Station(Box::new(station)), PeerId::station(number(index)));

@@ -42,6 +42,9 @@ impl AnyRole {
     pub(crate) fn on_done(&mut self, now: Now, done: Done, out: &mut Effects) {
         each!(self, role => role.on_done(now, done, out));
     }
+    pub(crate) fn on_leave(&mut self, now: Now, out: &mut Effects) {
+        each!(self, role => role.on_leave(now, out));
+    }
     pub(crate) fn on_burst_end(&mut self, now: Now, out: &mut Effects) {
         each!(self, role => role.on_burst_end(now, out));
     }
@@ -80,6 +83,8 @@ pub(crate) struct Member {
     /// What its host's wall clock shows beyond the truth, in ns.
     pub(crate) wall_shift_ns: i64,
     pub(crate) fatal: Option<String>,
+    /// It was told to go, and comes back so long after it has gone, in ns.
+    pub(crate) returns_after_ns: Option<u64>,
 }
 
 impl Member {
@@ -99,6 +104,7 @@ impl Member {
             troubled_at: None,
             wall_shift_ns: 0,
             fatal: None,
+            returns_after_ns: None,
         }
     }
 

@@ -30,6 +30,8 @@ pub(crate) struct Effects {
     pub(crate) kills: Vec<(u64, i32)>,
     pub(crate) events: Vec<SeenEvent>,
     pub(crate) fatal: Option<String>,
+    /// It has gone in good order.
+    pub(crate) gone: bool,
     pub(crate) identity: Option<PeerId>,
     /// Text of notices, kept when somebody reads them.
     pub(crate) log: Option<Vec<String>>,
@@ -99,7 +101,8 @@ impl Outbox for Effects {
                 detail: event.detail.into(),
             }),
             Notice::Fatal(text) => self.fatal = Some(text.into()),
-            Notice::Ready | Notice::Gone => {}
+            Notice::Gone => self.gone = true,
+            Notice::Ready => {}
             Notice::Info(text) => {
                 if let Some(log) = &mut self.log {
                     log.push(text.into());

@@ -82,12 +82,15 @@ impl Scenario {
         ("surge", "half of the nodes join at once, and within the next second some of all die"),
         (
             "reads",
-            "replicas crash, stop, are cut off and their clocks jump while clients read of all",
+            "replicas crash, leave, stop, are cut off and their clocks jump while clients read of all",
         ),
     ];
     /// As `reads`, but clients are content with stale answers and take them for current ones: the
     /// judge must find out, or it is worth nothing.
     pub const UNCHECKED: &'static str = "reads-unchecked";
+    /// As `reads`, but one replica believes that votes are withheld four times as long as they are,
+    /// so that its lease outlasts its leadership: the invariant of one manager must find out.
+    pub const OVERLONG: &'static str = "reads-overlong";
 
     /// The scenario of a seed.
     ///
@@ -101,7 +104,7 @@ impl Scenario {
             "loss" => (true, 0, 0, 0),
             "crashes" => (false, 12, 0, 0),
             "partition" => (false, 0, 0, 4),
-            "reads" | Self::UNCHECKED => (rng.chance(1, 2), 0, 0, 0),
+            "reads" | Self::UNCHECKED | Self::OVERLONG => (rng.chance(1, 2), 0, 0, 0),
             other => {
                 let names: Vec<&str> = Self::NAMES.iter().map(|(name, _)| *name).collect();
                 return Err(format!("unknown scenario {other:?}; there are: {}", names.join(", ")));
@@ -138,7 +141,7 @@ impl Scenario {
             scenario.draw_surge(&mut rng, options);
         }
         match options.scenario.as_str() {
-            "reads" => scenario.draw_reads(&mut rng, options, Ask::CURRENT),
+            "reads" | Self::OVERLONG => scenario.draw_reads(&mut rng, options, Ask::CURRENT),
             Self::UNCHECKED => scenario.draw_reads(&mut rng, options, Ask::STALE),
             _ => {}
         }
@@ -203,9 +206,10 @@ impl Scenario {
             let at = self.fault_from.after(rng.below(span * 9 / 10));
             let for_ns = 100 * MS + rng.below(2 * SECOND);
             let member = usize::try_from(rng.below(options.replicas as u64)).unwrap_or(0);
-            let fault = match rng.below(4) {
+            let fault = match rng.below(5) {
                 0 => Fault::Crash { member, down_ns: Some(for_ns) },
                 1 => Fault::Pause { member, for_ns },
+                3 => Fault::Leave { member, down_ns: for_ns },
                 2 => {
                     let mut inside = vec![false; members];
                     inside[member] = true;

@@ -1,7 +1,7 @@
 //! Faults as they strike, and how a stopped member goes on.
 
 use crate::fault::Fault;
-use crate::member::{Member, Missed};
+use crate::member::{AnyRole, Member, Missed};
 use crate::network::Cut;
 use crate::scenario::Options;
 use crate::schedule::Happening;
@@ -58,6 +58,13 @@ impl World {
                 }
                 if let Some(down_ns) = down_ns {
                     self.schedule.at(self.now.after(down_ns), Happening::Start { member });
+                }
+            }
+            Fault::Leave { member, down_ns } => {
+                if self.members[member].is_up() && self.members[member].paused.is_none() {
+                    self.counts.leaves += 1;
+                    self.members[member].returns_after_ns = Some(down_ns);
+                    self.burst(member, AnyRole::on_leave);
                 }
             }
             Fault::Pause { member, for_ns } => {

@@ -210,7 +210,11 @@ impl World {
         self.burst(member, |role, now, out| role.on_done(now, done, out));
     }
 
-    fn burst(&mut self, member: usize, call: impl FnOnce(&mut AnyRole, Now, &mut Effects)) {
+    pub(crate) fn burst(
+        &mut self,
+        member: usize,
+        call: impl FnOnce(&mut AnyRole, Now, &mut Effects),
+    ) {
         let now = self.now_at(member);
         let Some(role) = &mut self.members[member].role else { return };
         let mut effects = core::mem::take(&mut self.effects);
@@ -269,7 +273,20 @@ impl World {
         if let Some(text) = effects.fatal.take() {
             self.members[index].fatal = Some(text);
         }
+        let gone = core::mem::take(&mut effects.gone);
         self.effects = effects;
+        if index < self.options.replicas {
+            self.watch.on_replica(self.now, &self.members[..self.options.replicas]);
+        }
+        if gone {
+            self.members[index].end(self.now);
+            if let Some(disk) = &mut self.members[index].disk {
+                disk.crash();
+            }
+            if let Some(down_ns) = self.members[index].returns_after_ns.take() {
+                self.schedule.at(self.now.after(down_ns), Happening::Start { member: index });
+            }
+        }
     }
 
     fn transmit(&mut self, from: usize, to: Addr, bytes: &[u8]) {

@@ -38,6 +38,21 @@ fn an_unknown_scenario_is_refused_by_name() {
     assert!(run(1, &options("sunshine")).unwrap_err().contains("sunshine"));
 }
 
+/// Never two managers under a lease; and the invariant that says so fires when leases are too long.
+#[test]
+fn one_replica_at_a_time_holds_the_lease_and_an_overlong_one_is_found_out() {
+    let small =
+        |scenario| Options { nodes: 4, satellites: 1, fault_ms: 60_000, ..options(scenario) };
+    let sound = run(1, &small("reads")).unwrap();
+    assert_eq!(sound.violations, Vec::<String>::new());
+    assert!(sound.faults.leaves > 0, "somebody was told to go");
+    let fires = |seed| {
+        let outcome = run(seed, &small(Scenario::OVERLONG)).unwrap();
+        outcome.violations.iter().any(|text| text.contains("lease"))
+    };
+    assert!((1..=20).any(fires), "no overlong lease was found in 20 runs");
+}
+
 /// Invariant 13: every answer is current whatever befalls the replicas; and the judge that says so finds the fault
 /// when clients take stale answers for current ones.
 #[test]

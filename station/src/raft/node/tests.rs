@@ -216,14 +216,43 @@ fn what_no_peer_may_send_is_refused() {
     group.work(0);
     let (from, to, sound) = group.wire[0].clone();
     assert!(group.deliver(from, to, &sound));
-    // Hup, beat, propose, unreachable, snapshot status, check quorum, transfer, timeout now; reads
-    // without a context.
-    for kind in [0, 1, 2, 10, 11, 12, 13, 14, 15, 16, 19, 255] {
+    // Hup, beat, propose, unreachable, snapshot status, check quorum, transfer; reads without a
+    // context.
+    for kind in [0, 1, 2, 10, 11, 12, 13, 15, 16, 19, 255] {
         let mut body = sound.clone();
         body[0] = kind;
         assert!(!group.deliver(from, to, &body), "type {kind}");
     }
     assert!(!group.deliver(3, to, &sound), "sealed by another replica");
+}
+
+/// The leader asks the follower with the whole log to stand; whoever else asks is refused.
+#[test]
+fn only_the_leader_of_the_term_names_an_heir() {
+    let mut group = Group::new(1);
+    group.wire.clear();
+    group.nodes[0].on_tick();
+    group.nodes[0].on_tick();
+    group.nodes[0].on_tick();
+    group.work(0);
+    group.deliver_all();
+    let (from, _, mut answer) = group.wire[0].clone();
+    answer[0] = 14;
+    assert!(!group.deliver(from, 1, &answer), "of a follower");
+    group.wire.clear();
+    assert_eq!(group.nodes[1].hand_over(), None, "a follower has nothing to hand over");
+    let heir = group.nodes[0].hand_over().unwrap();
+    group.work(0);
+    let (_, to, mut asked) = group.wire[0].clone();
+    assert_eq!((to, asked[0]), (heir, 14));
+    let term = std::mem::offset_of!(RaftHead, term);
+    asked[term] -= 1;
+    assert!(!group.deliver(1, heir, &asked), "in a term that is over");
+    for _ in 0..3 {
+        group.deliver_all();
+    }
+    let led = |id: u64| group.nodes[usize::try_from(id).unwrap() - 1].is_leader();
+    assert!(led(heir) && !led(1), "the heir leads");
 }
 
 /// A round that a follower asks comes back with the leader's commit index, and nobody may ask, or be

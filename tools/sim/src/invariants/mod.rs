@@ -6,6 +6,7 @@ mod deaths_in_time;
 mod decided_once;
 mod effects_once;
 mod no_report_lost;
+mod one_manager;
 mod one_order_of_events;
 mod one_view;
 mod orders_end;
@@ -79,6 +80,13 @@ impl Watch {
             crash.announced.get_or_insert((now, event.view));
         }
         if let Some(violation) = dead_only_dead::check(self, now, replica, event, members) {
+            self.violation(now, &violation);
+        }
+    }
+
+    /// A replica has acted.
+    pub(crate) fn on_replica(&mut self, now: Time, members: &[Member]) {
+        if let Some(violation) = one_manager::check(now, members) {
             self.violation(now, &violation);
         }
     }
