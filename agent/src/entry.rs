@@ -197,7 +197,8 @@ impl Entry {
                 number: 0,
                 spare: 0,
             };
-            out.send(addr, &Join { head, name: &config.name, domain: &config.domain });
+            let services = node.announcement.as_announced();
+            out.send(addr, &Join { head, name: &config.name, domain: &config.domain, services });
         }
     }
 

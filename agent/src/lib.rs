@@ -14,6 +14,7 @@ extern crate alloc;
 extern crate std;
 
 mod agent;
+mod announcement;
 mod config;
 mod control;
 mod entry;

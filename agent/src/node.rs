@@ -1,5 +1,6 @@
 //! What all parts of an agent share.
 
+use crate::announcement::Announcement;
 use crate::config::AgentConfig;
 use crate::homes::HomeLinks;
 use crate::timers::Timers;
@@ -24,6 +25,8 @@ pub struct Identity {
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) config: AgentConfig,
+    /// What it says of its services when it joins.
+    pub(crate) announcement: Announcement,
     /// None until the first welcome; from then on always somebody.
     pub(crate) identity: Option<Identity>,
     pub(crate) roster: Roster,
@@ -54,6 +57,7 @@ impl Node {
             numbers: Numbers::new(),
             timers: Timers::new(),
             rng: Rng::new(config.rng_seed),
+            announcement: Announcement::of(&config.name, &config.services),
             children: 0,
             started: Time(0),
             config,

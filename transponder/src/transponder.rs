@@ -16,6 +16,7 @@ use crate::world::World;
 use alloc::vec::Vec;
 use syncom_seam::{Done, MS, Now, Origin, Outbox, Rng, Role, SECOND, Time, Timer};
 use syncom_stream::{Config, Streams};
+use syncom_wire::announced::Announced;
 use syncom_wire::join::{Join, JoinHead, Leave};
 use syncom_wire::{Frame, Slot, View};
 
@@ -151,7 +152,8 @@ impl Transponder {
             number: self.config.number,
             spare: 0,
         };
-        let join = Join { head, name: &self.config.name, domain: &self.config.domain };
+        let (name, domain) = (&self.config.name, &self.config.domain);
+        let join = Join { head, name, domain, services: Announced::NONE };
         if self.batches.push(now, &join, Tag::Own).is_ok() {
             self.join_sent = Some(now);
         }

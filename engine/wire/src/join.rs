@@ -1,10 +1,11 @@
 //! Becoming a member, and ceasing to be one.
 
+use crate::announced::Announced;
 use crate::bytes::{Reader, Writer};
 use crate::frame::{Emit, Kind, Parse, fixed_frame};
 use crate::ids::{Addr, Boot, Incarnation, PeerId, Slot, Uuid, View};
 use crate::layout::{Fixed, Malformed, Overflow, layout};
-use crate::limits::{DETAIL_MAX, DOMAIN_MAX, NAME_MAX};
+use crate::limits::{ANNOUNCEMENT_MAX, DETAIL_MAX, DOMAIN_MAX, NAME_MAX};
 
 layout! {
     /// The fixed part of a join.
@@ -39,6 +40,8 @@ pub struct Join<'a> {
     pub name: &'a str,
     /// Its failure domain's label; may be empty.
     pub domain: &'a str,
+    /// What it runs, as far as there was room to say so; nothing for satellites.
+    pub services: Announced<'a>,
 }
 
 impl Join<'_> {
@@ -51,12 +54,18 @@ impl Join<'_> {
 impl Emit for Join<'_> {
     const KIND: Kind = Kind::Join;
     fn size(&self) -> usize {
-        JoinHead::SIZE + 2 + self.name.len() + self.domain.len()
+        JoinHead::SIZE
+            + 2
+            + self.name.len()
+            + self.domain.len()
+            + 4
+            + self.services.as_bytes().len()
     }
     fn emit(&self, writer: &mut Writer<'_>) -> Result<(), Overflow> {
         writer.fixed(&self.head)?;
         writer.short(self.name.as_bytes())?;
-        writer.short(self.domain.as_bytes())
+        writer.short(self.domain.as_bytes())?;
+        writer.long(self.services.as_bytes())
     }
 }
 
@@ -70,7 +79,9 @@ impl<'a> Parse<'a> for Join<'a> {
         if name.is_empty() {
             return Err(Malformed("empty name"));
         }
-        Ok(Self { head, name, domain: reader.text(DOMAIN_MAX)? })
+        let domain = reader.text(DOMAIN_MAX)?;
+        let services = Announced::parse(reader.long(ANNOUNCEMENT_MAX)?)?;
+        Ok(Self { head, name, domain, services })
     }
 }
 

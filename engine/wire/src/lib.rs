@@ -13,6 +13,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod announced;
 pub mod bytes;
 pub mod control;
 pub mod cp;

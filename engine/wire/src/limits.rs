@@ -35,6 +35,11 @@ pub const STEPS_MAX: usize = 8;
 pub const TERMS_MAX: usize = 16;
 /// Bytes of an encoded selector.
 pub const SELECTOR_MAX: usize = TERMS_MAX * (3 + NAME_MAX);
+/// Services that a node announces when it joins: all that it may have.
+pub const ANNOUNCED_MAX: usize = 32;
+/// Bytes of what a node announces: with the rest of its join they fit a datagram that no network
+/// fragments.
+pub const ANNOUNCEMENT_MAX: usize = 768;
 /// Bytes of the command of a step: with what is told to it, it fits an order.
 pub const COMMAND_MAX: usize = PAYLOAD_MAX / 4;
 /// Bytes of an encoded policy: it fits a question, an answer and an entry of the log.

@@ -79,6 +79,7 @@ impl Machine {
             let _ = self.graph.relate(cluster, Relation::Has, domain.clone());
             let _ = self.graph.relate(node, Relation::In, domain);
         }
+        self.on_announced(join.name, &join.services);
         let detail = format!("incarnation {incarnation}");
         self.node_event(place, slot, EventKind::NEW, 0, detail, None, effects);
     }
@@ -89,6 +90,9 @@ impl Machine {
         };
         match peer.slot() {
             Some(slot) => {
+                let name =
+                    self.membership.members().agent(slot).map(|entry| entry.name.to_string());
+                self.on_services_stopped(&name.unwrap_or_default());
                 let detail = "left in good order".to_owned();
                 self.node_event(place, slot, EventKind::LEFT, 0, detail, None, effects);
             }
@@ -174,7 +178,7 @@ impl Machine {
         }
         record.contributors.iter().for_each(|id| self.producers.note(&id));
         if head.kind == EventKind::SERVICE {
-            self.service_down(&subject);
+            self.on_service_down(&subject);
         }
         if head.kind == EventKind::STORM {
             self.recovery.storm.rise(self.clock.at(place.now_ns), &self.rules.head());
@@ -212,15 +216,6 @@ impl Machine {
             None if record.subject.is_empty() => None,
             None => Some(record.subject.to_owned()),
         }
-    }
-
-    fn service_down(&mut self, subject: &str) {
-        let Some((node, _)) = subject.split_once('/') else { return };
-        let Some(entry) = self.membership.members().named(node) else { return };
-        let node = (Type::Node, entry.name.to_string());
-        self.graph.set(Type::Service, subject, "down");
-        let service = (Type::Service, subject.to_owned());
-        let _ = self.graph.relate(node, Relation::Runs, service);
     }
 
     /// Commits an event about a node that was just changed.

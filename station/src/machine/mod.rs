@@ -21,6 +21,7 @@ pub(crate) mod outcome;
 pub(crate) mod policy;
 pub(crate) mod producers;
 pub(crate) mod recovery;
+mod services;
 pub(crate) mod sessions;
 pub(crate) mod snapshot;
 pub(crate) mod storm;

@@ -4,6 +4,7 @@ use super::command::{Command, NewDecision, NewOrder, Step, begin};
 use super::{Effect, Machine};
 use syncom_seam::SECOND;
 use syncom_seam::limits::{QUEUE_MAX, QUEUE_RESERVED};
+use syncom_wire::announced::Announced;
 use syncom_wire::bytes::List;
 use syncom_wire::join::{Join, JoinHead, Leave};
 use syncom_wire::member::MemberState;
@@ -72,7 +73,7 @@ fn join(node: u8, boot: u64) -> Join<'static> {
         number: 0,
         spare: 0,
     };
-    Join { head, name: NAMES[usize::from(node)], domain: "rack1" }
+    Join { head, name: NAMES[usize::from(node)], domain: "rack1", services: Announced::NONE }
 }
 
 const fn record(
@@ -123,6 +124,29 @@ fn a_uuid_keeps_its_slot_and_gets_a_new_life() {
     assert_eq!(feeder.item(&join(2, 5)).event, 1, "the next uuid gets the next slot");
     let thief = Join { name: "node1", ..join(3, 1) };
     assert_eq!(feeder.item(&thief).code, ItemResult::REFUSED);
+}
+
+fn runs(feeder: &Feeder, node: &str) -> Vec<(String, String)> {
+    let services = feeder.machine.graph.services_of(node);
+    services.map(|(service, state)| (service.to_owned(), state.to_owned())).collect()
+}
+
+#[test]
+fn what_a_node_announces_is_known_before_anything_happens_to_it() {
+    let mut feeder = Feeder::new();
+    let up = |service: &str| (service.to_owned(), "up".to_owned());
+    let said = [8, 0, b'w', b'e', b'b', 0, b'r', b'u', b'n', 0, 2, 0, b'd', b'b'];
+    let services = Announced::parse(&said).unwrap();
+    feeder.item(&Join { services, ..join(1, 10) });
+    assert_eq!(runs(&feeder, "node1"), [up("db"), up("web")]);
+    assert_eq!(feeder.machine.recovery.command("web"), Some(&b"run\0"[..]));
+    assert_eq!(feeder.machine.recovery.command("db"), None, "only its name was announced");
+    feeder.item(&Join { services: Announced::parse(&said[10..]).unwrap(), ..join(1, 11) });
+    assert_eq!(runs(&feeder, "node1"), [up("db")], "a new life begins with what it says");
+    let leave =
+        Leave { uuid: Uuid([1; 16]), boot: Boot(11), slot: Slot(0), incarnation: Incarnation(2) };
+    feeder.item(&leave);
+    assert_eq!(runs(&feeder, "node1"), [("db".to_owned(), "stopped".to_owned())]);
 }
 
 /// Invariant 7: a slot stays with its uuid while that is dead or gone, and across snapshots.

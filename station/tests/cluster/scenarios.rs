@@ -3,6 +3,7 @@
 use crate::harness::Cluster;
 use syncom_group::SlotSet;
 use syncom_station::Station;
+use syncom_wire::announced::Announced;
 use syncom_wire::bytes::List;
 use syncom_wire::control::{Ask, AskHead, OrderState, Reply, Verb};
 use syncom_wire::idset::IdSet;
@@ -36,7 +37,7 @@ fn join(n: u8, role: u8, number: u16, name: &str) -> Vec<u8> {
         number,
         spare: 0,
     };
-    bytes(&Join { head, name, domain: "rack1" })
+    bytes(&Join { head, name, domain: "rack1", services: Announced::NONE })
 }
 
 /// A record that no report stands behind: each application of it counts.

@@ -3,6 +3,7 @@
 use super::fixture::{Rig, node_addr, uuid};
 use std::vec::Vec;
 use syncom_seam::{MS, SECOND};
+use syncom_wire::announced::Announced;
 use syncom_wire::ids::hash;
 use syncom_wire::join::{Join, JoinHead, Leave};
 use syncom_wire::member::{MemberState, ViewDelta, ViewDeltaHead};
@@ -23,7 +24,11 @@ fn join(rig: &mut Rig, slot: u32, boot: u64) {
         spare: 0,
     };
     let peer = PeerId::client(hash(&head.uuid.0));
-    rig.hear(peer, node_addr(slot), &Join { head, name: "new", domain: "r1" });
+    rig.hear(
+        peer,
+        node_addr(slot),
+        &Join { head, name: "new", domain: "r1", services: Announced::NONE },
+    );
 }
 
 fn welcomes(rig: &Rig) -> Vec<(Addr, Slot)> {

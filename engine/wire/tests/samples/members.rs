@@ -1,6 +1,7 @@
 //! Heartbeats, probes, reports, joining, rosters and neighbours.
 
 use super::{Source, show};
+use syncom_wire::announced::Announced;
 use syncom_wire::cp::CpVersion;
 use syncom_wire::heartbeat::{Heartbeat, HomeAnswer};
 use syncom_wire::ids::{Boot, Incarnation, Uuid};
@@ -66,7 +67,14 @@ fn joining(s: &mut Source, visit: &mut dyn FnMut(Kind, Vec<u8>, Frame<'_>)) {
     head.reserved = 0;
     head.spare = 0;
     let (name, domain) = (s.text(NAME_MAX), s.text(DOMAIN_MAX));
-    show!(s, visit, Join, Join { head, name: &name, domain: &domain });
+    let mut services = Vec::new();
+    for _ in 0..(1 + s.byte() % 3) % 3 {
+        let service = s.text(NAME_MAX);
+        services.extend(u16::try_from(service.len() + 1).unwrap().to_le_bytes());
+        services.extend(service.bytes().chain([0]));
+    }
+    let services = Announced::parse(&services).unwrap_or_default();
+    show!(s, visit, Join, Join { head, name: &name, domain: &domain, services });
 
     let mut welcome: Welcome = s.fixed();
     welcome.reserved = 0;

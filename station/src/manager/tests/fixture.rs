@@ -6,6 +6,7 @@ use crate::machine::encoder::Encoder;
 use crate::machine::policy;
 use crate::manager::thought::think;
 use syncom_seam::{MS, SECOND};
+use syncom_wire::announced::Announced;
 use syncom_wire::bytes::{List, Writer};
 use syncom_wire::control::OrderState;
 use syncom_wire::idset::IdSet;
@@ -130,7 +131,7 @@ impl Bench {
             spare: 0,
         };
         let (name, domain) = (format!("node{node}"), format!("rack{node}"));
-        self.item(&bytes(&Join { head, name: &name, domain: &domain }));
+        self.item(&bytes(&Join { head, name: &name, domain: &domain, services: Announced::NONE }));
     }
 
     fn record(&mut self, subject: Subject, name: &str, kind: &str, life: u32) {
