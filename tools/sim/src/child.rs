@@ -1,5 +1,6 @@
 //! Child processes of the simulation: commands end after a while, services run until killed.
 
+use crate::rules::Hook;
 use std::collections::BTreeMap;
 use syncom_seam::{Exit, MS, Rng, Spawn};
 
@@ -20,9 +21,11 @@ impl Children {
         if service {
             return None;
         }
+        // A power switch does not always do what it is told.
+        let fails = Hook::of(&spawn.argv).is_some() && rng.chance(1, 3);
         let output = spawn.argv.join(" ").into_bytes();
         let output_total = output.len() as u64;
-        Some((MS + rng.below(20 * MS), Exit { code: 0, output, output_total }))
+        Some((MS + rng.below(20 * MS), Exit { code: i32::from(fails), output, output_total }))
     }
 
     /// A signal to a child: if it still runs, it ends.

@@ -1,6 +1,7 @@
 //! Clients: they report through agents and submit orders to the leader, and remember what they were
 //! promised.
 
+use crate::rules;
 use std::collections::BTreeMap;
 use syncom_seam::Time;
 use syncom_wire::control::{Ask, AskHead, Reply, Verb};
@@ -37,6 +38,10 @@ pub(crate) struct Client {
     next_request: u64,
     pub(crate) reports: BTreeMap<u64, Made>,
     pub(crate) orders: BTreeMap<u64, Ordered>,
+    /// The question that installs a policy.
+    policy: Option<u64>,
+    /// Number of the last event before it was installed, at least.
+    pub(crate) policy_at: Option<u64>,
 }
 
 impl Client {
@@ -63,6 +68,19 @@ impl Client {
         (request, bytes)
     }
 
+    /// The question that installs the policy, until it is answered.
+    pub(crate) fn ask_policy(&mut self) -> Option<Vec<u8>> {
+        if self.policy_at.is_some() {
+            return None;
+        }
+        let request = match self.policy {
+            Some(request) => request,
+            None => self.request(),
+        };
+        self.policy = Some(request);
+        Some(ask(request, Verb::SetPolicy, 0, &rules::policy()))
+    }
+
     /// The same questions again, for those that were not answered.
     pub(crate) fn repeat_orders(&self) -> Vec<Vec<u8>> {
         let open = self.orders.iter().filter(|(_, order)| order.complete.is_none());
@@ -82,9 +100,12 @@ impl Client {
     }
 
     /// An answer arrived.
-    pub(crate) fn on_datagram(&mut self, bytes: &[u8]) {
+    pub(crate) fn on_datagram(&mut self, bytes: &[u8], last_event: u64) {
         for frame in Frames::new(bytes).flatten() {
             if let Frame::Reply(reply) = frame {
+                if self.policy == Some(reply.head.request) && reply.head.status == Reply::DONE {
+                    self.policy_at.get_or_insert(last_event);
+                }
                 self.on_reply(&reply);
             }
         }

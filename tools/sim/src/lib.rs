@@ -21,6 +21,7 @@ mod make;
 mod member;
 mod network;
 mod outbox;
+mod rules;
 mod run;
 mod scenario;
 mod schedule;

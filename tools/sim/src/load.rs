@@ -21,6 +21,13 @@ impl World {
                 self.new_order();
             }
         }
+        if self.scenario.has_policy
+            && let Some(question) = self.client.ask_policy()
+        {
+            for replica in 0..self.options.replicas {
+                self.ask(replica, &question);
+            }
+        }
         for ((agent, life), question) in
             self.client.repeat_reports(Time(self.now.0.saturating_sub(500 * MS)))
         {

@@ -4,7 +4,7 @@ use syncom_seam::{Counter, Notice, Outbox, Record, Spawn, Time, Timer};
 use syncom_wire::{Addr, Emit, FrameHeader, PeerId, limits};
 
 /// A committed event as a replica announced it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SeenEvent {
     /// Its number.
     pub(crate) seq: u64,
@@ -18,6 +18,8 @@ pub(crate) struct SeenEvent {
     pub(crate) view: u64,
     /// Its detail.
     pub(crate) detail: String,
+    /// When it was committed, by the log, in ns.
+    pub(crate) time_ns: u64,
 }
 
 /// Everything asked for in one burst of one member.
@@ -99,6 +101,7 @@ impl Outbox for Effects {
                 incarnation: event.head.incarnation.0,
                 view: event.head.view.0,
                 detail: event.detail.into(),
+                time_ns: event.head.time_ns,
             }),
             Notice::Fatal(text) => self.fatal = Some(text.into()),
             Notice::Gone => self.gone = true,

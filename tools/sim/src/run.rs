@@ -25,6 +25,10 @@ pub struct Outcome {
     pub orders: (usize, usize),
     /// Submissions and reads whose linearizability was judged.
     pub reads: usize,
+    /// Nodes that a policy fenced, and tries it took.
+    pub fences: (usize, usize),
+    /// Storms that held fences up.
+    pub storms: usize,
     /// Promises that were broken, as sentences.
     pub violations: Vec<String>,
     /// Hash over everything that happened, in order.
@@ -64,6 +68,8 @@ pub fn run(seed: u64, options: &Options) -> Result<Outcome, String> {
         reports: (made.len(), made.values().filter(|m| m.acknowledged.is_some()).count()),
         orders: (ordered.len(), ordered.values().filter(|o| o.complete.is_some()).count()),
         reads: world.askers.history.len(),
+        fences: world.watch.fences.counts(),
+        storms: world.watch.events.values().filter(|event| event.kind == "storm").count(),
         violations,
         trace_hash: world.trace.hash(),
     })

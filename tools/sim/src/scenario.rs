@@ -1,6 +1,7 @@
 //! What a seed means: the size of the cluster, how bad the network is, who is struck when.
 
 use crate::fault::Fault;
+use crate::rules::STORM_DEATHS;
 use syncom_seam::{MS, Rng, SECOND, Time, US};
 use syncom_wire::control::Ask;
 
@@ -67,19 +68,26 @@ pub struct Scenario {
     pub freshness: u8,
     /// When the second half of the nodes starts; with the first half when `None`.
     pub surge_at: Option<Time>,
+    /// Whether a policy fences dead nodes and moves what ran there.
+    pub has_policy: bool,
     /// How long the death of a member may take to be announced, in ns; no promise when `None`.
     pub notice_ns: Option<u64>,
 }
 
 impl Scenario {
     /// Names of scenarios: what each is about.
-    pub const NAMES: [(&'static str, &'static str); 7] = [
+    pub const NAMES: [(&'static str, &'static str); 8] = [
         ("swarm", "every seed draws its own mix of all faults"),
         ("calm", "no faults at all"),
         ("loss", "20 % loss, duplication and reordering, clocks jump, no member dies"),
         ("crashes", "members of every role crash and come back, and managed services die"),
         ("partition", "groups are cut off, one-way and both ways"),
         ("surge", "half of the nodes join at once, and within the next second some of all die"),
+        (
+            "rules",
+            "nodes die, sometimes many at once, and a policy fences them and moves their services, \
+             while replicas crash, leave, stop and are cut off",
+        ),
         (
             "reads",
             "replicas crash, leave, stop, are cut off and their clocks jump while clients read of all",
@@ -104,7 +112,7 @@ impl Scenario {
             "loss" => (true, 0, 0, 0),
             "crashes" => (false, 12, 0, 0),
             "partition" => (false, 0, 0, 4),
-            "reads" | Self::UNCHECKED | Self::OVERLONG => (rng.chance(1, 2), 0, 0, 0),
+            "rules" | "reads" | Self::UNCHECKED | Self::OVERLONG => (rng.chance(1, 2), 0, 0, 0),
             other => {
                 let names: Vec<&str> = Self::NAMES.iter().map(|(name, _)| *name).collect();
                 return Err(format!("unknown scenario {other:?}; there are: {}", names.join(", ")));
@@ -134,6 +142,7 @@ impl Scenario {
             askers: 0,
             freshness: Ask::CURRENT,
             surge_at: None,
+            has_policy: false,
             notice_ns: None,
         };
         scenario.draw_faults(&mut rng, options, [crashes, pauses, cuts]);
@@ -142,6 +151,7 @@ impl Scenario {
         }
         match options.scenario.as_str() {
             "reads" | Self::OVERLONG => scenario.draw_reads(&mut rng, options, Ask::CURRENT),
+            "rules" => scenario.draw_rules(&mut rng, options),
             Self::UNCHECKED => scenario.draw_reads(&mut rng, options, Ask::STALE),
             _ => {}
         }
@@ -196,17 +206,44 @@ impl Scenario {
         self.notice_ns = Some(NOTICE_MAX_NS);
     }
 
+    /// Some nodes die for good, in half of the runs more at one moment than is believable.
+    fn draw_rules(&mut self, rng: &mut Rng, options: &Options) {
+        self.has_policy = true;
+        let first = (options.replicas + options.satellites) as u64;
+        let span = self.heal_at.since(self.fault_from);
+        let mut die = |rng: &mut Rng, at: Time, count: u64| {
+            for _ in 0..count {
+                let member = usize::try_from(first + rng.below(options.nodes as u64)).unwrap_or(0);
+                self.faults.push((at, Fault::Crash { member, down_ns: None }));
+            }
+        };
+        for _ in 0..1 + rng.below(5) {
+            let at = self.fault_from.after(rng.below(span * 9 / 10));
+            die(rng, at, 1);
+        }
+        if rng.chance(1, 2) {
+            let at = self.fault_from.after(rng.below(span * 9 / 10));
+            die(rng, at, 2 * u64::from(STORM_DEATHS));
+        }
+        self.strike_replicas(rng, options, 4);
+    }
+
     /// Replicas are struck one after the other, sometimes two at once, with all that can make one
     /// believe what is no longer so.
     fn draw_reads(&mut self, rng: &mut Rng, options: &Options, freshness: u8) {
         (self.askers, self.freshness) = (8, freshness);
+        self.strike_replicas(rng, options, 5);
+    }
+
+    /// By the first so many kinds of faults.
+    fn strike_replicas(&mut self, rng: &mut Rng, options: &Options, kinds: u64) {
         let span = self.heal_at.since(self.fault_from);
         let members = options.replicas + options.satellites + options.nodes;
         for _ in 0..4 + span / SECOND {
             let at = self.fault_from.after(rng.below(span * 9 / 10));
             let for_ns = 100 * MS + rng.below(2 * SECOND);
             let member = usize::try_from(rng.below(options.replicas as u64)).unwrap_or(0);
-            let fault = match rng.below(5) {
+            let fault = match rng.below(kinds) {
                 0 => Fault::Crash { member, down_ns: Some(for_ns) },
                 1 => Fault::Pause { member, for_ns },
                 3 => Fault::Leave { member, down_ns: for_ns },

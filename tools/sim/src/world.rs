@@ -175,7 +175,8 @@ impl World {
 
     fn deliver(&mut self, to: usize, datagram: &Datagram) {
         if to == CLIENT {
-            self.client.on_datagram(&datagram.bytes);
+            let last_event = self.watch.events.keys().next_back().copied().unwrap_or(0);
+            self.client.on_datagram(&datagram.bytes, last_event);
             return;
         }
         if let Some(asker) = self.askers.at(to) {
@@ -249,7 +250,7 @@ impl World {
             }
         }
         for spawn in effects.spawns.drain(..) {
-            self.watch.on_spawn(index, life, &spawn.argv);
+            self.watch.on_spawn(self.now, index, life, &spawn.argv);
             if let Some((after, exit)) = self.members[index].children.start(&spawn, &mut self.rng) {
                 let token = spawn.token;
                 let ended = Happening::ChildEnded { member: index, life, token, exit };

@@ -38,7 +38,7 @@ fn an_unknown_scenario_is_refused_by_name() {
     assert!(run(1, &options("sunshine")).unwrap_err().contains("sunshine"));
 }
 
-/// Never two managers under a lease; and the invariant that says so fires when leases are too long.
+/// Invariant 14: never two managers under a lease; and the invariant that says so fires when leases are too long.
 #[test]
 fn one_replica_at_a_time_holds_the_lease_and_an_overlong_one_is_found_out() {
     let small =
@@ -51,6 +51,23 @@ fn one_replica_at_a_time_holds_the_lease_and_an_overlong_one_is_found_out() {
         outcome.violations.iter().any(|text| text.contains("lease"))
     };
     assert!((1..=20).any(fires), "no overlong lease was found in 20 runs");
+}
+
+/// Invariant 15: a policy does what it says whoever manages: see `invariants/fences.rs`.
+#[test]
+fn rules_fence_the_dead_within_their_bounds() {
+    let outcomes = (1..=8).map(|seed| run(seed, &options("rules")).unwrap());
+    let (mut fenced, mut tries, mut storms) = (0, 0, 0);
+    for outcome in outcomes {
+        assert_eq!(outcome.violations, Vec::<String>::new(), "seed {}", outcome.seed);
+        fenced += outcome.fences.0;
+        tries += outcome.fences.1;
+        storms += outcome.storms;
+    }
+    assert!(
+        fenced > 8 && tries > fenced && storms > 1,
+        "{fenced} by {tries} tries, {storms} storms"
+    );
 }
 
 /// Invariant 13: every answer is current whatever befalls the replicas; and the judge that says so finds the fault

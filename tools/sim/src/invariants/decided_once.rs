@@ -1,6 +1,7 @@
 //! Decided once: whoever managed when, an event made no more orders than it happened times, and no
 //! order was decided about twice.
 
+use crate::rules::POWER;
 use crate::world::World;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +17,10 @@ pub(super) fn check(world: &World, violations: &mut Vec<String>) {
         if !orders.insert(head.order) {
             violations.push(format!("order {:x} was decided twice", head.order.0));
         }
-        *of_event.entry(head.event).or_default() += 1;
+        // That rule has two steps and tries them again.
+        if decision.rule != POWER {
+            *of_event.entry(head.event).or_default() += 1;
+        }
     }
     for (event, orders) in of_event {
         if let Some(count) = station.event_count(event)

@@ -5,6 +5,7 @@ mod dead_only_dead;
 mod deaths_in_time;
 mod decided_once;
 mod effects_once;
+mod fences;
 mod no_report_lost;
 mod one_manager;
 mod one_order_of_events;
@@ -15,6 +16,7 @@ mod services_come_back;
 use crate::child::SERVICE;
 use crate::member::Member;
 use crate::outbox::SeenEvent;
+use crate::rules::Hook;
 use crate::world::World;
 use std::collections::BTreeMap;
 use syncom_seam::{SECOND, Time};
@@ -40,6 +42,8 @@ pub(crate) struct Watch {
     pub(crate) service_starts: BTreeMap<(usize, u32), u32>,
     /// How often it died of a fault.
     pub(crate) service_deaths: BTreeMap<(usize, u32), u32>,
+    /// Fence scripts of rules.
+    pub(crate) fences: fences::Fences,
     /// Nodes that crashed when they were known to be members, by name.
     crashed: BTreeMap<String, Crash>,
     /// When the newest event was announced first.
@@ -101,7 +105,12 @@ impl Watch {
         now.since(at).saturating_sub(self.stalls.iter().map(stalled).sum())
     }
 
-    pub(crate) fn on_spawn(&mut self, member: usize, life: u32, argv: &[String]) {
+    pub(crate) fn on_spawn(&mut self, now: Time, member: usize, life: u32, argv: &[String]) {
+        if let Some(hook) = Hook::of(argv)
+            && let Some(violation) = self.fences.on_hook(&hook, (member, life), &self.events)
+        {
+            self.violation(now, &violation);
+        }
         let [program, argument] = argv else { return };
         if program == "run" {
             *self.executions.entry((argument.clone(), member, life)).or_default() += 1;
@@ -131,6 +140,7 @@ pub(crate) fn at_rest(world: &World) -> Vec<String> {
     orders_end::check(world, &mut violations);
     decided_once::check(world, &mut violations);
     services_come_back::check(world, &mut violations);
+    fences::check(world, &mut violations);
     violations.truncate(VIOLATIONS_MAX);
     violations
 }
