@@ -56,7 +56,8 @@ fn one_replica_at_a_time_holds_the_lease_and_an_overlong_one_is_found_out() {
 /// Invariant 15: a policy does what it says whoever manages: see `invariants/fences.rs`.
 #[test]
 fn rules_fence_the_dead_within_their_bounds() {
-    let outcomes = (1..=8).map(|seed| run(seed, &options("rules")).unwrap());
+    let long = Options { fault_ms: 20_000, ..options("rules") };
+    let outcomes = (1..=8).map(|seed| run(seed, &long).unwrap());
     let (mut fenced, mut tries, mut storms) = (0, 0, 0);
     for outcome in outcomes {
         assert_eq!(outcome.violations, Vec::<String>::new(), "seed {}", outcome.seed);
