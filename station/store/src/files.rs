@@ -233,26 +233,3 @@ impl WriteExt for Cursor {
         Ok(())
     }
 }
-
-/// First bytes of each file of the log in the version that we write; eight of alignment follow.
-const HEADER: &[u8; 61] =
-    b"RAFT-LOG-FILE-HEADER-9986AB3E47F320B394C8E84916EB0ED5\0\0\0\0\0\0\0\x02";
-
-/// Refuses files whose header asks for an alignment: we never write one. The header has no checksum
-/// of its own, and the library would allocate whatever a damaged alignment asks for.
-pub(crate) fn check_headers(raft: &Path) -> std::result::Result<(), DiskFault> {
-    let failed = |error: Error| fault::io(raft, &error);
-    for entry in fs::read_dir(raft).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        let kind = path.extension().and_then(|kind| kind.to_str());
-        if !matches!(kind, Some("raftlog" | "rewrite")) {
-            continue;
-        }
-        let mut header = [0; 69];
-        let read = File::open(&path).map_err(failed)?.read_exact_at(&mut header, 0);
-        if read.is_ok() && header.starts_with(HEADER) && !header.ends_with(&[0; 8]) {
-            return Err(fault::corrupt(&path, "header damaged"));
-        }
-    }
-    Ok(())
-}

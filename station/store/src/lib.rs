@@ -20,6 +20,7 @@ pub mod memory;
 mod seal;
 mod snapshot;
 mod store;
+mod survey;
 
 pub use store::{Store, open};
 
