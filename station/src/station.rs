@@ -152,6 +152,18 @@ impl Station {
         self.machine.membership.false_deaths()
     }
 
+    /// The recovery manager of the newest claim that this replica has applied, and its term.
+    #[must_use]
+    pub const fn manager(&self) -> (Term, PeerId) {
+        self.machine.manager
+    }
+
+    /// The term in which this replica's own recovery manager may act, if it may.
+    #[must_use]
+    pub fn managing(&self) -> Option<Term> {
+        self.manager.acts_in().filter(|term| self.leading == Some(*term))
+    }
+
     /// The member list as this replica has applied it.
     #[must_use]
     pub const fn members(&self) -> &syncom_group::Members {

@@ -80,6 +80,8 @@ pub(crate) struct Member {
     /// What its host's wall clock shows beyond the truth, in ns.
     pub(crate) wall_shift_ns: i64,
     pub(crate) fatal: Option<String>,
+    /// Why it may not come back from its disk.
+    pub(crate) refused: Option<String>,
 }
 
 impl Member {
@@ -99,6 +101,7 @@ impl Member {
             troubled_at: None,
             wall_shift_ns: 0,
             fatal: None,
+            refused: None,
         }
     }
 

@@ -25,6 +25,8 @@ pub struct Outcome {
     pub orders: (usize, usize),
     /// Submissions and reads whose linearizability was judged.
     pub reads: usize,
+    /// How often the states of two replicas were compared at one index.
+    pub compared: u64,
     /// Promises that were broken, as sentences.
     pub violations: Vec<String>,
     /// Hash over everything that happened, in order.
@@ -64,6 +66,7 @@ pub fn run(seed: u64, options: &Options) -> Result<Outcome, String> {
         reports: (made.len(), made.values().filter(|m| m.acknowledged.is_some()).count()),
         orders: (ordered.len(), ordered.values().filter(|o| o.complete.is_some()).count()),
         reads: world.askers.history.len(),
+        compared: world.watch.states.compared,
         violations,
         trace_hash: world.trace.hash(),
     })

@@ -1,5 +1,7 @@
 //! What a seed means: the size of the cluster, how bad the network is, who is struck when.
 
+mod disks;
+
 use crate::fault::Fault;
 use syncom_seam::{MS, Rng, SECOND, Time, US};
 use syncom_wire::control::Ask;
@@ -65,6 +67,10 @@ pub struct Scenario {
     pub askers: usize,
     /// How fresh their reads must be: see [`Ask::CURRENT`].
     pub freshness: u8,
+    /// Entries after which a replica takes a snapshot.
+    pub snapshot_every: u64,
+    /// Whether replicas believe whatever their disks return: see [`Scenario::UNSYNCED`].
+    pub trusting: bool,
     /// When the second half of the nodes starts; with the first half when `None`.
     pub surge_at: Option<Time>,
     /// How long the death of a member may take to be announced, in ns; no promise when `None`.
@@ -73,7 +79,7 @@ pub struct Scenario {
 
 impl Scenario {
     /// Names of scenarios: what each is about.
-    pub const NAMES: [(&'static str, &'static str); 7] = [
+    pub const NAMES: [(&'static str, &'static str); 8] = [
         ("swarm", "every seed draws its own mix of all faults"),
         ("calm", "no faults at all"),
         ("loss", "20 % loss, duplication and reordering, clocks jump, no member dies"),
@@ -84,10 +90,15 @@ impl Scenario {
             "reads",
             "replicas crash, stop, are cut off and their clocks jump while clients read of all",
         ),
+        ("disks", "replicas die at every point of a write, disks fail, fill up, forget and lie"),
     ];
     /// As `reads`, but clients are content with stale answers and take them for current ones: the
     /// judge must find out, or it is worth nothing.
     pub const UNCHECKED: &'static str = "reads-unchecked";
+
+    /// As `disks`, but every disk acknowledges flushes that it does not do, and no replica looks what
+    /// it gets back: the judge must find out, or it is worth nothing.
+    pub const UNSYNCED: &'static str = "disks-unsynced";
 
     /// The scenario of a seed.
     ///
@@ -97,7 +108,8 @@ impl Scenario {
         let mut rng = Rng::new(seed);
         let (network, crashes, pauses, cuts) = match options.scenario.as_str() {
             "swarm" => (rng.chance(3, 4), rng.below(8), rng.below(5), rng.below(3)),
-            "calm" | "surge" => (false, 0, 0, 0),
+            "calm" | "surge" | Self::UNSYNCED => (false, 0, 0, 0),
+            "disks" => (rng.chance(1, 2), 0, rng.below(3), rng.below(2)),
             "loss" => (true, 0, 0, 0),
             "crashes" => (false, 12, 0, 0),
             "partition" => (false, 0, 0, 4),
@@ -128,6 +140,8 @@ impl Scenario {
             heal_at,
             end_at: heal_at.after(30 * SECOND),
             load_per_s: 5 + rng.below(20),
+            snapshot_every: 500,
+            trusting: false,
             askers: 0,
             freshness: Ask::CURRENT,
             surge_at: None,
@@ -140,6 +154,9 @@ impl Scenario {
         match options.scenario.as_str() {
             "reads" => scenario.draw_reads(&mut rng, options, Ask::CURRENT),
             Self::UNCHECKED => scenario.draw_reads(&mut rng, options, Ask::STALE),
+            "disks" => scenario.draw_disks(&mut rng, options),
+            Self::UNSYNCED => scenario.draw_unsynced(&mut rng, options),
+            "swarm" => scenario.draw_few_disks(seed, options),
             _ => {}
         }
         let (services, clock_jumps) = match options.scenario.as_str() {

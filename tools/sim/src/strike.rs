@@ -1,6 +1,6 @@
 //! Faults as they strike, and how a stopped member goes on.
 
-use crate::fault::Fault;
+use crate::fault::{DiskFault, Fault};
 use crate::member::{Member, Missed};
 use crate::network::Cut;
 use crate::scenario::Options;
@@ -42,31 +42,21 @@ impl World {
             return;
         }
         match fault {
-            Fault::Crash { member, down_ns } => {
-                if !self.members[member].is_up() {
-                    return;
-                }
-                self.counts.crashes += 1;
-                let Member { name, identified_at, .. } = &self.members[member];
-                let age_ns = identified_at.map_or(0, |at| self.now.since(at));
-                if age_ns >= SHOWN_NS {
-                    self.watch.on_crash(self.now, name, age_ns);
-                }
-                self.members[member].end(self.now);
+            Fault::Crash { member, down_ns } => self.crash(member, down_ns),
+            Fault::CrashAt { member, point, down_ns } => {
                 if let Some(disk) = &mut self.members[member].disk {
-                    disk.crash();
-                }
-                if let Some(down_ns) = down_ns {
-                    self.schedule.at(self.now.after(down_ns), Happening::Start { member });
+                    disk.set_trap(point, down_ns);
                 }
             }
+            Fault::Disk { member, fault, down_ns } => self.spoil(member, fault, down_ns),
             Fault::Pause { member, for_ns } => {
                 let struck = &mut self.members[member];
                 if struck.is_up() && struck.paused.is_none() {
                     self.counts.pauses += 1;
                     struck.paused = Some(Missed::default());
                     struck.trouble(self.now);
-                    let life = struck.life;
+                    self.watch.managers.rest(member);
+                    let life = self.members[member].life;
                     let resume = Happening::Resume { member, life };
                     self.schedule.at(self.now.after(for_ns), resume);
                 }
@@ -78,6 +68,39 @@ impl World {
                 let struck = &mut self.members[member];
                 struck.wall_shift_ns = struck.wall_shift_ns.saturating_add(by_ns);
             }
+        }
+    }
+
+    /// A member dies, like `kill -9` or by a power cut, and starts again later, if ever.
+    pub(crate) fn crash(&mut self, member: usize, down_ns: Option<u64>) {
+        if !self.members[member].is_up() {
+            return;
+        }
+        self.counts.crashes += 1;
+        let Member { name, identified_at, .. } = &self.members[member];
+        let age_ns = identified_at.map_or(0, |at| self.now.since(at));
+        if age_ns >= SHOWN_NS {
+            self.watch.on_crash(self.now, name, age_ns);
+        }
+        self.watch.managers.rest(member);
+        self.members[member].end(self.now);
+        if let Some(disk) = &mut self.members[member].disk {
+            disk.crash();
+        }
+        if let Some(down_ns) = down_ns {
+            self.schedule.at(self.now.after(down_ns), Happening::Start { member });
+        }
+    }
+
+    /// A replica's disk breaks.
+    fn spoil(&mut self, member: usize, fault: DiskFault, down_ns: u64) {
+        let Some(disk) = &mut self.members[member].disk else { return };
+        disk.fail(fault);
+        match fault {
+            DiskFault::Full | DiskFault::Io => disk.repair_ns = down_ns,
+            // Nobody looks before the next start.
+            DiskFault::BitFlip | DiskFault::Misdirected => self.crash(member, Some(down_ns)),
+            DiskFault::LostSync => {}
         }
     }
 

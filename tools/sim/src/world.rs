@@ -66,7 +66,9 @@ impl World {
             scenario,
         };
         for index in 0..total {
-            let disk = (index < options.replicas).then(|| SimDisk::new(seed ^ index as u64));
+            let is_replica = index < options.replicas;
+            let trusting = world.scenario.trusting;
+            let disk = is_replica.then(|| SimDisk::new(seed ^ index as u64, trusting));
             let name = world.name_of(index);
             world.members.push(Member::new(name, address(index), disk));
             // Servers first.
@@ -104,6 +106,9 @@ impl World {
         self.healed = true;
         self.network.heal();
         for index in 0..self.members.len() {
+            if let Some(disk) = &mut self.members[index].disk {
+                disk.heal();
+            }
             let server = index < self.options.replicas + self.options.satellites;
             if !self.members[index].is_up() && server {
                 self.schedule.at(self.now, Happening::Start { member: index });
@@ -202,7 +207,7 @@ impl World {
         self.carry_out(to, effects);
     }
 
-    fn finish(&mut self, member: usize, done: Done) {
+    pub(crate) fn finish(&mut self, member: usize, done: Done) {
         if let Some(missed) = &mut self.members[member].paused {
             missed.done.push(done);
             return;
@@ -221,6 +226,7 @@ impl World {
 
     /// Does what a role asked for and keeps the emptied lists for the next burst.
     pub(crate) fn carry_out(&mut self, index: usize, mut effects: Effects) {
+        self.observe(index);
         let life = self.members[index].life;
         if let Some(identity) = effects.identity.take() {
             self.members[index].identity = identity;
@@ -236,12 +242,8 @@ impl World {
             }
         }
         for record in effects.records.drain(..) {
-            let flush_ns = 50_000 + self.rng.below(self.scenario.flush_ns);
-            if let Some(disk) = &mut self.members[index].disk
-                && disk.append(record)
-            {
-                let synced = Happening::DiskSynced { member: index, life };
-                self.schedule.at(self.now.after(flush_ns), synced);
+            if self.members[index].life == life {
+                self.persist(index, record);
             }
         }
         for spawn in effects.spawns.drain(..) {
@@ -266,7 +268,9 @@ impl World {
                 eprintln!("{} {}: {line}", self.now, self.members[index].name);
             }
         }
-        if let Some(text) = effects.fatal.take() {
+        if let Some(text) = effects.fatal.take()
+            && self.members[index].life == life
+        {
             self.members[index].fatal = Some(text);
         }
         self.effects = effects;
@@ -290,19 +294,13 @@ impl World {
         }
     }
 
-    fn disk_synced(&mut self, member: usize) {
-        let Some(disk) = &mut self.members[member].disk else { return };
-        let done = disk.synced();
-        self.trace.note(self.now.0, member, 0x6469_736b);
-        self.finish(member, done);
-    }
-
     fn start(&mut self, index: usize) {
         if self.members[index].is_up() {
             return;
         }
         let boot = Boot(WALL_NS + self.now.0 + index as u64);
-        let (role, identity) = self.make(index, boot);
+        let Some(loaded) = self.load(index) else { return };
+        let (role, identity) = self.make(index, boot, loaded);
         self.members[index].begin(role, boot, identity);
         self.trace.note(self.now.0, index, 0x7374_6172);
         self.burst(index, |role, now, out| role.on_start(now, out));

@@ -6,9 +6,12 @@ mod deaths_in_time;
 mod decided_once;
 mod effects_once;
 mod no_report_lost;
+mod one_manager;
 mod one_order_of_events;
 mod one_view;
 mod orders_end;
+mod raft_safety;
+mod same_state;
 mod services_come_back;
 
 use crate::child::SERVICE;
@@ -41,6 +44,12 @@ pub(crate) struct Watch {
     pub(crate) service_deaths: BTreeMap<(usize, u32), u32>,
     /// Nodes that crashed when they were known to be members, by name.
     crashed: BTreeMap<String, Crash>,
+    /// What the replicas' disks were told.
+    pub(crate) raft: raft_safety::RaftSafety,
+    /// Who manages.
+    pub(crate) managers: one_manager::OneManager,
+    /// States of replicas by index.
+    pub(crate) states: same_state::SameState,
     /// When the newest event was announced first.
     announced_at: Time,
     /// From when until when the station, which always has something to commit, committed nothing.
@@ -104,6 +113,13 @@ impl Watch {
 
     pub(crate) fn on_service_death(&mut self, member: usize, life: u32) {
         *self.service_deaths.entry((member, life)).or_default() += 1;
+    }
+
+    /// Takes note of a promise that may have been broken.
+    pub(crate) fn note(&mut self, now: Time, violation: Option<String>) {
+        if let Some(text) = violation {
+            self.violation(now, &text);
+        }
     }
 
     fn violation(&mut self, now: Time, text: &str) {

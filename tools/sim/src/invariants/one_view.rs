@@ -11,6 +11,7 @@ pub(super) fn check(world: &World, violations: &mut Vec<String>) {
             violations.push(format!("{} stopped: {fatal}", member.name));
         }
     }
+    check_replicas(world, violations);
     let mut stations = world
         .members
         .iter()
@@ -42,6 +43,22 @@ pub(super) fn check(world: &World, violations: &mut Vec<String>) {
         }
     }
     check_agents(world, station, violations);
+}
+
+/// All replicas run but those whose disks must not be served from: those are never a majority.
+fn check_replicas(world: &World, violations: &mut Vec<String>) {
+    let replicas = world.members.iter().take(world.options.replicas);
+    let (mut up, mut refused) = (0, 0);
+    for member in replicas {
+        match &member.refused {
+            _ if member.is_up() => up += 1,
+            Some(_) => refused += 1,
+            None => violations.push(format!("{} does not run", member.name)),
+        }
+    }
+    if refused >= up {
+        violations.push(format!("{refused} replicas were lost for good, {up} run"));
+    }
 }
 
 fn check_agents(world: &World, station: &syncom_station::Station, violations: &mut Vec<String>) {

@@ -1,0 +1,52 @@
+//! Disks that tear, fill up, fail, forget and lie, and replicas that die at every point of a write.
+//!
+//! `SYNCOM_SEEDS` sets how many seeds; the default keeps the test short.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use syncom_sim::persist::PersistPoint;
+use syncom_sim::{Options, Outcome, Scenario, run};
+
+fn outcomes(scenario: &str, seeds: u64) -> impl Iterator<Item = Outcome> {
+    let scenario = scenario.to_owned();
+    let options =
+        Options { nodes: 8, satellites: 1, scenario, fault_ms: 15_000, ..Options::default() };
+    (1..=seeds).map(move |seed| run(seed, &options).unwrap())
+}
+
+/// Invariants 3, 10 and 11: what was acknowledged is there, what rotted is refused, and nobody is of another
+/// mind.
+#[test]
+fn replicas_die_at_every_point_of_a_write_and_every_promise_is_kept() {
+    let seeds = std::env::var("SYNCOM_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(40);
+    let mut points = [0; PersistPoint::ALL.len()];
+    let (mut failures, mut refused, mut compared) = (0, 0, 0);
+    for outcome in outcomes("disks", seeds) {
+        assert_eq!(outcome.violations, Vec::<String>::new(), "seed {}", outcome.seed);
+        for (sum, count) in points.iter_mut().zip(outcome.faults.points) {
+            *sum += count;
+        }
+        failures += outcome.faults.disk_failures;
+        refused += outcome.faults.refused;
+        compared += outcome.compared;
+    }
+    for (point, count) in PersistPoint::ALL.iter().zip(points) {
+        println!("{point}: {count}");
+    }
+    println!("{seeds} seeds: {failures} failures, {refused} refused, {compared} states compared");
+    assert!(points.iter().filter(|count| **count > 0).count() >= 14, "{points:?}");
+    assert!(failures > seeds / 4 && refused > seeds / 8 && compared > seeds * 10);
+}
+
+/// A harness that finds nothing when every disk forgets what it has acknowledged would prove nothing.
+#[test]
+fn disks_that_do_not_flush_are_found_out() {
+    let (mut forgotten, mut lost) = (0, 0);
+    for outcome in outcomes(Scenario::UNSYNCED, 10) {
+        let has = |word: &str| outcome.violations.iter().any(|text| text.contains(word));
+        forgotten += u32::from(has("forgot"));
+        lost += u32::from(has("was acknowledged, station"));
+    }
+    println!("of 10 runs {forgotten} forgot what was flushed, {lost} lost what was acknowledged");
+    assert!(forgotten >= 9 && lost >= 5, "{forgotten} and {lost} of 10");
+}
