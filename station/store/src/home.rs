@@ -17,6 +17,8 @@
 //! The stamp is drawn when the directory is made and stands in every batch of its log: a log that
 //! was put beside the witness of another is not this one.
 
+#[cfg(test)]
+use crate::journal::{self, Op};
 use crate::seal::{seal, unseal};
 use crate::snapshot::write_whole;
 use crate::{Identity, fault};
@@ -80,12 +82,17 @@ impl Home {
 
     /// Notes that `batch` is durable.
     pub(crate) fn witness(&self, batch: u64) -> Result<(), DiskFault> {
-        let written = self.witness.write_all_at(&mark(self.stamp, batch), 0);
+        let mark = mark(self.stamp, batch);
+        #[cfg(test)]
+        journal::note(&self.dir.join("durable"), |path| Op::Write(path, 0, mark.clone()));
+        let written = self.witness.write_all_at(&mark, 0);
         written.map_err(|error| fault::io(&self.dir.join("durable"), &error))
     }
 
     /// Makes the last note durable itself.
     pub(crate) fn settle(&self) -> Result<(), DiskFault> {
+        #[cfg(test)]
+        journal::note(&self.dir.join("durable"), Op::Sync);
         let synced = self.witness.sync_data();
         synced.map_err(|error| fault::io(&self.dir.join("durable"), &error))
     }

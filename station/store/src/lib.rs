@@ -14,6 +14,8 @@ mod extent;
 mod fault;
 mod files;
 mod home;
+#[cfg(test)]
+mod journal;
 mod load;
 mod manifest;
 pub mod memory;

@@ -1,4 +1,5 @@
-//! A handful of small clusters of every scenario, and one of them twice.
+//! A handful of small clusters of every scenario, and one of them twice. `SYNCOM_SEEDS` sets how many
+//! seeds of each; the default keeps the test short.
 //!
 //! A run checks while it lasts that nobody well is declared dead (invariant 4) and that all
 //! replicas announce one order of events (invariant 8); and when faults have stopped, that every
@@ -15,14 +16,19 @@ fn options(scenario: &str) -> Options {
 
 #[test]
 fn a_few_seeds_of_every_scenario_keep_every_promise() {
+    let seeds = std::env::var("SYNCOM_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(4);
+    let mut broken = Vec::new();
     for (scenario, _) in Scenario::NAMES {
-        for seed in 1..=4 {
+        for seed in 1..=seeds {
             let outcome = run(seed, &options(scenario)).unwrap();
-            assert_eq!(outcome.violations, Vec::<String>::new(), "{scenario}, seed {seed}");
             let (made, acknowledged) = outcome.reports;
-            assert!(made > 20 && acknowledged * 10 > made * 9, "{scenario}, seed {seed}");
+            if !outcome.violations.is_empty() || made <= 20 || acknowledged * 10 <= made * 9 {
+                broken.push((scenario, seed, outcome.violations));
+            }
         }
+        println!("{scenario}: {seeds} seeds");
     }
+    assert!(broken.is_empty(), "{broken:#?}");
 }
 
 #[test]

@@ -139,7 +139,7 @@ fn cut_some(scratch: &Scratch, trials: u32, rng: &mut Rng, judge: Judge<'_>) -> 
 
 /// A populated log, closed, and its history.
 fn populated() -> (Scratch, Vec<Loaded>) {
-    let scratch = Scratch::new();
+    let scratch = Scratch::light();
     let history = populate(&scratch);
     let rewritten = |path: &PathBuf| path.extension().is_some_and(|kind| kind == "rewrite");
     assert!(scratch.files().iter().any(rewritten), "{:?}", scratch.files());
