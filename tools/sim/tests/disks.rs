@@ -7,22 +7,22 @@
 use syncom_sim::persist::PersistPoint;
 use syncom_sim::{Options, Outcome, Scenario, run};
 
-fn outcomes(scenario: &str, seeds: u64) -> impl Iterator<Item = Outcome> {
+fn outcomes(scenario: &str, replicas: usize, seeds: u64) -> impl Iterator<Item = Outcome> {
     let scenario = scenario.to_owned();
-    let options =
-        Options { nodes: 8, satellites: 1, scenario, fault_ms: 15_000, ..Options::default() };
+    let small = Options { nodes: 8, satellites: 1, fault_ms: 15_000, ..Options::default() };
+    let options = Options { replicas, scenario, ..small };
     (1..=seeds).map(move |seed| run(seed, &options).unwrap())
 }
 
-/// Invariants 3, 10 and 11: what was acknowledged is there, what rotted is refused, and nobody is of another
-/// mind.
+/// Invariants 3, 10, 11, 14: what was acknowledged is there, what rotted is refused, nobody is of another mind,
+/// and one manages. Of five replicas two may be lost for good.
 #[test]
 fn replicas_die_at_every_point_of_a_write_and_every_promise_is_kept() {
     let seeds = std::env::var("SYNCOM_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(40);
     let mut points = [0; PersistPoint::ALL.len()];
     let (mut failures, mut refused, mut compared) = (0, 0, 0);
     let mut broken = Vec::new();
-    for outcome in outcomes("disks", seeds) {
+    for outcome in outcomes("disks", 3, seeds).chain(outcomes("disks", 5, seeds / 4)) {
         if !outcome.violations.is_empty() {
             broken.push((outcome.seed, outcome.violations));
         }
@@ -46,7 +46,7 @@ fn replicas_die_at_every_point_of_a_write_and_every_promise_is_kept() {
 #[test]
 fn disks_that_do_not_flush_are_found_out() {
     let (mut forgotten, mut lost) = (0, 0);
-    for outcome in outcomes(Scenario::UNSYNCED, 10) {
+    for outcome in outcomes(Scenario::UNSYNCED, 3, 10) {
         let has = |word: &str| outcome.violations.iter().any(|text| text.contains(word));
         forgotten += u32::from(has("forgot"));
         lost += u32::from(has("was acknowledged, station"));
