@@ -112,7 +112,8 @@ pub fn open_link(
 /// went back: keys of an earlier life must never come again.
 ///
 /// # Errors
-/// When the directory cannot be read or written, or what it holds is no number.
+/// When the directory cannot be read or written, when what it holds is no number, or one so far ahead
+/// of the clock that nobody would hear this member.
 pub fn next_boot(dir: &Path) -> Result<Boot, Failure> {
     std::fs::create_dir_all(dir).map_err(|error| file_failure("create", dir, &error))?;
     let path = dir.join("boot");
@@ -126,7 +127,15 @@ pub fn next_boot(dir: &Path) -> Result<Boot, Failure> {
         Err(error) if error.kind() == ErrorKind::NotFound => 0,
         Err(error) => return Err(file_failure("read", &path, &error)),
     };
-    let boot = clock::read().wall.0.max(before.saturating_add(1));
+    let wall_ns = clock::read().wall.0;
+    let boot = wall_ns.max(before.saturating_add(1));
+    if boot > wall_ns.saturating_add(Sealer::BOOT_AHEAD_MAX_NS) {
+        return Err(Failure::failed(format!(
+            "{} is more than a day ahead of the clock, so nobody would hear this member; set the \
+             clock right, or, if it is right and was right, remove the file",
+            path.display()
+        )));
+    }
     let fresh = path.with_extension("new");
     File::create(&fresh)
         .and_then(|mut file| {
@@ -241,8 +250,8 @@ mod tests {
         let _ = std::fs::remove_dir_all(&dir);
         let first = next_boot(&dir).unwrap();
         assert!(first < next_boot(&dir).unwrap());
-        // A day ahead of the wall clock: the clock was wrong then, or is wrong now.
-        let ahead = clock::read().wall.0 + 86_400_000_000_000;
+        // An hour ahead of the wall clock: the clock was wrong then, or is wrong now.
+        let ahead = clock::read().wall.0 + 3_600_000_000_000;
         std::fs::write(dir.join("boot"), format!("{ahead}\n")).unwrap();
         assert_eq!(next_boot(&dir).unwrap(), Boot(ahead + 1));
         assert_eq!(next_boot(&dir).unwrap(), Boot(ahead + 2));
@@ -256,6 +265,11 @@ mod tests {
         std::fs::create_dir_all(&dir).unwrap();
         std::fs::write(dir.join("boot"), "yesterday\n").unwrap();
         assert!(next_boot(&dir).unwrap_err().message.contains("boot"));
+        // One changed digit: nobody would hear this member for five days.
+        let ahead = clock::read().wall.0 + 5 * Sealer::BOOT_AHEAD_MAX_NS;
+        std::fs::write(dir.join("boot"), format!("{ahead}\n")).unwrap();
+        let message = next_boot(&dir).unwrap_err().message;
+        assert!(message.contains("boot") && message.contains("more than a day ahead"), "{message}");
         std::fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -268,8 +268,10 @@ fn lives() -> u64 {
 /// Cuts the power in so many lives; how often, and what was wrong.
 fn cut_lives(lives: u64, never_flushes: bool) -> (u64, Vec<String>) {
     let (mut cuts, mut wrong) = (0, Vec::new());
+    let mut done = BTreeMap::new();
     for seed in 1..=lives {
         let life = Life::live(seed);
+        life.ops.iter().for_each(|op| *done.entry(kind_of(op)).or_insert(0_u32) += 1);
         let mut rng = Rng::new(!seed);
         for _ in 0..CUTS {
             let at = usize::try_from(rng.below(life.ops.len() as u64 + 1)).unwrap();
@@ -279,7 +281,25 @@ fn cut_lives(lives: u64, never_flushes: bool) -> (u64, Vec<String>) {
             }
         }
     }
+    println!("{done:?}");
+    let all = ["recycled", "purged", "rewritten", "snapshot named", "snapshot removed", "cut off"];
+    assert!(all.iter().all(|kind| done.contains_key(kind)), "{done:?}");
     (cuts, wrong)
+}
+
+/// What an operation means for the log: a cut must be able to hit each.
+fn kind_of(op: &Op) -> &'static str {
+    let ends = |path: &Path, end: &str| path.to_string_lossy().ends_with(end);
+    match op {
+        Op::Rename(from, _) if ends(from, ".tmp") => "snapshot named",
+        Op::Rename(..) => "recycled",
+        Op::Remove(path) if ends(path, ".bin") => "snapshot removed",
+        Op::Remove(_) => "purged",
+        Op::Write(path, ..) if ends(path, ".rewrite") => "rewritten",
+        Op::Write(path, ..) if ends(path, "durable") => "witnessed",
+        Op::Resize(..) => "cut off",
+        Op::Create(_) | Op::Write(..) | Op::Sync(_) => "other",
+    }
 }
 
 /// Invariant 3, as the disk sees it: what was flushed is there.
