@@ -2,7 +2,7 @@
 //! it serves what was acknowledged, or it says which file is damaged and what to do, and ends. The
 //! station serves all along and forgets nothing.
 //!
-//! `SYNCOM_BYTES` sets how many bytes; the default keeps the test short.
+//! `SYNCOM_BYTES` sets how many bytes, `SYNCOM_SEED` which; the defaults keep the test short.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -161,17 +161,20 @@ fn change(dir: &Path, rng: &mut Rng) -> (PathBuf, Vec<u8>, String) {
     (path, before, what)
 }
 
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
 #[test]
 fn a_replica_with_a_changed_byte_serves_the_truth_or_says_why_not() {
-    let bytes: usize =
-        std::env::var("SYNCOM_BYTES").ok().and_then(|n| n.parse().ok()).unwrap_or(16);
+    let bytes = setting("SYNCOM_BYTES", 16);
     let temp = TempDir::new("bytes");
     let mut lab = Lab::start(temp.0.join("lab"));
-    let mut rng = Rng::new(8);
+    let mut rng = Rng::new(setting("SYNCOM_SEED", 8));
     let (mut served, mut refused) = (0, 0);
     (0..20).for_each(|_| lab.report());
     for round in 0..bytes {
-        let number = 1 + round % REPLICAS;
+        let number = 1 + usize::try_from(round).unwrap() % REPLICAS;
         lab.kill(&format!("station{number}"));
         let (path, before, what) = change(&lab.state_of(number), &mut rng);
         // Two replicas serve; what they acknowledge now, the third must learn from them.

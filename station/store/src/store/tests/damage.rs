@@ -171,6 +171,33 @@ fn a_shortened_file_is_named_or_harmless() {
     assert!(seen(&counts, "refused") > 30, "{counts:?}");
 }
 
+/// Writes that went to a wrong place, or that never arrived: bytes of the log itself, sound but
+/// elsewhere.
+#[test]
+fn sectors_in_a_wrong_place_are_named_or_harmless() {
+    let (scratch, history) = populated();
+    let judge = Judge(&history[history.len() - 1..]);
+    let (mut rng, mut counts) = (Rng::new(5), Counts::new());
+    for _ in 0..flips() / 4 {
+        let copy = scratch.copy();
+        let mut files = copy.files();
+        files.retain(|path| fs::metadata(path).unwrap().len() >= 1_024);
+        let mut pick = || {
+            let path = &files[usize::try_from(rng.below(files.len() as u64)).unwrap()];
+            let bytes = fs::read(path).unwrap();
+            let at = 512 * rng.below(bytes.len() as u64 / 512);
+            (path, bytes, usize::try_from(at).unwrap())
+        };
+        let ((_, source, from), (path, mut target, to)) = (pick(), pick());
+        target[to..to + 512].copy_from_slice(&source[from..from + 512]);
+        fs::write(path, target).unwrap();
+        let outcome = judge.of(&copy, &format!("sector at {to} of {}", path.display()));
+        *counts.entry(outcome).or_default() += 1;
+    }
+    println!("{} sectors misplaced: {counts:?}", flips() / 4);
+    assert!(seen(&counts, "refused") > 20, "{counts:?}");
+}
+
 /// With a witness that knows nothing, the log itself still shows what was durable: only the very
 /// last batch can be taken for the one that the power cut tore.
 #[test]
