@@ -85,8 +85,6 @@ pub struct FaultCounts {
     pub services_killed: u64,
     /// Wall clocks set anew.
     pub clock_jumps: u64,
-    /// Records that replicas made durable, by kind of write.
-    pub writes: [u64; 4],
     /// Crashes at each persist point, as [`PersistPoint::ALL`] lists them.
     pub points: [u64; 16],
     /// Replicas that stopped because their disk was full or failed.

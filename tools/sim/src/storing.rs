@@ -2,7 +2,6 @@
 //! disks no replica comes back from.
 
 use crate::disk::Written;
-use crate::fault::FaultCounts;
 use crate::member::Member;
 use crate::persist::{Moment, Write};
 use crate::schedule::Happening;
@@ -20,7 +19,6 @@ impl World {
         let life = self.members[index].life;
         let Some(disk) = &mut self.members[index].disk else { return };
         let write = Write::of(&record);
-        self.counts.writes[write as usize] += 1;
         if let Some((point, down_ns)) = disk.springs(Moment::Before, Some(write)) {
             self.counts.died_at(point);
             return self.crash(index, Some(down_ns));
@@ -100,8 +98,7 @@ impl World {
                     let text = format!("{} was refused its own disk: {fault}", index + 1);
                     self.watch.note(self.now, Some(text));
                 }
-                let FaultCounts { refused, .. } = &mut self.counts;
-                *refused += u64::from(self.members[index].refused.is_none());
+                self.counts.refused += u64::from(self.members[index].refused.is_none());
                 self.members[index].refused = Some(fault.to_string());
                 None
             }

@@ -46,11 +46,11 @@ fn replicas_die_at_every_point_of_a_write_and_every_promise_is_kept() {
 #[test]
 fn disks_that_do_not_flush_are_found_out() {
     let (mut forgotten, mut lost) = (0, 0);
-    for outcome in outcomes(Scenario::UNSYNCED, 3, 10) {
+    for outcome in outcomes(Scenario::UNSYNCED, 3, 6) {
         let has = |word: &str| outcome.violations.iter().any(|text| text.contains(word));
         forgotten += u32::from(has("forgot"));
         lost += u32::from(has("was acknowledged, station"));
     }
-    println!("of 10 runs {forgotten} forgot what was flushed, {lost} lost what was acknowledged");
-    assert!(forgotten >= 9 && lost >= 5, "{forgotten} and {lost} of 10");
+    println!("of 6 runs {forgotten} forgot what was flushed, {lost} lost what was acknowledged");
+    assert!(forgotten >= 5 && lost >= 3, "{forgotten} and {lost} of 6");
 }
