@@ -19,7 +19,9 @@ mod machine;
 mod manager;
 mod proposals;
 mod raft;
+mod replacing;
 mod satellites;
+mod seats;
 mod station;
 mod transport;
 

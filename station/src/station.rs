@@ -11,9 +11,13 @@ use crate::feeding::Feeds;
 use crate::machine::{Effect, Machine};
 use crate::manager::Manager;
 use crate::proposals::Proposals;
+use crate::raft::conf::Change;
 use crate::raft::snapshot::Pull;
 use crate::raft::{Node, Work};
+use crate::replacing::Replacing;
 use crate::satellites::Satellites;
+use crate::seats::{Seats, is_seated_in};
+use raft::eraftpb::{Entry, EntryType};
 use syncom_seam::{
     Counter, Done, Loaded, Notice, Now, Origin, Outbox, Role as SeamRole, Time, Timer,
 };
@@ -49,8 +53,12 @@ pub struct Station {
     pub(crate) desk: Desk,
     pub(crate) reading: Reading,
     pub(crate) pull: Option<Pull>,
+    pub(crate) seats: Seats,
+    pub(crate) replacing: Replacing,
     /// The term in which this replica leads and has told its parts so.
     pub(crate) leading: Option<Term>,
+    /// Since when it does.
+    pub(crate) led_since: Time,
     /// The leader that was last announced.
     known_leader: PeerId,
     /// Number of the last event that the embedding program was told.
@@ -78,7 +86,16 @@ impl Station {
             Some(snapshot) => Machine::decode(&snapshot.data)
                 .map_err(|why| format!("the stored snapshot cannot be read: {why}"))?,
         };
-        let node = Node::new(&config, loaded)?;
+        let has_snapshot = loaded.snapshot.is_some();
+        let seats = Seats::new(&loaded);
+        let seated = is_seated_in(&loaded, config.me, config.disk);
+        let mut node = Node::new(&config, loaded)?;
+        if has_snapshot && *node.conf() != machine.replicas.conf {
+            return Err("the stored snapshot contradicts itself about who votes".into());
+        }
+        if seated {
+            node.admit();
+        }
         let streams = Streams::new(StreamConfig::default());
         Ok(Self {
             notified: machine.events.last(),
@@ -95,7 +112,10 @@ impl Station {
             desk: Desk::default(),
             reading: Reading::default(),
             pull: None,
+            seats,
+            replacing: Replacing::default(),
             leading: None,
+            led_since: Time(0),
             known_leader: PeerId::ANY,
             timer_generation: 0,
             last_tick: Time(0),
@@ -201,8 +221,13 @@ impl Station {
             return;
         }
         let mut effects = Vec::new();
+        let mut added = false;
         for entry in &work.committed {
-            self.machine.apply(entry.index, entry.term, &entry.data, &mut effects);
+            if entry.get_entry_type() == EntryType::EntryNormal {
+                self.machine.apply(entry.index, entry.term, &entry.data, &mut effects);
+            } else {
+                added |= self.apply_change(entry, &mut effects, out);
+            }
             self.log_bytes += entry.data.len();
         }
         self.node.on_applied(self.machine.applied);
@@ -210,7 +235,27 @@ impl Station {
         self.tell_events(out);
         self.follow_effects(now, &effects, out);
         self.answer_reads(now, out);
-        self.take_snapshot(out);
+        self.take_snapshot(added, out);
+    }
+
+    /// Applies a change of the replicas, if it belongs to what is under way; whether one was added.
+    fn apply_change<O: Outbox>(
+        &mut self,
+        entry: &Entry,
+        effects: &mut Vec<Effect>,
+        out: &mut O,
+    ) -> bool {
+        let change = Change::decode(&entry.data).ok();
+        let wanted = change.filter(|change| self.machine.replicas.wants(*change));
+        let mut changed = None;
+        if let Some(change) = wanted {
+            match self.node.apply_change(change) {
+                Ok(conf) => changed = Some((change, conf)),
+                Err(why) => self.stop(&format!("the log changes the replicas wrongly: {why}"), out),
+            }
+        }
+        self.machine.apply_change(entry.index, entry.term, changed, effects);
+        matches!(wanted, Some(Change::Add(_)))
     }
 
     /// A snapshot of the leader has replaced the log: the machine begins again from it.
@@ -224,12 +269,20 @@ impl Station {
         (self.snapshot_at, self.log_bytes) = (self.machine.applied, 0);
         self.node.on_applied(self.machine.applied);
         out.count(Counter::RaftSnapshots, 1);
+        if *self.node.conf() != self.machine.replicas.conf {
+            self.stop("a snapshot of the leader contradicts itself about who votes", out);
+        }
+        self.on_seats(out);
         self.tell_events(out);
     }
 
-    fn take_snapshot<O: Outbox>(&mut self, out: &mut O) {
+    /// Takes a snapshot when enough has happened, and whenever a replica is added: an older one would
+    /// not name it, and whoever is not named takes none.
+    fn take_snapshot<O: Outbox>(&mut self, added: bool, out: &mut O) {
         let (applied, every) = (self.machine.applied, self.config.snapshot_every.max(1));
-        if applied - self.snapshot_at < every && self.log_bytes < SNAPSHOT_LOG_BYTES {
+        let due = applied - self.snapshot_at >= every || self.log_bytes >= SNAPSHOT_LOG_BYTES;
+        // While two majorities decide, which does not last, a snapshot would have to name both.
+        if !(due || added) || self.machine.replicas.conf.is_joint() {
             return;
         }
         (self.snapshot_at, self.log_bytes) = (applied, 0);
@@ -268,6 +321,11 @@ impl Station {
                     self.pump_feeds(now, out);
                 }
                 Effect::Drained(id, nodes) => self.answer_drain(now, id, nodes, out),
+                Effect::Replacing(id, old, new) => self.answer_replacing(now, id, (old, new), out),
+                Effect::Seats => {
+                    self.on_seats(out);
+                    self.pump_feeds(now, out);
+                }
                 Effect::Unreadable(why) => {
                     let text = format!(
                         "the log holds an entry that this version cannot read ({why}): \
@@ -304,7 +362,7 @@ impl Station {
     }
 
     fn on_elected<O: Outbox>(&mut self, now: Now, term: Term, out: &mut O) {
-        self.leading = Some(term);
+        (self.leading, self.led_since) = (Some(term), now.at);
         out.count(Counter::RaftElections, 1);
         self.satellites.begin(now.at, &self.machine);
         self.manager.begin(term);
@@ -326,7 +384,7 @@ impl Station {
     }
 
     /// Nothing that follows may be believed: says why, and does nothing any more.
-    fn stop<O: Outbox>(&mut self, why: &str, out: &mut O) {
+    pub(crate) fn stop<O: Outbox>(&mut self, why: &str, out: &mut O) {
         if !self.stopped {
             self.stopped = true;
             out.notify(Notice::Fatal(why));
@@ -345,7 +403,9 @@ impl Station {
             self.manage(now, out);
             self.tick_dispatch(now, out);
             self.pump_feeds(now, out);
+            self.tick_replacing(now, out);
         }
+        self.tick_seat(now, out);
         self.desk.forget_old(now.at);
         self.tick_reads(now, out);
         self.arm_tick(now, out);
@@ -357,6 +417,7 @@ impl SeamRole for Station {
         self.last_tick = now.at;
         self.node.on_start(now.at);
         self.connect_replicas();
+        self.check_seat(out);
         self.arm_tick(now, out);
         self.pump(now, out);
     }
@@ -365,12 +426,18 @@ impl SeamRole for Station {
         if self.stopped {
             return;
         }
+        if self.turns_away(from, frame, out) {
+            return;
+        }
         self.note_address(from);
+        self.note_replica(from);
         if self.streams.on_frame(now.at, from, frame, out) {
             return self.drain_streams(now, out);
         }
         match (frame, from.peer.role()) {
             (Frame::Raft(message), Role::Station) => self.on_raft(now, from.peer, message, out),
+            (Frame::ReplicaHello(hello), Role::Station) => self.on_hello(now, from, hello, out),
+            (Frame::ReplicaWord(word), Role::Station) => self.on_word(from, word, out),
             (Frame::Heartbeat(heartbeat), Role::Satellite) => {
                 self.on_heartbeat(now, from, heartbeat, out);
             }
@@ -398,6 +465,7 @@ impl SeamRole for Station {
     fn on_done<O: Outbox>(&mut self, now: Now, done: Done, out: &mut O) {
         match done {
             Done::Durable { ticket } if !self.stopped => {
+                self.seats.stored = true;
                 let work = self.node.on_durable(ticket);
                 self.carry_out(now, work, out);
                 self.pump(now, out);

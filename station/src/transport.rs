@@ -18,18 +18,6 @@ pub(crate) const LANE_FABRIC: u8 = 1;
 pub(crate) const LANE_SNAPSHOT: u8 = 2;
 
 impl Station {
-    /// Opens the streams to all other replicas.
-    pub(crate) fn connect_replicas(&mut self) {
-        let me = self.config.peer();
-        for (peer, addr) in &self.config.replicas {
-            if *peer != me {
-                // Nine replicas and two lanes fit any table.
-                let _ = self.streams.connect(*peer, *addr, LANE_RAFT);
-                let _ = self.streams.connect(*peer, *addr, LANE_SNAPSHOT);
-            }
-        }
-    }
-
     /// Sends Raft messages: what carries entries on the stream, the rest as datagrams.
     pub(crate) fn send_raft<O: Outbox>(&mut self, now: Now, messages: Vec<Message>, out: &mut O) {
         for message in messages {
@@ -37,7 +25,7 @@ impl Station {
             let Ok(number) = u16::try_from(message.to) else { continue };
             let peer = PeerId::station(number);
             if !codec::rides_stream(message.msg_type) {
-                if let Some(addr) = self.config.addr_of(peer) {
+                if let Some(addr) = self.addr_of(peer) {
                     out.send(addr, &encoded.frame());
                 }
                 continue;
@@ -111,7 +99,12 @@ impl Station {
         out: &mut O,
     ) {
         match self.node.on_message(from, message, now.at) {
-            Err(_) => out.count(Counter::RaftRefused, 1),
+            Err(_) => {
+                out.count(Counter::RaftRefused, 1);
+                if self.node.note_beyond(&message.head) {
+                    self.stop_tail_lost(&message.head, out);
+                }
+            }
             Ok(Some(MessageType::MsgSnapshot)) => self.begin_pull(now, message, out),
             Ok(_) => {}
         }

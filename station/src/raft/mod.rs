@@ -6,10 +6,13 @@
 //!
 //! Read `node.rs` first.
 
+mod changing;
 pub(crate) mod codec;
+pub(crate) mod conf;
 pub(crate) mod context;
 pub(crate) mod election;
 pub(crate) mod node;
+mod restart;
 pub(crate) mod snapshot;
 pub(crate) mod storage;
 pub(crate) mod validator;

@@ -25,6 +25,7 @@ pub(crate) struct Manifest {
     pub(crate) total: u64,
     pub(crate) hash: u64,
     pub(crate) voters: Vec<u64>,
+    pub(crate) learners: Vec<u64>,
 }
 
 impl Manifest {
@@ -36,6 +37,8 @@ impl Manifest {
         out.field(self.hash);
         out.count(self.voters.len());
         self.voters.iter().for_each(|voter| out.field(*voter));
+        out.count(self.learners.len());
+        self.learners.iter().for_each(|learner| out.field(*learner));
         out.finish()
     }
 
@@ -44,11 +47,12 @@ impl Manifest {
         let (index, term) = (reader.field()?, reader.field()?);
         let (total, hash) = (reader.field()?, reader.field()?);
         let voters = crate::machine::command::list(&mut reader, REPLICAS_MAX, |r| r.field())?;
+        let learners = crate::machine::command::list(&mut reader, REPLICAS_MAX, |r| r.field())?;
         reader.end()?;
         if index == 0 || total > SNAPSHOT_MAX as u64 {
             return Err(Malformed("manifest out of bounds"));
         }
-        Ok(Self { index, term, total, hash, voters })
+        Ok(Self { index, term, total, hash, voters, learners })
     }
 }
 
@@ -61,9 +65,14 @@ pub(crate) struct Image {
 
 impl Image {
     pub(crate) fn new(index: u64, term: u64, voters: Vec<u64>, data: Vec<u8>) -> Self {
-        let manifest =
-            Manifest { index, term, total: data.len() as u64, hash: hash(&data), voters };
-        Self { manifest, data }
+        let (total, hash, learners) = (data.len() as u64, hash(&data), Vec::new());
+        Self { manifest: Manifest { index, term, total, hash, voters, learners }, data }
+    }
+
+    /// The same with these learners.
+    pub(crate) fn with_learners(mut self, learners: Vec<u64>) -> Self {
+        self.manifest.learners = learners;
+        self
     }
 
     /// The part that was asked for; nothing from beyond the end.

@@ -1,6 +1,7 @@
 //! The log in memory: what the library reads. The disk only ever gets copies.
 
 use crate::raft::codec;
+use crate::raft::conf::Conf;
 use crate::raft::snapshot::Image;
 use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
 use raft::{GetEntriesContext, RaftState, Storage, StorageError};
@@ -10,7 +11,8 @@ use std::collections::VecDeque;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RamLog {
     pub(crate) hard: HardState,
-    voters: Vec<u64>,
+    /// Who had a part in it when this life began: the library asks once.
+    conf: Conf,
     /// Index and term of the entry before the first one held.
     base: (u64, u64),
     entries: VecDeque<Entry>,
@@ -19,9 +21,9 @@ pub(crate) struct RamLog {
 }
 
 impl RamLog {
-    /// An empty log of these voters.
-    pub(crate) fn new(voters: Vec<u64>) -> Self {
-        Self { voters, ..Self::default() }
+    /// An empty log of these replicas.
+    pub(crate) fn new(conf: Conf) -> Self {
+        Self { conf, ..Self::default() }
     }
 
     /// Goes on from a snapshot: everything before and after it is gone.
@@ -87,6 +89,12 @@ impl RamLog {
         self.entries.back().map_or(self.base.0, |entry| entry.index)
     }
 
+    /// Entries behind an index.
+    pub(crate) fn after(&self, index: u64) -> impl Iterator<Item = &Entry> {
+        let skip = usize::try_from(index.saturating_sub(self.base.0)).unwrap_or(usize::MAX);
+        self.entries.iter().skip(skip)
+    }
+
     fn at(&self, index: u64) -> Option<&Entry> {
         let place = usize::try_from(index.checked_sub(self.base.0 + 1)?).ok()?;
         self.entries.get(place)
@@ -99,8 +107,7 @@ fn error(what: StorageError) -> raft::Error {
 
 impl Storage for RamLog {
     fn initial_state(&self) -> raft::Result<RaftState> {
-        let conf_state = ConfState::from((self.voters.clone(), Vec::new()));
-        Ok(RaftState::new(self.hard.clone(), conf_state))
+        Ok(RaftState::new(self.hard.clone(), ConfState::from(&self.conf)))
     }
 
     fn entries(
@@ -160,10 +167,10 @@ mod tests {
 
     #[test]
     fn the_last_entries_are_found_by_their_bytes() {
-        let mut log = RamLog::new(vec![1]);
+        let mut log = RamLog::new(Conf::new(vec![1], vec![]));
         assert_eq!(log.first_of_last(100), 1);
         let entries: Vec<Entry> =
-            (1..=10).map(|index| codec::new_entry(index, 1, &[0; 40])).collect();
+            (1..=10).map(|index| codec::new_entry(index, 1, 0, &[0; 40])).collect();
         log.append(&entries);
         assert_eq!(log.first_of_last(100), 9);
         assert_eq!(log.first_of_last(1_000), 1);
