@@ -7,7 +7,7 @@
 //! stands for election nor votes for one that has something to lose.
 
 use crate::machine::command::{Command, Entry};
-use crate::machine::replicas::{Gone, name};
+use crate::machine::replicas::name;
 use crate::station::Station;
 use crate::transport::{LANE_RAFT, LANE_SNAPSHOT};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,8 +17,11 @@ use syncom_wire::raft::RaftHead;
 use syncom_wire::replica::{ReplicaHello, ReplicaWord};
 use syncom_wire::{Addr, Frame, PeerId, Role};
 
-/// A replica that has no seat, or hears no leader, shows itself every so often, in ns.
-const HELLO_NS: u64 = 250 * MS;
+/// A replica whose seat is free shows itself every so often, in ns: until it sits there, nobody
+/// would notice that its disk was exchanged.
+const HELLO_SOON_NS: u64 = 50 * MS;
+/// One that waits to be added, or hears no leader, does so more rarely.
+const HELLO_NS: u64 = 500 * MS;
 /// Replicas whose addresses are remembered because they spoke.
 const HEARD_MAX: usize = 4 * REPLICAS_MAX;
 
@@ -127,7 +130,7 @@ impl Station {
     pub(crate) fn check_seat<O: Outbox>(&mut self, out: &mut O) {
         let (me, disk) = (self.config.me, self.config.disk);
         if let Some(gone) = self.machine.replicas.gone(me) {
-            return self.leave_seat(gone, out);
+            return self.leave_seat(gone.by, gone.index, out);
         }
         let seated = self.machine.replicas.seat(me).map_or(0, |seat| seat.disk);
         if disk == 0 || seated == disk {
@@ -139,9 +142,9 @@ impl Station {
         self.node.set_reluctant(now.is_some_and(|now| now.old == me && !now.cancelled));
     }
 
-    fn leave_seat<O: Outbox>(&mut self, gone: Gone, out: &mut O) {
-        let (me, index) = (name(self.config.me), gone.index);
-        let text = match gone.by {
+    fn leave_seat<O: Outbox>(&mut self, by: u16, index: u64, out: &mut O) {
+        let me = name(self.config.me);
+        let text = match by {
             0 => format!("{me} was called off at index {index} and never became a replica"),
             by => format!("{me} was replaced by {} at index {index}", name(by)),
         };
@@ -180,10 +183,12 @@ impl Station {
         if disk == 0 || now.at < self.seats.hello_at {
             return;
         }
-        self.seats.hello_at = now.at.after(HELLO_NS);
-        let seated = self.machine.replicas.seat(self.config.me).is_some_and(|one| one.disk == disk);
+        let seat = self.machine.replicas.seat(self.config.me);
+        let (is_free, seated) =
+            (seat.is_some_and(|one| one.disk == 0), seat.is_some_and(|one| one.disk == disk));
+        self.seats.hello_at = now.at.after(if is_free { HELLO_SOON_NS } else { HELLO_NS });
         if self.is_settled() {
-            if !seated && self.machine.replicas.seat(self.config.me).is_some() {
+            if is_free {
                 self.propose(now, &Command::Seat { number: self.config.me, disk }, out);
             }
             return;
@@ -243,7 +248,7 @@ impl Station {
     /// Another replica says what it knows of this one.
     pub(crate) fn on_word<O: Outbox>(&mut self, from: &Origin, word: &ReplicaWord, out: &mut O) {
         if word.removed_at != 0 {
-            return self.leave_seat(Gone { by: word.by, index: word.removed_at }, out);
+            return self.leave_seat(word.by, word.removed_at, out);
         }
         let disk = self.config.disk;
         if word.disk != 0 && word.disk != disk && disk != 0 {

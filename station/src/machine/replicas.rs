@@ -31,6 +31,8 @@ pub(crate) struct Seat {
 pub(crate) struct Gone {
     /// Who took its place; 0 when it never got one.
     pub(crate) by: u16,
+    /// Whose place it was to take, when it never did.
+    of: u16,
     /// Since when.
     pub(crate) index: u64,
 }
@@ -114,7 +116,7 @@ impl Replicas {
                 Some((state, 0))
             }
             (_, Some(gone), _) if gone.by == new => Some((Replace::DONE, gone.index)),
-            (_, _, Some(gone)) if gone.by == 0 => Some((Replace::CANCELLED, gone.index)),
+            (_, _, Some(gone)) if gone.by == 0 && gone.of == old => Some((Replace::CANCELLED, gone.index)),
             _ => None,
         }
     }
@@ -224,9 +226,9 @@ impl Replicas {
     fn finish(&mut self, index: u64) -> Option<Replacement> {
         let now = self.under_way?;
         let (leaves, gone) = if now.cancelled {
-            (now.new, Gone { by: 0, index })
+            (now.new, Gone { by: 0, of: now.old, index })
         } else {
-            (now.old, Gone { by: now.new, index })
+            (now.old, Gone { by: now.new, of: 0, index })
         };
         let stays = !now.cancelled && !self.conf.votes(u64::from(now.new));
         if stays || self.conf.knows(u64::from(leaves)) {
@@ -251,6 +253,7 @@ impl Replicas {
         for (number, gone) in &self.gone {
             out.field(*number);
             out.field(gone.by);
+            out.field(gone.of);
             out.field(gone.index);
         }
         let now = self.under_way.unwrap_or(Replacement { old: 0, new: 0, cancelled: false });
@@ -266,7 +269,7 @@ impl Replicas {
             Ok((number, Seat { addr: addr.is_some().then_some(addr), disk: r.field()? }))
         })?;
         let gone = list(reader, GONE_MAX, |r| {
-            Ok((r.field()?, Gone { by: r.field()?, index: r.field()? }))
+            Ok((r.field()?, Gone { by: r.field()?, of: r.field()?, index: r.field()? }))
         })?;
         let (old, new, cancelled) = (reader.field()?, reader.field()?, reader.field::<u8>()? != 0);
         let now = Replacement { old, new, cancelled };
@@ -328,7 +331,7 @@ mod tests {
         assert_eq!(run(&mut replicas, 10), [steps.as_slice(), &[Change::Remove(2)]].concat());
         assert_eq!(replicas.conf.voters, [1, 3, 4]);
         assert_eq!(replicas.standing(2, 4), Some((Replace::DONE, 14)));
-        assert_eq!(replicas.gone(2), Some(Gone { by: 4, index: 14 }));
+        assert_eq!(replicas.gone(2), Some(Gone { by: 4, of: 0, index: 14 }));
         assert!(replicas.seat(2).is_none() && replicas.seat(4).is_some());
         let mut out = Encoder::default();
         replicas.encode(&mut out);

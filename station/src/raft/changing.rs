@@ -9,8 +9,8 @@ use syncom_wire::raft::RaftHead;
 
 /// Number of a heartbeat on the wire.
 const HEARTBEAT: u8 = 8;
-/// So many signs of life that cannot be, one after the other, are no damaged message.
-const BEYOND_MAX: u32 = 32;
+/// So many signs of life that cannot be, one like the other, are no damaged message.
+const BEYOND_MAX: u32 = 16;
 
 impl Node {
     /// Who votes and who learns, as far as applied here.
@@ -71,10 +71,6 @@ impl Node {
         self.admitted = true;
     }
 
-    pub(crate) const fn is_admitted(&self) -> bool {
-        self.admitted
-    }
-
     /// Whether this replica lets others go first in elections.
     pub(crate) const fn set_reluctant(&mut self, reluctant: bool) {
         self.reluctant = reluctant;
@@ -99,15 +95,18 @@ impl Node {
         !self.admitted && last_index > 0
     }
 
-    /// A leader believes that this replica has more than it has: the count of such signs of life
-    /// without a sound one between, once they are too many for chance.
+    /// Whether a leader goes on and on believing that this replica has more than it has. One message
+    /// might be damaged; the same again and again, and no sound one between, is not.
     pub(crate) fn note_beyond(&mut self, head: &RaftHead) -> bool {
         let raft = &self.raw.raft;
-        let beyond = head.kind == HEARTBEAT
-            && (head.term, head.from) == (raft.term, raft.leader_id)
-            && head.commit > raft.raft_log.last_index();
-        self.beyond += u32::from(beyond);
-        self.beyond >= BEYOND_MAX
+        let leads = raft.leader_id == 0 || raft.leader_id == head.from;
+        let beyond = head.commit > raft.raft_log.last_index() && head.term >= raft.term;
+        if head.kind != HEARTBEAT || !leads || !beyond {
+            return false;
+        }
+        let sign = (head.from, head.term, head.commit);
+        self.beyond = (sign, if self.beyond.0 == sign { self.beyond.1 + 1 } else { 1 });
+        self.beyond.1 >= BEYOND_MAX
     }
 
     /// Index of the last entry.

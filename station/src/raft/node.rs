@@ -95,8 +95,9 @@ pub(crate) struct Node {
     pub(super) patience: usize,
     /// Whether it would.
     pub(super) reluctant: bool,
-    /// Heartbeats in a row that speak of entries which this replica does not have.
-    pub(super) beyond: u32,
+    /// Sender, term and commit of the last heartbeat that spoke of entries which this replica does
+    /// not have, and how many were like it.
+    pub(super) beyond: ((u64, u64, u64), u32),
     pub(crate) sending: Sending,
 }
 
@@ -154,7 +155,7 @@ impl Node {
             admitted: config.disk == 0,
             patience: 0,
             reluctant: false,
-            beyond: 0,
+            beyond: ((0, 0, 0), 0),
             sending: Sending::default(),
         };
         node.override_timeout();
@@ -208,7 +209,9 @@ impl Node {
         let term_of = |index| log.term(index).ok().filter(|term| *term != 0);
         let kind = validator::check(message, &guard, term_of)?;
         let vote = matches!(kind, MessageType::MsgRequestVote | MessageType::MsgRequestPreVote);
-        self.beyond = if kind == MessageType::MsgHeartbeat { 0 } else { self.beyond };
+        if kind == MessageType::MsgHeartbeat {
+            self.beyond.1 = 0;
+        }
         if vote && (self.election.is_quiet(now) || self.abstains(message.head.index)) {
             return Ok(None);
         }

@@ -4,5 +4,6 @@
 mod harness;
 mod reads;
 mod recovery;
+mod replacing;
 mod satellite;
 mod scenarios;

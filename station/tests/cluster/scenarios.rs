@@ -295,6 +295,8 @@ fn satellites_converge_on_the_station_s_view() {
 #[test]
 fn joins_of_one_burst_make_few_views() {
     let mut cluster = running(4);
+    // Until every replica has its seat.
+    cluster.run(1_000);
     let before = cluster.settle();
     let applied = cluster.station(before).unwrap().applied();
     for chunk in 0..4_u8 {
