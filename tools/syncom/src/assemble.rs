@@ -4,7 +4,7 @@ use crate::args::ProfileName;
 use crate::exit::{Failure, file_failure};
 use crate::secret::Secret;
 use std::fs::File;
-use std::io::{ErrorKind, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use syncom_agent::{Agent, AgentConfig};
@@ -162,6 +162,7 @@ pub fn station(
     let identity = syncom_store::Identity { cluster: common.cluster(), replica: number };
     let (store, loaded) = syncom_store::open(&dir.join("log"), identity)
         .map_err(|fault| Failure::failed(format!("{name}: {fault}")))?;
+    config.disk = disk_number(&dir.join("log"))?;
     Ok(Member {
         role: Station::new(config, loaded).map_err(Failure::failed)?,
         link,
@@ -169,6 +170,45 @@ pub fn station(
         counters: common.counters(name)?,
         store: Some(Box::new(store)),
     })
+}
+
+/// The number of the disk that a log is on: drawn when the log is made, and lost with it. So a
+/// replica that comes back with another log than it had is known by it.
+fn disk_number(log: &Path) -> Result<u64, Failure> {
+    let path = log.join("disk");
+    let seal = |number: u64| format!("{number:016x} {:016x}\n", ids::mix(number));
+    match std::fs::read_to_string(&path) {
+        Ok(text) => {
+            let number = text.get(..16).and_then(|hex| u64::from_str_radix(hex, 16).ok());
+            let number = number.filter(|number| *number != 0 && seal(*number) == text);
+            number.ok_or_else(|| {
+                Failure::failed(format!(
+                    "{} is damaged; restore it: it tells that this log is the replica's own, \
+                     which is replaced as lost otherwise (syncom station replace)",
+                    path.display()
+                ))
+            })
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let mut bytes = [0; 8];
+            let source = Path::new("/dev/urandom");
+            File::open(source)
+                .and_then(|mut file| file.read_exact(&mut bytes))
+                .map_err(|error| file_failure("read", source, &error))?;
+            let number = u64::from_le_bytes(bytes).max(1);
+            let fresh = path.with_extension("new");
+            File::create(&fresh)
+                .and_then(|mut file| {
+                    file.write_all(seal(number).as_bytes())?;
+                    file.sync_all()
+                })
+                .and_then(|()| std::fs::rename(&fresh, &path))
+                .and_then(|()| File::open(log)?.sync_all())
+                .map_err(|error| file_failure("write", &path, &error))?;
+            Ok(number)
+        }
+        Err(error) => Err(file_failure("read", &path, &error)),
+    }
 }
 
 /// A satellite.

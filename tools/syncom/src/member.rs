@@ -2,7 +2,7 @@
 
 use crate::args;
 use crate::assemble::{self, Common};
-use crate::config::{Config, Kind};
+use crate::config::{self, Config, Kind};
 use crate::exit::{Failure, Outcome, file_failure};
 use crate::place::{self, Local};
 use crate::secret::Secret;
@@ -90,7 +90,8 @@ pub fn run(kind: Kind, args: &args::Member) -> Outcome {
         Kind::Station => {
             let name = &member.name;
             let made = assemble::station(&common, name, number, link, &cluster.replicas, dir)?;
-            drive(made, role, &alone(&config))
+            let newcomer = is_newcomer(kind, &config);
+            drive(made, role, &if newcomer { waiting(&config) } else { alone(&config) })
         }
         Kind::Satellite => {
             let boot = assemble::next_boot(dir)?;
@@ -160,6 +161,22 @@ fn reachable(listen: SocketAddr, replicas: &[SocketAddr]) -> SocketAddr {
     let ip: std::net::IpAddr =
         if v6 { [0, 0, 0, 0, 0, 0, 0, 1].into() } else { [127, 0, 0, 1].into() };
     SocketAddr::new(ip, listen.port())
+}
+
+/// Whether this is a replica that was not there from the beginning.
+fn is_newcomer(kind: Kind, config: &Config) -> bool {
+    let number = config.member.number.map_or(0, usize::from);
+    kind == Kind::Station && number > config.cluster.replicas.len()
+}
+
+/// What a replica says that nobody has added yet.
+fn waiting(config: &Config) -> String {
+    let config::Member { name, listen, .. } = &config.member;
+    format!(
+        "{name} waits until it is told to replace another replica: from anywhere, type syncom \
+         station replace OLD {name}@IP:{}. Nothing else is to be done here",
+        listen.port()
+    )
 }
 
 /// What a member says that nobody takes in.
@@ -243,8 +260,12 @@ fn watch(
 fn explain(kind: Kind, config: &Config) {
     let Config { cluster, member, service } = config;
     let number = member.number.map_or_else(String::new, |number| format!(" number {number}"));
+    let waits = is_newcomer(kind, config);
     println!("{}{number} {:?} of cluster {:?}", kind.name(), member.name, cluster.name);
     println!("listens on {}; state in {}", member.listen, member.dir.display());
+    if waits {
+        println!("waits until it is told to replace another: syncom station replace OLD NEW");
+    }
     println!(
         "station of {}: survives the loss of {}",
         cluster.replicas.len(),
