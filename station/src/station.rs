@@ -172,6 +172,12 @@ impl Station {
         self.machine.membership.false_deaths()
     }
 
+    /// Numbers of the replicas that vote, in order, as this one has applied it.
+    #[must_use]
+    pub fn voters(&self) -> &[u64] {
+        &self.machine.replicas.conf.voters
+    }
+
     /// The member list as this replica has applied it.
     #[must_use]
     pub const fn members(&self) -> &syncom_group::Members {

@@ -6,8 +6,9 @@ use syncom_seam::Time;
 use syncom_wire::control::{Ask, AskHead, Reply, Verb};
 use syncom_wire::idset::{self, IdSet};
 use syncom_wire::order::{OrderHead, Submit};
+use syncom_wire::replica::Replace;
 use syncom_wire::report::{EventKind, Report, ReportHead, ReportId};
-use syncom_wire::{Frame, Frames, Incarnation, OrderId, Slot, Subject, Term};
+use syncom_wire::{Addr, Frame, Frames, Incarnation, OrderId, Slot, Subject, Term};
 
 /// A report that a client made.
 #[derive(Clone, Debug)]
@@ -19,6 +20,14 @@ pub(crate) struct Made {
     /// The event it was acknowledged with.
     pub(crate) acknowledged: Option<u64>,
     pub(crate) asked_at: Time,
+}
+
+/// A replacement of a replica that an operator ordered.
+#[derive(Clone, Debug)]
+pub(crate) struct Replacing {
+    pub(crate) order: Replace,
+    /// The station has said so.
+    pub(crate) is_done: bool,
 }
 
 /// An order that a client submitted.
@@ -37,6 +46,7 @@ pub(crate) struct Client {
     next_request: u64,
     pub(crate) reports: BTreeMap<u64, Made>,
     pub(crate) orders: BTreeMap<u64, Ordered>,
+    pub(crate) replacements: BTreeMap<u64, Replacing>,
 }
 
 impl Client {
@@ -61,6 +71,19 @@ impl Client {
         let bytes = submit_ask(request, &argument, &slots);
         self.orders.insert(request, Ordered { argument, slots, id: None, complete: None });
         (request, bytes)
+    }
+
+    /// An operator orders a replica in the place of another.
+    pub(crate) fn replace(&mut self, old: u16, new: u16, addr: Addr) {
+        let request = self.request();
+        let order = Replace::order(old, new, addr, Replace::FORCE);
+        self.replacements.insert(request, Replacing { order, is_done: false });
+    }
+
+    /// The oldest replacement that is not done: one at a time.
+    pub(crate) fn repeat_replacements(&self) -> Option<Vec<u8>> {
+        let (request, open) = self.replacements.iter().find(|(_, one)| !one.is_done)?;
+        Some(ask(*request, Verb::Replace, 0, &pack(&open.order)))
     }
 
     /// The same questions again, for those that were not answered.
@@ -102,6 +125,11 @@ impl Client {
                         && item.event > 0
                     {
                         made.acknowledged.get_or_insert(item.event);
+                    }
+                }
+                Frame::Replace(standing) if standing.state == Replace::DONE => {
+                    if let Some(open) = self.replacements.get_mut(&reply.head.request) {
+                        open.is_done = true;
                     }
                 }
                 Frame::OrderState(state) => {

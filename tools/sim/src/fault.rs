@@ -26,6 +26,13 @@ pub enum Fault {
         /// For how long.
         for_ns: u64,
     },
+    /// A replica dies for good, and an operator replaces it by a new one, which starts by then.
+    Replace {
+        /// Which member dies.
+        old: usize,
+        /// Which one comes.
+        new: usize,
+    },
     /// A managed service of a node dies.
     ServiceDeath {
         /// Which member.
@@ -63,12 +70,14 @@ pub struct FaultCounts {
     pub services_killed: u64,
     /// Wall clocks set anew.
     pub clock_jumps: u64,
+    /// Replicas replaced.
+    pub replacements: u64,
 }
 
 impl FaultCounts {
     /// All counts by name.
     #[must_use]
-    pub const fn named(&self) -> [(&'static str, u64); 10] {
+    pub const fn named(&self) -> [(&'static str, u64); 11] {
         [
             ("lost", self.lost),
             ("duplicated", self.duplicated),
@@ -80,6 +89,7 @@ impl FaultCounts {
             ("overflows", self.overflows),
             ("services_killed", self.services_killed),
             ("clock_jumps", self.clock_jumps),
+            ("replacements", self.replacements),
         ]
     }
 }

@@ -24,17 +24,19 @@ impl World {
         let seed = ids::mix(self.seed ^ boot.0);
         let listen = address(index);
         let name = self.members[index].name.clone();
-        if index < replicas {
+        if index < replicas || self.is_newcomer(index) {
+            let me = self.station_number(index);
             let disk = self.members[index].disk.as_mut();
             let loaded = disk.map_or(Ok(Loaded::default()), SimDisk::restart);
             let loaded = loaded.unwrap_or_else(|fault| panic!("nobody spoiled this disk: {fault}"));
-            let mut config = StationConfig::new(number(index), stations);
+            let mut config = StationConfig::new(me, stations);
+            config.disk = u64::from(me);
             config.boot = boot;
             config.seed = seed;
-            config.snapshot_every = 500;
+            config.snapshot_every = if self.scenario.newcomers > 0 { 60 } else { 500 };
             let station = Station::new(config, loaded)
-                .unwrap_or_else(|fault| panic!("replica {} cannot go on: {fault}", index + 1));
-            return (AnyRole::Station(Box::new(station)), PeerId::station(number(index)));
+                .unwrap_or_else(|fault| panic!("replica {me} cannot go on: {fault}"));
+            return (AnyRole::Station(Box::new(station)), PeerId::station(me));
         }
         if index < replicas + satellites {
             let n = number(index - replicas);

@@ -80,6 +80,8 @@ pub(crate) struct Member {
     /// What its host's wall clock shows beyond the truth, in ns.
     pub(crate) wall_shift_ns: i64,
     pub(crate) fatal: Option<String>,
+    /// It was replaced, and never starts again.
+    pub(crate) retired: bool,
 }
 
 impl Member {
@@ -99,6 +101,7 @@ impl Member {
             troubled_at: None,
             wall_shift_ns: 0,
             fatal: None,
+            retired: false,
         }
     }
 

@@ -65,6 +65,8 @@ pub struct Scenario {
     pub askers: usize,
     /// How fresh their reads must be: see [`Ask::CURRENT`].
     pub freshness: u8,
+    /// Replicas that are not there from the beginning.
+    pub newcomers: usize,
     /// When the second half of the nodes starts; with the first half when `None`.
     pub surge_at: Option<Time>,
     /// How long the death of a member may take to be announced, in ns; no promise when `None`.
@@ -73,13 +75,17 @@ pub struct Scenario {
 
 impl Scenario {
     /// Names of scenarios: what each is about.
-    pub const NAMES: [(&'static str, &'static str); 7] = [
+    pub const NAMES: [(&'static str, &'static str); 8] = [
         ("swarm", "every seed draws its own mix of all faults"),
         ("calm", "no faults at all"),
         ("loss", "20 % loss, duplication and reordering, clocks jump, no member dies"),
         ("crashes", "members of every role crash and come back, and managed services die"),
         ("partition", "groups are cut off, one-way and both ways"),
         ("surge", "half of the nodes join at once, and within the next second some of all die"),
+        (
+            "replace",
+            "replicas die for good and are replaced while leaders and new replicas are struck",
+        ),
         (
             "reads",
             "replicas crash, stop, are cut off and their clocks jump while clients read of all",
@@ -101,7 +107,7 @@ impl Scenario {
             "loss" => (true, 0, 0, 0),
             "crashes" => (false, 12, 0, 0),
             "partition" => (false, 0, 0, 4),
-            "reads" | Self::UNCHECKED => (rng.chance(1, 2), 0, 0, 0),
+            "reads" | "replace" | Self::UNCHECKED => (rng.chance(1, 2), 0, 0, 0),
             other => {
                 let names: Vec<&str> = Self::NAMES.iter().map(|(name, _)| *name).collect();
                 return Err(format!("unknown scenario {other:?}; there are: {}", names.join(", ")));
@@ -130,6 +136,7 @@ impl Scenario {
             load_per_s: 5 + rng.below(20),
             askers: 0,
             freshness: Ask::CURRENT,
+            newcomers: 0,
             surge_at: None,
             notice_ns: None,
         };
@@ -138,6 +145,7 @@ impl Scenario {
             scenario.draw_surge(&mut rng, options);
         }
         match options.scenario.as_str() {
+            "replace" => scenario.draw_replacements(&mut rng, options),
             "reads" => scenario.draw_reads(&mut rng, options, Ask::CURRENT),
             Self::UNCHECKED => scenario.draw_reads(&mut rng, options, Ask::STALE),
             _ => {}
@@ -218,6 +226,37 @@ impl Scenario {
                 }
             };
             self.faults.push((at, fault));
+        }
+    }
+
+    /// Two replicas, one after the other, are replaced; those who are left, and the new ones, are
+    /// struck soon after the order, which is when the steps are made.
+    fn draw_replacements(&mut self, rng: &mut Rng, options: &Options) {
+        let first = options.replicas + options.satellites + options.nodes;
+        let span = self.heal_at.since(self.fault_from);
+        self.newcomers = 2;
+        let dead = rng.below(options.replicas as u64);
+        for turn in 0..self.newcomers {
+            let old = usize::try_from((dead + turn as u64) % options.replicas as u64).unwrap_or(0);
+            let new = first + turn;
+            let ordered = self.fault_from.after(span * turn as u64 / 2 + rng.below(SECOND));
+            self.faults.push((ordered, Fault::Replace { old, new }));
+            for _ in 0..2 + rng.below(5) {
+                let at = ordered.after(rng.below(span * 2 / 5));
+                let for_ns = 50 * MS + rng.below(2 * SECOND);
+                let founder = usize::try_from(rng.below(options.replicas as u64)).unwrap_or(0);
+                let member = if rng.chance(2, 5) { new } else { founder };
+                let fault = match rng.below(4) {
+                    0 | 1 => Fault::Crash { member, down_ns: Some(for_ns) },
+                    2 => Fault::Pause { member, for_ns },
+                    _ => {
+                        let mut inside = vec![false; first + self.newcomers];
+                        inside[member] = true;
+                        Fault::Cut { inside, one_way: rng.chance(1, 2), for_ns }
+                    }
+                };
+                self.faults.push((at, fault));
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use crate::member::{Member, Missed};
 use crate::network::Cut;
 use crate::scenario::Options;
 use crate::schedule::Happening;
-use crate::world::World;
+use crate::world::{World, address};
 use syncom_seam::{Exit, MS};
 
 const SIGSEGV: i32 = 11;
@@ -72,6 +72,7 @@ impl World {
                 }
             }
             Fault::Cut { inside, one_way, for_ns } => self.cut(inside, one_way, for_ns),
+            Fault::Replace { old, new } => self.replace(old, new),
             Fault::ServiceDeath { member } => self.kill_service(member),
             Fault::ClockJump { member, by_ns } => {
                 self.counts.clock_jumps += 1;
@@ -79,6 +80,23 @@ impl World {
                 struck.wall_shift_ns = struck.wall_shift_ns.saturating_add(by_ns);
             }
         }
+    }
+
+    /// A replica dies for good; another is started and ordered in its place.
+    fn replace(&mut self, old: usize, new: usize) {
+        if self.client.repeat_replacements().is_some() {
+            // Two dead ones of three are no fault to survive: the first has to be replaced by then.
+            let later = Happening::Fault(Fault::Replace { old, new });
+            return self.schedule.at(self.now.after(200 * MS), later);
+        }
+        self.counts.replacements += 1;
+        let member = &mut self.members[old];
+        member.retired = true;
+        member.end(self.now);
+        let late = self.rng.below(2_000 * MS);
+        self.schedule.at(self.now.after(late), Happening::Start { member: new });
+        let (old, new) = (self.station_number(old), self.station_number(new));
+        self.client.replace(old, new, address(self.index_of_station(new)));
     }
 
     /// Cuts some members off. A death is just when a satellite, which may be one of the two homes,

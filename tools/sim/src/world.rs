@@ -65,10 +65,14 @@ impl World {
             crowd: 0,
             scenario,
         };
-        for index in 0..total {
-            let disk = (index < options.replicas).then(|| SimDisk::new(seed ^ index as u64));
+        for index in 0..total + world.scenario.newcomers {
+            let is_replica = index < options.replicas || index >= total;
+            let disk = is_replica.then(|| SimDisk::new(seed ^ index as u64));
             let name = world.name_of(index);
             world.members.push(Member::new(name, address(index), disk));
+            if index >= total {
+                continue;
+            }
             // Servers first.
             let servers = options.replicas + options.satellites;
             let late = if index < servers { 0 } else { world.rng.below(START_SPREAD_NS) };
@@ -104,7 +108,9 @@ impl World {
         self.healed = true;
         self.network.heal();
         for index in 0..self.members.len() {
-            let server = index < self.options.replicas + self.options.satellites;
+            let founder = index < self.options.replicas + self.options.satellites;
+            let ordered = self.is_newcomer(index) && self.members[index].life > 0;
+            let server = (founder || ordered) && !self.members[index].retired;
             if !self.members[index].is_up() && server {
                 self.schedule.at(self.now, Happening::Start { member: index });
             }
@@ -123,8 +129,37 @@ impl World {
         Now { at: self.now, wall: WallTime(wall_ns) }
     }
 
+    /// Whether the member is a replica that was not there from the beginning.
+    pub(crate) const fn is_newcomer(&self, index: usize) -> bool {
+        let Options { replicas, satellites, nodes, .. } = self.options;
+        index >= replicas + satellites + nodes
+    }
+
+    /// The number of the replica that is the member with this index.
+    pub(crate) fn station_number(&self, index: usize) -> u16 {
+        let Options { satellites, nodes, .. } = self.options;
+        let at = if self.is_newcomer(index) { index - satellites - nodes } else { index };
+        u16::try_from(at + 1).unwrap_or(u16::MAX)
+    }
+
+    /// The member that is the replica with this number.
+    pub(crate) fn index_of_station(&self, number: u16) -> usize {
+        let Options { replicas, satellites, nodes, .. } = self.options;
+        let at = usize::from(number) - 1;
+        if at < replicas { at } else { at + satellites + nodes }
+    }
+
+    /// All members that are or may become replicas.
+    pub(crate) fn replicas(&self) -> impl Iterator<Item = usize> + use<> {
+        let newcomers = self.options.replicas + self.options.satellites + self.options.nodes;
+        (0..self.options.replicas).chain(newcomers..newcomers + self.scenario.newcomers)
+    }
+
     fn name_of(&self, index: usize) -> String {
         let Options { replicas, satellites, .. } = self.options;
+        if self.is_newcomer(index) {
+            return format!("station{}", self.station_number(index));
+        }
         match index {
             i if i < replicas => format!("station{}", i + 1),
             i if i < replicas + satellites => format!("sat{}", i - replicas + 1),
@@ -298,7 +333,7 @@ impl World {
     }
 
     fn start(&mut self, index: usize) {
-        if self.members[index].is_up() {
+        if self.members[index].is_up() || self.members[index].retired {
             return;
         }
         let boot = Boot(WALL_NS + self.now.0 + index as u64);

@@ -53,3 +53,16 @@ fn reads_are_linearizable_and_stale_ones_are_found_out() {
     }
     assert!(caught >= 5, "stale reads were found in {caught} of 6 runs");
 }
+
+/// Replicas die for good and are replaced, and every promise holds all along.
+#[test]
+fn replicas_are_replaced_while_everything_else_goes_wrong() {
+    let small = Options { nodes: 8, satellites: 2, ..options("replace") };
+    let mut replaced = 0;
+    for seed in 1..=12 {
+        let outcome = run(seed, &small).unwrap();
+        assert_eq!(outcome.violations, Vec::<String>::new(), "seed {seed}");
+        replaced += outcome.faults.replacements;
+    }
+    assert!(replaced >= 20, "only {replaced} replacements in 12 runs");
+}

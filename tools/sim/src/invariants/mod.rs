@@ -9,6 +9,7 @@ mod no_report_lost;
 mod one_order_of_events;
 mod one_view;
 mod orders_end;
+mod replicas_replaced;
 mod services_come_back;
 
 use crate::child::SERVICE;
@@ -123,6 +124,7 @@ pub(crate) fn at_rest(world: &World) -> Vec<String> {
     orders_end::check(world, &mut violations);
     decided_once::check(world, &mut violations);
     services_come_back::check(world, &mut violations);
+    replicas_replaced::check(world, &mut violations);
     violations.truncate(VIOLATIONS_MAX);
     violations
 }
