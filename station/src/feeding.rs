@@ -63,7 +63,8 @@ impl Station {
         if !self.node.is_leader() {
             return;
         }
-        let feed = Feed { sent: None, have: attach.have, policy: 0, seats: 0, queued: VecDeque::new() };
+        let feed =
+            Feed { sent: None, have: attach.have, policy: 0, seats: 0, queued: VecDeque::new() };
         self.feeds.by_peer.insert(key.peer, feed);
         self.pump_feeds(now, out);
     }

@@ -9,10 +9,12 @@
 //! that its successor would not find.
 
 use crate::control::{Page, order_id};
+use crate::machine::Effect;
 use crate::machine::command::Command;
 use crate::machine::replicas::name;
 use crate::raft::conf::Change;
 use crate::station::Station;
+use raft::eraftpb::Entry;
 use syncom_seam::{MS, Now, Origin, Outbox, Time};
 use syncom_wire::control::{Ask, Line, Reply};
 use syncom_wire::replica::Replace;
@@ -31,6 +33,39 @@ pub(crate) struct Replacing {
 }
 
 impl Station {
+    /// Numbers of the replicas that vote, in order, as this one has applied it.
+    #[must_use]
+    pub fn voters(&self) -> &[u64] {
+        &self.machine.replicas.conf.voters
+    }
+
+    /// Whether who votes is changing, as far as this replica has applied it.
+    #[must_use]
+    pub fn is_changing(&self) -> bool {
+        let conf = &self.machine.replicas.conf;
+        conf.is_joint() || !conf.learners.is_empty()
+    }
+
+    /// Applies a change of the replicas, if it belongs to what is under way; whether one was added.
+    pub(crate) fn apply_change<O: Outbox>(
+        &mut self,
+        entry: &Entry,
+        effects: &mut Vec<Effect>,
+        out: &mut O,
+    ) -> bool {
+        let change = Change::decode(&entry.data).ok();
+        let wanted = change.filter(|change| self.machine.replicas.wants(*change));
+        let mut changed = None;
+        if let Some(change) = wanted {
+            match self.node.apply_change(change) {
+                Ok(conf) => changed = Some((change, conf)),
+                Err(why) => self.stop(&format!("the log changes the replicas wrongly: {why}"), out),
+            }
+        }
+        self.machine.apply_change(entry.index, entry.term, changed, effects);
+        matches!(wanted, Some(Change::Add(_)))
+    }
+
     /// An operator replaces a replica, or asks how far that is: the same order as before.
     pub(crate) fn on_replace<O: Outbox>(
         &mut self,
@@ -87,8 +122,8 @@ impl Station {
         }
         let patience = 2 * self.config.timing.election_max_ns();
         let heard = self.node.heard_at(u64::from(order.old));
-        let lives = order.old == self.config.me
-            || heard.is_some_and(|heard| now.since(heard) < patience);
+        let lives =
+            order.old == self.config.me || heard.is_some_and(|heard| now.since(heard) < patience);
         if lives && order.flags & Replace::FORCE == 0 {
             return Some(format!(
                 "{} still answers: stop it first, or replace it all the same with --force",

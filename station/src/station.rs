@@ -11,13 +11,12 @@ use crate::feeding::Feeds;
 use crate::machine::{Effect, Machine};
 use crate::manager::Manager;
 use crate::proposals::Proposals;
-use crate::raft::conf::Change;
 use crate::raft::snapshot::Pull;
 use crate::raft::{Node, Work};
 use crate::replacing::Replacing;
 use crate::satellites::Satellites;
 use crate::seats::{Seats, is_seated_in};
-use raft::eraftpb::{Entry, EntryType};
+use raft::eraftpb::EntryType;
 use syncom_seam::{
     Counter, Done, Loaded, Notice, Now, Origin, Outbox, Role as SeamRole, Time, Timer,
 };
@@ -172,12 +171,6 @@ impl Station {
         self.machine.membership.false_deaths()
     }
 
-    /// Numbers of the replicas that vote, in order, as this one has applied it.
-    #[must_use]
-    pub fn voters(&self) -> &[u64] {
-        &self.machine.replicas.conf.voters
-    }
-
     /// The member list as this replica has applied it.
     #[must_use]
     pub const fn members(&self) -> &syncom_group::Members {
@@ -242,26 +235,6 @@ impl Station {
         self.follow_effects(now, &effects, out);
         self.answer_reads(now, out);
         self.take_snapshot(added, out);
-    }
-
-    /// Applies a change of the replicas, if it belongs to what is under way; whether one was added.
-    fn apply_change<O: Outbox>(
-        &mut self,
-        entry: &Entry,
-        effects: &mut Vec<Effect>,
-        out: &mut O,
-    ) -> bool {
-        let change = Change::decode(&entry.data).ok();
-        let wanted = change.filter(|change| self.machine.replicas.wants(*change));
-        let mut changed = None;
-        if let Some(change) = wanted {
-            match self.node.apply_change(change) {
-                Ok(conf) => changed = Some((change, conf)),
-                Err(why) => self.stop(&format!("the log changes the replicas wrongly: {why}"), out),
-            }
-        }
-        self.machine.apply_change(entry.index, entry.term, changed, effects);
-        matches!(wanted, Some(Change::Add(_)))
     }
 
     /// A snapshot of the leader has replaced the log: the machine begins again from it.

@@ -87,9 +87,7 @@ impl Station {
             Some(Verb::Decisions) => self.decisions_page(ask.head.cursor),
             Some(Verb::Graph) => self.graph_page(ask.head.cursor),
             Some(Verb::Policy) => self.policy_page(),
-            Some(
-                Verb::Submit | Verb::Report | Verb::SetPolicy | Verb::Drain | Verb::Replace,
-            )
+            Some(Verb::Submit | Verb::Report | Verb::SetPolicy | Verb::Drain | Verb::Replace)
             | None => return,
         };
         self.reply(now, to, ask.head.request, page, out);
@@ -148,7 +146,13 @@ impl Station {
     }
 
     /// What somebody waits for is in the log: he hears so.
-    pub(crate) fn answer_pending<O: Outbox>(&mut self, now: Now, id: OrderId, page: Page, out: &mut O) {
+    pub(crate) fn answer_pending<O: Outbox>(
+        &mut self,
+        now: Now,
+        id: OrderId,
+        page: Page,
+        out: &mut O,
+    ) {
         if let Some(pending) = self.desk.pending.remove(&id) {
             self.reply(now, pending.addr, pending.request, page, out);
         }
@@ -170,13 +174,27 @@ impl Station {
         }
     }
 
-    pub(crate) fn refuse<O: Outbox>(&self, now: Now, to: Addr, ask: &Ask<'_>, why: &str, out: &mut O) {
+    pub(crate) fn refuse<O: Outbox>(
+        &self,
+        now: Now,
+        to: Addr,
+        ask: &Ask<'_>,
+        why: &str,
+        out: &mut O,
+    ) {
         let mut page = Page::status(Reply::REFUSED, 0);
         page.push(&Line { text: why });
         self.reply(now, to, ask.head.request, page, out);
     }
 
-    pub(crate) fn reply<O: Outbox>(&self, now: Now, to: Addr, request: u64, page: Page, out: &mut O) {
+    pub(crate) fn reply<O: Outbox>(
+        &self,
+        now: Now,
+        to: Addr,
+        request: u64,
+        page: Page,
+        out: &mut O,
+    ) {
         let leader = self.leader_hint();
         let head = ReplyHead {
             request,

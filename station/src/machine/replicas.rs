@@ -116,7 +116,9 @@ impl Replicas {
                 Some((state, 0))
             }
             (_, Some(gone), _) if gone.by == new => Some((Replace::DONE, gone.index)),
-            (_, _, Some(gone)) if gone.by == 0 && gone.of == old => Some((Replace::CANCELLED, gone.index)),
+            (_, _, Some(gone)) if gone.by == 0 && gone.of == old => {
+                Some((Replace::CANCELLED, gone.index))
+            }
             _ => None,
         }
     }

@@ -60,9 +60,9 @@ impl Node {
     /// Whether the others that vote, and those that learn and keep up, are a majority without `id`.
     pub(crate) fn can_spare(&self, id: u64) -> bool {
         let prs = self.raw.raft.prs();
-        let active = |one: &u64| *one == self.me || prs.get(*one).is_some_and(|pr| pr.recent_active);
-        let after: Vec<u64> =
-            self.conf.everybody().into_iter().filter(|one| *one != id).collect();
+        let active =
+            |one: &u64| *one == self.me || prs.get(*one).is_some_and(|pr| pr.recent_active);
+        let after: Vec<u64> = self.conf.everybody().into_iter().filter(|one| *one != id).collect();
         2 * after.iter().filter(|one| active(one)).count() > after.len()
     }
 

@@ -7,7 +7,9 @@
 
 use crate::machine::command::list;
 use crate::machine::encoder::Encoder;
-use raft::eraftpb::{ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2, ConfState};
+use raft::eraftpb::{
+    ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2, ConfState,
+};
 use std::fmt;
 use syncom_wire::limits::REPLICAS_MAX;
 use syncom_wire::{Malformed, Reader};

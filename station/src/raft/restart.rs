@@ -11,10 +11,7 @@ use syncom_wire::ids::{hash, mix};
 
 /// The log as it was stored, who has a part in it, and the index up to which the stored snapshot
 /// goes. Whoever is no founder begins with an empty configuration: it waits for a snapshot.
-pub(super) fn load(
-    config: &StationConfig,
-    loaded: Loaded,
-) -> Result<(RamLog, Conf, u64), String> {
+pub(super) fn load(config: &StationConfig, loaded: Loaded) -> Result<(RamLog, Conf, u64), String> {
     let Loaded { hard, snapshot, entries } = loaded;
     let founders = config.replicas.iter().map(|(peer, _)| u64::from(peer.number())).collect();
     let mut conf = Conf::default();

@@ -142,6 +142,7 @@ fn a_living_replica_is_replaced_only_by_force_and_stops_by_name() {
     }
 }
 
+/// Invariant 14: it decides nothing under its old number.
 #[test]
 fn a_replica_that_lost_its_disk_or_has_an_old_copy_is_refused_by_name() {
     let mut cluster = running(3);

@@ -65,6 +65,8 @@ pub struct Scenario {
     pub askers: usize,
     /// How fresh their reads must be: see [`Ask::CURRENT`].
     pub freshness: u8,
+    /// Crashes of replicas at the very steps of a replacement.
+    pub ambushes: u64,
     /// Replicas that are not there from the beginning.
     pub newcomers: usize,
     /// When the second half of the nodes starts; with the first half when `None`.
@@ -136,6 +138,7 @@ impl Scenario {
             load_per_s: 5 + rng.below(20),
             askers: 0,
             freshness: Ask::CURRENT,
+            ambushes: 0,
             newcomers: 0,
             surge_at: None,
             notice_ns: None,
@@ -234,7 +237,7 @@ impl Scenario {
     fn draw_replacements(&mut self, rng: &mut Rng, options: &Options) {
         let first = options.replicas + options.satellites + options.nodes;
         let span = self.heal_at.since(self.fault_from);
-        self.newcomers = 2;
+        (self.newcomers, self.ambushes) = (2, rng.below(7));
         let dead = rng.below(options.replicas as u64);
         for turn in 0..self.newcomers {
             let old = usize::try_from((dead + turn as u64) % options.replicas as u64).unwrap_or(0);

@@ -7,6 +7,7 @@ use crate::scenario::Options;
 use crate::schedule::Happening;
 use crate::world::{World, address};
 use syncom_seam::{Exit, MS};
+use syncom_station::Station;
 
 const SIGSEGV: i32 = 11;
 /// A node that was told who it is has shown itself to its homes after so long, in ns. Before, nobody
@@ -97,6 +98,20 @@ impl World {
         self.schedule.at(self.now.after(late), Happening::Start { member: new });
         let (old, new) = (self.station_number(old), self.station_number(new));
         self.client.replace(old, new, address(self.index_of_station(new)));
+    }
+
+    /// Whether a replica is struck down right when its disk has caught up, before it hears so: while
+    /// a replacement is under way each such moment is a step of it, and steps are few.
+    pub(crate) fn ambush(&mut self, member: usize) -> bool {
+        let changing = self.members[member].station().is_some_and(Station::is_changing);
+        let struck = self.scenario.ambushes > 0 && changing && self.rng.chance(1, 8);
+        if !struck || self.healed {
+            return false;
+        }
+        self.scenario.ambushes -= 1;
+        let down_ns = 20 * MS + self.rng.below(1_500 * MS);
+        self.strike(Fault::Crash { member, down_ns: Some(down_ns) });
+        true
     }
 
     /// Cuts some members off. A death is just when a satellite, which may be one of the two homes,

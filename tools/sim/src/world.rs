@@ -329,6 +329,9 @@ impl World {
         let Some(disk) = &mut self.members[member].disk else { return };
         let done = disk.synced();
         self.trace.note(self.now.0, member, 0x6469_736b);
+        if self.ambush(member) {
+            return;
+        }
         self.finish(member, done);
     }
 

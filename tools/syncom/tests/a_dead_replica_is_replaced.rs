@@ -23,7 +23,8 @@ fn a_dead_replica_is_replaced_while_the_station_serves() {
     let mut committed = BTreeMap::new();
     report_during(&cluster, "before", &mut committed, || {});
     let leader = cluster.status()["leader"].as_str().unwrap().to_owned();
-    let old = ["station1", "station2", "station3"].into_iter().find(|name| *name != leader).unwrap();
+    let old =
+        ["station1", "station2", "station3"].into_iter().find(|name| *name != leader).unwrap();
     refuses_what_cannot_be(&cluster, old);
     let pid = members(&dir)[old];
     kill_9(&[pid]);
@@ -55,7 +56,9 @@ fn a_dead_replica_is_replaced_while_the_station_serves() {
     std::fs::remove_dir_all(dir.join(&leader).join("log")).unwrap();
     is_refused(&dir, &leader, "has voted and acknowledged with another log");
     // And somebody gave the new one's directory to another number.
-    assert!(Command::new("kill").args(["-TERM", &new.id().to_string()]).status().unwrap().success());
+    assert!(
+        Command::new("kill").args(["-TERM", &new.id().to_string()]).status().unwrap().success()
+    );
     assert!(new.wait().unwrap().success());
     let moved = add(&cluster, "station5");
     assert!(moved.contains(':'));

@@ -126,7 +126,8 @@ fn warnings(snapshot: &Snapshot) -> Vec<String> {
     }
     for learner in snapshot.replicas.iter().filter(|replica| replica.part != 0) {
         let number = learner.peer.number();
-        warnings.push(format!("station{number} learns and does not vote: a replacement is under way"));
+        warnings
+            .push(format!("station{number} learns and does not vote: a replacement is under way"));
     }
     let alive = MemberState::Alive as u8;
     if !snapshot.satellites.iter().any(|satellite| satellite.state == alive) {
