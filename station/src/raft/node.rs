@@ -163,7 +163,12 @@ impl Node {
         if std::mem::take(&mut self.pristine) && first {
             let _ = self.raw.campaign();
         }
-        self.raw.tick();
+        // Nobody stands while a snapshot goes to his disk: the library would look for entries that
+        // it has replaced, and panic.
+        let log = &self.raw.raft.raft_log;
+        if log.applied + 1 >= log.first_index() {
+            self.raw.tick();
+        }
         self.override_timeout();
     }
 
