@@ -1,4 +1,4 @@
-//! `syncom bench commit`, `failover` and `reads`, as typed.
+//! `syncom bench commit`, `events`, `failover` and `reads`, as typed.
 
 use clap::Args;
 use std::path::PathBuf;
@@ -29,9 +29,42 @@ pub struct Commit {
 impl Commit {
     /// Datagrams of a million that are lost on purpose.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 50 per cent")]
     pub fn loss_ppm(&self) -> u32 {
-        (self.loss * 10_000.0) as u32
+        ppm(self.loss)
+    }
+}
+
+/// `syncom bench events`.
+#[derive(Clone, Debug, Args)]
+pub struct Events {
+    /// Events, each of its own
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
+    pub events: u64,
+    /// Replicas of the station
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(3..=9))]
+    pub replicas: u16,
+    /// Clients, each waiting for its answer before it writes again
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=1_024))]
+    pub clients: u16,
+    /// Bytes of an event's detail
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(0..=512))]
+    pub size: u32,
+    /// Datagrams of the replicas that are lost on purpose, in per cent
+    #[arg(long, default_value_t = 1.0, value_parser = percent)]
+    pub loss: f64,
+    /// Where the replicas keep their logs, and on which disk therefore
+    #[arg(long)]
+    pub dir: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Events {
+    /// Datagrams of a million that are lost on purpose.
+    #[must_use]
+    pub fn loss_ppm(&self) -> u32 {
+        ppm(self.loss)
     }
 }
 
@@ -82,6 +115,11 @@ pub struct Reads {
     /// Already in a network of its own; the program says it to itself
     #[arg(long, hide = true)]
     pub inside: bool,
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 50 per cent")]
+fn ppm(percent: f64) -> u32 {
+    (percent * 10_000.0) as u32
 }
 
 fn percent(text: &str) -> Result<f64, String> {
