@@ -11,7 +11,7 @@ use crate::feeding::Feeds;
 use crate::machine::{Effect, Machine};
 use crate::manager::Manager;
 use crate::proposals::Proposals;
-use crate::raft::snapshot::Pull;
+use crate::raft::pull::Pull;
 use crate::raft::{Node, Work};
 use crate::satellites::Satellites;
 use syncom_seam::{

@@ -10,6 +10,8 @@ pub(crate) mod codec;
 pub(crate) mod context;
 pub(crate) mod election;
 pub(crate) mod node;
+pub(crate) mod pull;
+pub(crate) mod sending;
 pub(crate) mod snapshot;
 pub(crate) mod storage;
 pub(crate) mod validator;

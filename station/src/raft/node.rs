@@ -9,7 +9,8 @@ use crate::config::StationConfig;
 use crate::raft::ReadContext;
 use crate::raft::codec;
 use crate::raft::election::Election;
-use crate::raft::snapshot::{Image, Sending};
+use crate::raft::sending::Sending;
+use crate::raft::snapshot::Image;
 use crate::raft::storage::RamLog;
 use crate::raft::validator::{self, Guard};
 use raft::eraftpb::{Entry, HardState, Message, MessageType};
@@ -33,6 +34,9 @@ const UNCOMMITTED_MAX: u64 = 16 << 20;
 const APPLY_MAX: u64 = 4 << 20;
 /// Bytes of entries kept behind a snapshot for followers that lag a little.
 const KEEP_BYTES: usize = 16 << 20;
+/// The same for followers that are heard and lag more, or are being sent a snapshot: what they lack
+/// must be there when they have installed it, or they never catch up under load.
+const LAG_BYTES: usize = 64 << 20;
 /// Bytes of the largest entry: it fits a message of a stream with everything around it.
 pub(crate) const ENTRY_MAX: usize = MESSAGE_MAX / 2;
 
@@ -336,7 +340,9 @@ impl Node {
     pub(crate) fn compact(&mut self, index: u64, term: u64, data: Vec<u8>, keep: u64) -> Record {
         let image = Image::new(index, term, self.voters.clone(), data);
         let kept = (index.saturating_sub(keep) + 1).max(self.raw.store().first_of_last(KEEP_BYTES));
-        let compact_to = kept.min(index + 1);
+        let held = self.raw.store().first_of_last(LAG_BYTES);
+        let lacking = self.lacking().map_or(u64::MAX, |lacking| lacking.max(held));
+        let compact_to = kept.min(lacking).min(index + 1);
         self.ticket += 1;
         let record = Record::Snapshot {
             ticket: self.ticket,
@@ -351,6 +357,31 @@ impl Node {
         record
     }
 
+    /// The first entry that some follower lacks who is heard by this leader.
+    fn lacking(&self) -> Option<u64> {
+        let others =
+            self.raw.raft.prs().iter().filter(|(id, pr)| **id != self.me && pr.recent_active);
+        let lacks = others.map(|(_, pr)| match pr.state {
+            ProgressState::Snapshot => pr.pending_snapshot + 1,
+            ProgressState::Probe | ProgressState::Replicate => pr.matched + 1,
+        });
+        if self.is_leader() { lacks.min() } else { None }
+    }
+
+    /// A snapshot is announced to a follower: it stays until that has it, or is given up.
+    pub(crate) fn begin_sending(&mut self, id: u64, index: u64, now: Time) {
+        self.sending.begin(id, index, now);
+        self.raw.mut_store().pin(self.sending.oldest());
+    }
+
+    /// A follower asks for a snapshot that is not here: Raft is to send it another.
+    pub(crate) fn fail_sending(&mut self, id: u64) {
+        if self.sending.fail(id) {
+            self.raw.report_snapshot(id, SnapshotStatus::Failure);
+            self.raw.mut_store().pin(self.sending.oldest());
+        }
+    }
+
     /// A follower cannot be reached: what was sent to it may be lost.
     pub(crate) fn report_unreachable(&mut self, id: u64) {
         self.raw.report_unreachable(id);
@@ -363,6 +394,7 @@ impl Node {
         for id in self.sending.give_up(now, done) {
             self.raw.report_snapshot(id, SnapshotStatus::Failure);
         }
+        self.raw.mut_store().pin(self.sending.oldest());
     }
 
     pub(crate) fn image(&self, index: u64, term: u64) -> Option<&Image> {
@@ -471,7 +503,7 @@ fn saved(image: &Image) -> SavedSnapshot {
         term: image.manifest.term,
         voters: image.manifest.voters.clone(),
         learners: Vec::new(),
-        data: image.data.clone(),
+        data: image.data.as_ref().clone(),
     }
 }
 

@@ -14,8 +14,9 @@ pub(crate) struct RamLog {
     /// Index and term of the entry before the first one held.
     base: (u64, u64),
     entries: VecDeque<Entry>,
-    /// The newest snapshot, and the one before it, which somebody may still be pulling.
-    images: [Option<Image>; 2],
+    /// The newest snapshot, and one that a follower is still pulling.
+    newest: Option<Image>,
+    pinned: Option<Image>,
 }
 
 impl RamLog {
@@ -33,18 +34,32 @@ impl RamLog {
 
     /// Keeps a snapshot to serve it.
     pub(crate) fn keep(&mut self, image: Image) {
-        self.images = [Some(image), self.images[0].take()];
+        self.newest = Some(image);
+    }
+
+    /// Holds on to the snapshot of that index until told otherwise, or lets go of the one held.
+    pub(crate) fn pin(&mut self, index: Option<u64>) {
+        let wanted = |image: &&Image| Some(image.manifest.index) == index;
+        let pinned = self.pinned.iter().chain(&self.newest).find(wanted).cloned();
+        self.pinned = pinned;
     }
 
     /// The newest snapshot.
     pub(crate) const fn newest(&self) -> Option<&Image> {
-        self.images[0].as_ref()
+        self.newest.as_ref()
     }
 
     /// The snapshot of that index, if it is still held.
     pub(crate) fn image(&self, index: u64, term: u64) -> Option<&Image> {
         let wanted = |image: &&Image| (image.manifest.index, image.manifest.term) == (index, term);
-        self.images.iter().flatten().find(wanted)
+        self.newest.iter().chain(&self.pinned).find(wanted)
+    }
+
+    /// The snapshot to send: the one that is being sent already, so that no more than two are held,
+    /// as long as the log goes on where it ends.
+    fn to_send(&self) -> Option<&Image> {
+        let pinned = self.pinned.as_ref().filter(|image| image.manifest.index >= self.base.0);
+        pinned.or(self.newest.as_ref())
     }
 
     /// Appends entries, replacing everything from the first one's index on.
@@ -145,7 +160,7 @@ impl Storage for RamLog {
     }
 
     fn snapshot(&self, request_index: u64, _to: u64) -> raft::Result<Snapshot> {
-        match self.newest() {
+        match self.to_send() {
             Some(image) if image.manifest.index >= request_index => {
                 Ok(codec::snapshot(&image.manifest))
             }
@@ -157,6 +172,25 @@ impl Storage for RamLog {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_snapshot_that_is_being_pulled_is_held_beside_the_newest() {
+        let image = |index| Image::new(index, 1, vec![1], vec![7; 9]);
+        let mut log = RamLog::new(vec![1]);
+        log.append(&(1..=30).map(|index| codec::new_entry(index, 1, &[])).collect::<Vec<_>>());
+        log.keep(image(10));
+        log.pin(Some(10));
+        log.keep(image(20));
+        log.keep(image(30));
+        log.pin(Some(10));
+        let held = |log: &RamLog| [10, 20, 30].map(|index| log.image(index, 1).is_some());
+        let sent = |log: &RamLog| log.snapshot(1, 2).unwrap().get_metadata().index;
+        assert_eq!((held(&log), sent(&log)), ([true, false, true], 10));
+        log.compact(12);
+        assert_eq!(sent(&log), 30, "nothing follows the older one any more");
+        log.pin(None);
+        assert_eq!(held(&log), [false, false, true]);
+    }
 
     #[test]
     fn the_last_entries_are_found_by_their_bytes() {

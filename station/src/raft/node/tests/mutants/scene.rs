@@ -259,7 +259,7 @@ impl Scene {
             Ok(Some(MessageType::MsgSnapshot)) => {
                 // The worst case: the bytes are what the manifest says.
                 let manifest = codec::manifest(&message).unwrap();
-                node.on_image(&message.head, Image { manifest, data: Vec::new() });
+                node.on_image(&message.head, Image { manifest, data: std::sync::Arc::default() });
                 true
             }
             Ok(_) => true,
@@ -276,7 +276,7 @@ impl Scene {
         let Some(kind) = ALL_KINDS.get(usize::from(message.head.kind)).copied() else { return };
         if kind == MessageType::MsgSnapshot {
             let Ok(manifest) = codec::manifest(message) else { return };
-            node.on_image(&message.head, Image { manifest, data: Vec::new() });
+            node.on_image(&message.head, Image { manifest, data: std::sync::Arc::default() });
         } else {
             let _ = node.raw.step(codec::decode(message, kind));
         }
