@@ -60,6 +60,21 @@ pub struct StationConfig {
     pub sealed: bool,
 }
 
+/// What a replica holds in memory beside its state: bounded, whatever comes.
+///
+/// Entries: those since the last snapshot, at most `snapshot_every` or 64 MiB; before it those that
+/// followers may lack, a fifth as many or 16 MiB, and up to 64 MiB while one that is heard lacks
+/// them. Snapshots: the newest, one that is being pulled from here, one that is being pulled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Entries of the log.
+    pub entries: usize,
+    /// Their bytes.
+    pub entry_bytes: usize,
+    /// Bytes of snapshots.
+    pub snapshot_bytes: usize,
+}
+
 impl StationConfig {
     /// Replica `me` of `replicas`, everything else as it is by default.
     #[must_use]

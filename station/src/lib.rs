@@ -23,6 +23,6 @@ mod satellites;
 mod station;
 mod transport;
 
-pub use config::{RaftTiming, StationConfig};
+pub use config::{Held, RaftTiming, StationConfig};
 pub use control::order_id;
 pub use station::Station;

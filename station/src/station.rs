@@ -3,7 +3,7 @@
 //! A burst of frames is handled first; then everything that was gathered is proposed, and Raft is
 //! moved once ([`Station::pump`]): so one flush of the disk serves a whole burst.
 
-use crate::config::StationConfig;
+use crate::config::{Held, StationConfig};
 use crate::control::Desk;
 use crate::control::reading::Reading;
 use crate::dispatch::Dispatch;
@@ -127,6 +127,14 @@ impl Station {
     #[must_use]
     pub fn state_hash(&self) -> u64 {
         self.machine.state_hash()
+    }
+
+    /// What this replica holds in memory beside its state; counted anew at each call.
+    #[must_use]
+    pub fn held(&self) -> Held {
+        let held = self.node.held();
+        let pulled = self.pull.as_ref().map_or(0, Pull::held_bytes);
+        Held { snapshot_bytes: held.snapshot_bytes + pulled, ..held }
     }
 
     /// Number of the newest committed event.

@@ -147,6 +147,11 @@ impl Pull {
         (self.tries < TRIES_MAX).then_some(true)
     }
 
+    /// Memory that has been taken for it, in bytes.
+    pub(crate) const fn held_bytes(&self) -> usize {
+        self.data.capacity()
+    }
+
     pub(crate) fn into_image(self) -> Image {
         Image { manifest: self.manifest, data: Arc::new(self.data) }
     }

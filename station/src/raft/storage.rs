@@ -1,5 +1,6 @@
 //! The log in memory: what the library reads. The disk only ever gets copies.
 
+use crate::config::Held;
 use crate::raft::codec;
 use crate::raft::snapshot::Image;
 use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
@@ -60,6 +61,17 @@ impl RamLog {
     fn to_send(&self) -> Option<&Image> {
         let pinned = self.pinned.as_ref().filter(|image| image.manifest.index >= self.base.0);
         pinned.or(self.newest.as_ref())
+    }
+
+    /// What is held, counted.
+    pub(crate) fn held(&self) -> Held {
+        let same = |image: &&Image| self.newest.as_ref().is_none_or(|newest| *newest != **image);
+        let pinned = self.pinned.iter().filter(same);
+        Held {
+            entries: self.entries.len(),
+            entry_bytes: self.entries.iter().map(|entry| entry.data.len()).sum(),
+            snapshot_bytes: self.newest.iter().chain(pinned).map(|image| image.data.len()).sum(),
+        }
     }
 
     /// Appends entries, replacing everything from the first one's index on.

@@ -85,10 +85,14 @@ pub(crate) struct Cluster {
     /// Datagrams lost, of a thousand.
     pub(crate) loss: u64,
     pub(crate) snapshot_every: u64,
+    /// A replica that is far away, and how long datagrams from and to it are under way, in ns.
+    pub(crate) far: Option<(u16, u64)>,
     /// What came to the client.
     pub(crate) inbox: Vec<Vec<u8>>,
     /// Rounds of reads that followers asked their leader for.
     pub(crate) rounds: u64,
+    /// Snapshots that replicas have pulled and put in the place of their logs.
+    pub(crate) installs: u64,
 }
 
 impl Cluster {
@@ -104,8 +108,10 @@ impl Cluster {
             rng: Rng::new(seed),
             loss: 0,
             snapshot_every: 50_000,
+            far: None,
             inbox: Vec::new(),
             rounds: 0,
+            installs: 0,
         };
         for (peer, addr) in cluster.replicas.clone() {
             cluster.seat(peer, addr);
@@ -346,6 +352,8 @@ impl Cluster {
                     return;
                 }
                 let delay = 50 * US + self.rng.below(if self.loss > 0 { 3 * MS } else { 20 * US });
+                let is_far = |(n, _): &(u16, u64)| [addr, to].contains(&self.addr(*n));
+                let delay = delay + self.far.filter(is_far).map_or(0, |(_, extra_ns)| extra_ns);
                 let from = Origin { peer, boot: Boot(life), addr, heard: self.now };
                 self.push(delay, Event::Frame { to, from, bytes });
             }
@@ -354,6 +362,8 @@ impl Cluster {
             }
             Action::Persist(record) => {
                 let ticket = record.ticket();
+                let is_install = matches!(record, Record::Snapshot { replace_log: true, .. });
+                self.installs += u64::from(is_install);
                 self.seats.get_mut(&addr).unwrap().disk.pending.push(record);
                 self.push(FLUSH_NS, Event::Durable { addr, life, ticket });
             }

@@ -6,3 +6,4 @@ mod reads;
 mod recovery;
 mod satellite;
 mod scenarios;
+mod snapshots;

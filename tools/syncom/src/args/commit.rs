@@ -18,6 +18,9 @@ pub struct Commit {
     /// Datagrams of the replicas that are lost on purpose, in per cent
     #[arg(long, default_value_t = 0.0, value_parser = percent)]
     pub loss: f64,
+    /// Measure so many times by turns without and with the loss, and compare; 0: once, with it
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub rounds: u32,
     /// Where the replicas keep their logs, and on which disk therefore
     #[arg(long)]
     pub dir: Option<PathBuf>,
