@@ -97,6 +97,27 @@ fn commits_are_durable_counted_and_applied_once() {
     assert_eq!((&lossy["lost"], &lossy["twice"]), (&0.into(), &0.into()), "{lossy}");
 }
 
+/// A small part of what `bench events` does with a million: the bounds hold, nobody answers otherwise.
+#[test]
+fn replicas_come_back_to_many_events_and_answer_alike() {
+    let result = bench(&["events", "--events", "20000", "--clients", "64"]);
+    has(
+        &result,
+        &["events_per_s", "rss_max_mb", "log_max_mb", "late_served_ms", "prompt_served_ms"],
+    );
+    assert_eq!(result["answers_equal"], true, "{result}");
+    assert!(result["rss_max_mb"].as_u64() <= result["rss_bound_mb"].as_u64(), "{result}");
+    assert!(result["looks"].as_array().unwrap().len() > 4, "{result}");
+}
+
+#[test]
+fn what_loss_costs_is_compared_by_turns() {
+    let args = ["commit", "--seconds", "1", "--clients", "16", "--loss", "1", "--rounds", "1"];
+    let result = bench(&args);
+    has(&result, &["clean_per_s", "lossy_per_s", "ratio"]);
+    assert_eq!(result["damage"], 0, "{result}");
+}
+
 #[test]
 fn a_struck_leader_loses_nothing_that_was_acknowledged() {
     let result = bench(&["failover", "--rounds", "2", "--clients", "4"]);

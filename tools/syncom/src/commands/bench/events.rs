@@ -20,11 +20,13 @@ use syncom_wire::control::Verb;
 use syncom_wire::{Frame, ids};
 
 /// Resident bytes of a replica, and bytes of its log, that are too many.
-const RSS_MAX_BYTES: u64 = 768 << 20;
-const LOG_MAX_BYTES: u64 = 768 << 20;
+const RSS_MAX_BYTES: u64 = 512 << 20;
+const LOG_MAX_BYTES: u64 = 384 << 20;
 /// Looks at the replicas on the way.
 const LOOKS: u64 = 20;
-/// How long a replica may take to come back.
+/// How long a replica that was killed may take to answer again.
+const PROMPT_MAX_NS: u64 = 5 * SECOND;
+/// How long a replica may take to come back before the bench gives up.
 const PATIENCE_NS: u64 = 60 * SECOND;
 /// How often a replica that comes back is asked whether it is there.
 const ASK_AGAIN: Duration = Duration::from_millis(5);
@@ -245,6 +247,8 @@ impl Case<'_> {
             "a replica holds more than its bound"
         } else if !equal {
             "replicas answer differently"
+        } else if prompt.served_ns > PROMPT_MAX_NS {
+            "a replica took too long to come back"
         } else {
             return Ok(());
         };
