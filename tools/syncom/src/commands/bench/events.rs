@@ -227,6 +227,7 @@ impl Case<'_> {
             "prompt_caught_up_ms": ms(prompt.caught_up_ns),
             "prompt_served_ms": ms(prompt.served_ns),
             "answers_equal": equal,
+            "cpu_ns_per_op": load.replicas.cpu_s() * float(SECOND) / float(args.events),
             "hash": format!("{:016x}", answers[0]),
             "host": host(),
         });

@@ -21,7 +21,7 @@ const CLEAN_PPM: u32 = 1;
 
 pub(super) fn run(args: &Commit) -> Outcome {
     let (mut clean, mut lossy) = (Vec::new(), Vec::new());
-    let mut damage = 0;
+    let (mut damage, mut hash, mut cpu_ns, mut count) = (0, 0, 0.0, 0);
     for round in 0..args.rounds {
         // The second of a pair may find a warmer disk: they take turns in that, too.
         let order = if round % 2 == 0 {
@@ -32,6 +32,9 @@ pub(super) fn run(args: &Commit) -> Outcome {
         for loss_ppm in order {
             let measured = measure(args, loss_ppm)?;
             damage += measured.account.lost + measured.account.twice;
+            hash ^= measured.account.hash;
+            cpu_ns += measured.cpu_ns;
+            count += measured.latencies_ns.len() as u64;
             let rates = if loss_ppm == CLEAN_PPM { &mut clean } else { &mut lossy };
             rates.push(rate(&measured));
         }
@@ -62,6 +65,8 @@ pub(super) fn run(args: &Commit) -> Outcome {
         "ratio_most": most,
         "ratio_bound": RATIO_MIN,
         "damage": damage,
+        "cpu_ns_per_op": cpu_ns / float(count.max(1)),
+        "hash": format!("{hash:016x}"),
         "host": host(),
     });
     if args.json {
