@@ -15,6 +15,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use syncom_agent::{AgentConfig, ServiceConfig};
+use syncom_engine::clock;
 use syncom_engine::host::{Host, HostHandle, Member, Sink};
 use syncom_engine::link::Options;
 use syncom_engine::link::fault::{FaultLink, Faults};
@@ -231,8 +232,11 @@ fn watch(
     });
     if std::env::var_os(crate::up::PARENT).is_some() {
         std::thread::spawn(move || {
-            // The parent holds the other end and never writes.
-            let _ = std::io::stdin().read(&mut [0]);
+            // The parent holds the other end. What it writes is what a bench sets our clock off by.
+            let mut step = [0; 8];
+            while std::io::stdin().read_exact(&mut step).is_ok() {
+                clock::step_wall(i64::from_le_bytes(step));
+            }
             handle.stop();
         });
     }

@@ -67,10 +67,10 @@ pub struct Reads {
     /// Clients that submit and read orders, one thing at a time each
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub clients: u16,
-    /// Seed of the blows; those of later campaigns follow
+    /// Seed of the first campaign: who is struck when, and how; those of later ones follow
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Take stale answers for current ones: the judge must find out
+    /// Take stale answers for current ones in one read of twenty: the judge must find out
     #[arg(long)]
     pub stale: bool,
     /// Where the replicas keep their logs

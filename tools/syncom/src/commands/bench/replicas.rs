@@ -7,6 +7,7 @@ use crate::place::{self, Place};
 use crate::secret::Secret;
 use crate::up::{PARENT, usage};
 use std::fs::File;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,8 @@ pub(super) struct Replicas {
     secret: Secret,
     /// By number, from 1; none where one was killed.
     children: Vec<Option<Child>>,
+    /// How far each one's wall clock is off, in ns.
+    walls_ns: Vec<i64>,
     /// CPU seconds of those that were killed.
     spent_s: f64,
 }
@@ -52,7 +55,9 @@ impl Replicas {
         };
         drop(links);
         place::publish(&dir, &cluster)?;
-        let mut replicas = Self { dir, cluster, secret, children: Vec::new(), spent_s: 0.0 };
+        let walls_ns = vec![0; usize::from(REPLICAS)];
+        let mut replicas =
+            Self { dir, cluster, secret, children: Vec::new(), walls_ns, spent_s: 0.0 };
         for number in 1..=REPLICAS {
             replicas.configure(number, loss_ppm)?;
             replicas.children.push(None);
@@ -86,15 +91,29 @@ impl Replicas {
 
     /// Starts a replica that does not run.
     pub(super) fn restart(&mut self, number: u16) -> Result<(), Failure> {
-        let program = std::env::current_exe()
-            .map_err(|error| Failure::failed(format!("cannot find this program: {error}")))?;
+        let command = Command::new(program()?);
+        self.spawn(number, command)
+    }
+
+    /// As [`Self::restart`], in namespaces that `unshare` makes for it.
+    pub(super) fn restart_in(
+        &mut self,
+        number: u16,
+        namespaces: Vec<String>,
+    ) -> Result<(), Failure> {
+        let mut command = Command::new("unshare");
+        command.args(namespaces).arg(program()?);
+        self.spawn(number, command)
+    }
+
+    fn spawn(&mut self, number: u16, mut command: Command) -> Result<(), Failure> {
         let log = self.dir.join(format!("station{number}.log"));
         let errors = File::options()
             .create(true)
             .append(true)
             .open(&log)
             .map_err(|error| file_failure("write", &log, &error))?;
-        let child = Command::new(program)
+        let child = command
             .args(["station", "--config"])
             .arg(self.config(number))
             .env(PARENT, "1")
@@ -105,7 +124,27 @@ impl Replicas {
             .spawn()
             .map_err(|error| Failure::failed(format!("cannot start a replica: {error}")))?;
         self.children[usize::from(number) - 1] = Some(child);
-        Ok(())
+        // Its host's clock is as wrong as it was.
+        match self.walls_ns[usize::from(number) - 1] {
+            0 => Ok(()),
+            off_ns => self.tell_step(number, off_ns),
+        }
+    }
+
+    /// Sets a replica's wall clock off by so much more, in ns. One that does not run learns of it
+    /// when it starts.
+    pub(super) fn step_wall(&mut self, number: u16, by_ns: i64) -> Result<(), Failure> {
+        let wall_ns = &mut self.walls_ns[usize::from(number) - 1];
+        *wall_ns = wall_ns.saturating_add(by_ns);
+        self.tell_step(number, by_ns)
+    }
+
+    fn tell_step(&self, number: u16, by_ns: i64) -> Result<(), Failure> {
+        let child = self.children[usize::from(number) - 1].as_ref();
+        let Some(mut stdin) = child.and_then(|child| child.stdin.as_ref()) else { return Ok(()) };
+        stdin
+            .write_all(&by_ns.to_le_bytes())
+            .map_err(|error| Failure::failed(format!("cannot set a replica's clock: {error}")))
     }
 
     /// Ends a replica with SIGKILL.
@@ -164,6 +203,11 @@ impl Replicas {
         let numbers = (1..).zip(&mut self.children);
         numbers.filter_map(|(number, child)| ended(child).then_some(number)).collect()
     }
+}
+
+fn program() -> Result<PathBuf, Failure> {
+    std::env::current_exe()
+        .map_err(|error| Failure::failed(format!("cannot find this program: {error}")))
 }
 
 impl Drop for Replicas {
