@@ -1,6 +1,6 @@
 //! `syncom bench commit`, `failover` and `reads`, as typed.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
 /// `syncom bench commit`.
@@ -35,6 +35,18 @@ impl Commit {
     }
 }
 
+/// How `syncom bench failover` strikes the leader.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum How {
+    /// Killed, and started again
+    Kill,
+    /// Stopped, and woken when another has led for a while
+    Stop,
+    /// Killed and stopped by turns
+    #[default]
+    Both,
+}
+
 /// `syncom bench failover`.
 #[derive(Clone, Debug, Args)]
 pub struct Failover {
@@ -44,9 +56,12 @@ pub struct Failover {
     /// Bytes that a client writes
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(0..=512))]
     pub size: u32,
-    /// Times that the leader is struck: killed and stopped by turns
+    /// Times that the leader is struck
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub rounds: u32,
+    /// How it is struck: killed (SIGKILL), stopped (SIGSTOP), or both by turns
+    #[arg(long, value_enum, default_value_t)]
+    pub how: How,
     /// Where the replicas keep their logs, and on which disk therefore
     #[arg(long)]
     pub dir: Option<PathBuf>,

@@ -10,6 +10,8 @@ mod asker;
 mod attack;
 mod plan;
 
+pub(super) use asker::order_to_nobody;
+
 use super::pair::{float, host};
 use super::replicas::Replicas;
 use crate::args::commit::Reads;

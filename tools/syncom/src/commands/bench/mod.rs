@@ -16,6 +16,7 @@ mod queue;
 mod replicas;
 mod rtt;
 mod stream;
+mod woken;
 mod writer;
 
 pub use compare::BenchCompare;

@@ -136,7 +136,7 @@ impl Asker {
         is_submit: bool,
         called: Time,
     ) -> Result<Option<(Seen, u64)>, Failure> {
-        let argument = if is_submit { submit()? } else { Vec::new() };
+        let argument = if is_submit { order_to_nobody()? } else { Vec::new() };
         let (verb, cursor) =
             if is_submit { (Verb::Submit, 0) } else { (Verb::OrderState, order.0) };
         let is_stale = self.common.stale && self.rng.chance(1, STALE_OF);
@@ -194,7 +194,7 @@ impl Asker {
 }
 
 /// An order to a slot that nobody has: it ends as soon as the leader has looked at it.
-fn submit() -> Result<Vec<u8>, Failure> {
+pub(in crate::commands::bench) fn order_to_nobody() -> Result<Vec<u8>, Failure> {
     let mut nobody = [0; 64];
     let len = idset::encode([(100_000, 100_001)].into_iter(), &mut nobody).unwrap_or(0);
     let head = OrderHead {
