@@ -85,7 +85,7 @@ pub struct Reads {
     /// Seed of the first campaign: who is struck when, and how; those of later ones follow
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Take stale answers for current ones in one read of twenty: the judge must find out
+    /// Take stale answers for current ones in one read of four: the judge must find out
     #[arg(long)]
     pub stale: bool,
     /// Where the replicas keep their logs

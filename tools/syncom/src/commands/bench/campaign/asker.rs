@@ -27,7 +27,7 @@ const ORDERS_MAX: u64 = 900;
 /// A client rests for up to so long between two operations: the replicas share its cores.
 const REST_NS: u64 = 3 * MS;
 /// One read of so many takes a stale answer for a current one, when that is injected.
-const STALE_OF: u64 = 20;
+const STALE_OF: u64 = 4;
 
 /// What the clients of a campaign share.
 #[derive(Debug)]
