@@ -59,7 +59,8 @@ impl Control {
                 | Verb::Graph
                 | Verb::Policy
                 | Verb::SetPolicy
-                | Verb::Drain,
+                | Verb::Drain
+                | Verb::Replace,
             ) => refer(&asker, node, out),
             None => {
                 reply(&asker, Reply::REFUSED, 0, node, out, &Line { text: "unknown question" });

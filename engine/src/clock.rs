@@ -6,7 +6,11 @@
 //! clock, timestamps from before and after the step cannot be told apart for a while; then "now"
 //! stands in, since a step must never make a living peer look silent.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use syncom_seam::{MS, Now, SECOND, Time, WallTime};
+
+/// How far this process sees the wall clock set off, in ns: see [`step_wall`].
+static WALL_OFF_NS: AtomicI64 = AtomicI64::new(0);
 
 /// A change of the difference between the clocks, between two samples, that no slewing explains:
 /// the kernel slews by at most 500 ppm, so this takes two seconds without a sample.
@@ -62,7 +66,7 @@ impl Clock {
     #[must_use]
     pub fn heard(&self, stamp: Option<WallTime>) -> Time {
         let Some(stamp) = stamp else { return self.now.at };
-        let age = self.now.wall.0.checked_sub(stamp.0);
+        let age = self.now.wall.0.checked_sub(shown(stamp.0));
         match age.and_then(|age| self.now.at.0.checked_sub(age)) {
             Some(at) if self.now.at >= self.doubt_until => Time(at),
             Some(_) | None => self.now.at,
@@ -90,8 +94,19 @@ impl Default for Clock {
 /// Reads both clocks.
 #[must_use]
 pub fn read() -> Now {
-    let wall = WallTime(get(libc::CLOCK_REALTIME));
+    let wall = WallTime(shown(get(libc::CLOCK_REALTIME)));
     Now { at: Time(get(libc::CLOCK_BOOTTIME)), wall }
+}
+
+/// Steps the wall clock as this process sees it, receive timestamps included: what happens when
+/// somebody sets a host's clock can be tried without setting the machine's.
+pub fn step_wall(by_ns: i64) {
+    WALL_OFF_NS.fetch_add(by_ns, Ordering::Relaxed);
+}
+
+/// What this process is shown when the kernel's wall clock shows `wall_ns`.
+fn shown(wall_ns: u64) -> u64 {
+    wall_ns.saturating_add_signed(WALL_OFF_NS.load(Ordering::Relaxed))
 }
 
 /// The moment on the monotonic clock.

@@ -220,9 +220,7 @@ impl Slot {
         for at in (start..start.saturating_add(len).min(self.size())).step_by(LINE) {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
             // SAFETY: the offset lies within this slot; prefetching reads nothing and cannot fail.
-            unsafe {
-                _mm_prefetch::<_MM_HINT_T0>(self.memory.start(self.index).add(at).cast().as_ptr())
-            };
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(self.start.add(at).cast().as_ptr()) };
         }
         #[cfg(not(target_arch = "x86_64"))]
         let _ = (start, len);

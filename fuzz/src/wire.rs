@@ -73,7 +73,8 @@ fn written(frame: &Frame<'_>) -> Option<Vec<u8>> {
         Roster Neighbours Leave Order Receipt ReceiptAck StreamData StreamNak StreamStatus
         StreamReset Raft SnapshotAsk SnapshotChunk Batch BatchAck Record HomeStats ViewDelta Member
         Shard ShardProgress Outcome Attach Ask Reply Status OrderState NodeDetail Line Event
-        Evidence Decision Submit CpVersion Policy Threshold Rule Step Drain);
+        Evidence Decision Submit CpVersion Policy Threshold Rule Step Drain
+        ReplicaHello ReplicaWord Replace);
     result.map(|bytes| bytes.unwrap_or_else(|_| panic!("cannot be written: {frame:?}")))
 }
 

@@ -53,8 +53,12 @@ pub struct StationConfig {
     pub boot: Boot,
     /// The cluster that the log belongs to.
     pub cluster: u32,
-    /// All replicas and where they listen, this one included; the same list on every replica.
+    /// The founders, and where they listen: the same list on every replica for ever. One that is
+    /// not among them waits until it is told to replace another.
     pub replicas: Vec<(PeerId, Addr)>,
+    /// Number of the disk that holds the log, drawn when the log was made: a replica that comes back
+    /// on another disk has forgotten what it promised. 0 for disks that cannot be lost.
+    pub disk: u64,
     /// Seed of jitter and election timeouts.
     pub seed: u64,
     /// How fast Raft's clock runs.
@@ -67,6 +71,21 @@ pub struct StationConfig {
     pub sealed: bool,
 }
 
+/// What a replica holds in memory beside its state: bounded, whatever comes.
+///
+/// Entries: those since the last snapshot, at most `snapshot_every` or 64 MiB; before it those that
+/// followers may lack, a fifth as many or 16 MiB, and up to 64 MiB while one that is heard lacks
+/// them. Snapshots: the newest, one that is being pulled from here, one that is being pulled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Entries of the log.
+    pub entries: usize,
+    /// Their bytes.
+    pub entry_bytes: usize,
+    /// Bytes of snapshots.
+    pub snapshot_bytes: usize,
+}
+
 impl StationConfig {
     /// Replica `me` of `replicas`, everything else as it is by default.
     #[must_use]
@@ -76,6 +95,7 @@ impl StationConfig {
             boot: Boot(1),
             cluster: 0,
             replicas,
+            disk: 0,
             seed: u64::from(me),
             timing: RaftTiming::default(),
             satellite_interval_ns: 200 * MS,
@@ -113,10 +133,25 @@ impl StationConfig {
         if timing.election_ticks < 3 * timing.heartbeat_ticks {
             return Err("the election timeout must be at least three heartbeats".into());
         }
-        if !self.replicas.iter().any(|(peer, _)| *peer == self.peer()) {
-            return Err(format!("replica {} is not in its own list of replicas", self.me));
+        if self.me == 0 {
+            return Err("replicas are numbered from 1".into());
         }
         Ok(())
+    }
+
+    /// Whether this replica was there from the beginning.
+    #[must_use]
+    pub fn is_founder(&self) -> bool {
+        self.replicas.iter().any(|(peer, _)| *peer == self.peer())
+    }
+
+    /// What an operator does about this replica when it cannot go on.
+    pub(crate) fn how_to_replace(&self) -> String {
+        format!(
+            "start one on an empty directory under a number that was never used, then type: \
+             syncom station replace station{} stationN@IP:PORT",
+            self.me
+        )
     }
 
     /// This replica's number on the wire.
@@ -147,8 +182,8 @@ mod tests {
 
     #[test]
     fn contradictions_are_named() {
-        let stranger = StationConfig::new(4, replicas(3)).validate().unwrap_err();
-        assert!(stranger.contains("not in its own list"), "{stranger}");
+        let nobody = StationConfig::new(0, replicas(3)).validate().unwrap_err();
+        assert!(nobody.contains("numbered from 1"), "{nobody}");
         let mut hasty = StationConfig::new(1, replicas(1));
         hasty.timing.heartbeat_ticks = 10;
         assert!(hasty.validate().unwrap_err().contains("three heartbeats"));

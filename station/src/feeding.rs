@@ -25,6 +25,8 @@ struct Feed {
     have: View,
     /// Version of the policy that it was sent; 0 for none.
     policy: u64,
+    /// Version of the table of replicas that it was sent; 0 for the founders, whom it knows.
+    seats: u64,
     /// Encoded parts that the stream had no room for yet.
     queued: VecDeque<Vec<u8>>,
 }
@@ -61,7 +63,8 @@ impl Station {
         if !self.node.is_leader() {
             return;
         }
-        let feed = Feed { sent: None, have: attach.have, policy: 0, queued: VecDeque::new() };
+        let feed =
+            Feed { sent: None, have: attach.have, policy: 0, seats: 0, queued: VecDeque::new() };
         self.feeds.by_peer.insert(key.peer, feed);
         self.pump_feeds(now, out);
     }
@@ -71,7 +74,7 @@ impl Station {
     pub(crate) fn on_satellite_reset<O: Outbox>(&mut self, now: Now, peer: PeerId, out: &mut O) {
         if let Some(feed) = self.feeds.by_peer.get_mut(&peer) {
             feed.queued.clear();
-            (feed.sent, feed.policy) = (None, 0);
+            (feed.sent, feed.policy, feed.seats) = (None, 0, 0);
         }
         self.give_up_shards(now, peer, out);
     }
@@ -114,6 +117,10 @@ impl Station {
                 out.frame(&self.machine.rules.policy());
                 feed.queued.push_back(out.finish());
                 feed.policy = version;
+            }
+            if feed.seats != self.machine.replicas.version() {
+                feed.queued.push_back(self.replicas_part());
+                feed.seats = self.machine.replicas.version();
             }
             let key = Key { peer: *peer, lane: LANE_FABRIC };
             while let Some(part) = feed.queued.front() {
@@ -205,14 +212,30 @@ impl Station {
         }
     }
 
+    /// A roster of the replicas alone, for satellites, which know each other from the view.
+    fn replicas_part(&self) -> Vec<u8> {
+        let replicas = self.replica_addrs().into_iter();
+        let entries: Vec<RosterEntry> =
+            replicas.map(|(peer, addr)| RosterEntry::serving(peer, addr, 0)).collect();
+        let head = RosterHead {
+            epoch: self.machine.membership.roster(),
+            term: self.node.term(),
+            total: u16::try_from(entries.len()).unwrap_or(u16::MAX),
+            first: 0,
+            leader: self.node.leader(),
+        };
+        let mut out = Encoder::default();
+        out.frame(&Roster { head, entries: List::new(&entries) });
+        out.finish()
+    }
+
     fn roster_entries(&self) -> Vec<RosterEntry> {
         let serving = RosterEntry::serving;
         let members = self.machine.membership.members();
         let satellites = members
             .satellites_serving()
             .map(|entry| serving(entry.head.peer, entry.head.addr, entry.head.weight));
-        let mut replicas = self.config.replicas.clone();
-        replicas.sort_unstable();
+        let replicas = self.replica_addrs();
         satellites.chain(replicas.into_iter().map(|(peer, addr)| serving(peer, addr, 0))).collect()
     }
 }

@@ -18,12 +18,15 @@ mod feeding;
 mod leaving;
 mod machine;
 mod manager;
+mod outlook;
 mod proposals;
 mod raft;
+mod replacing;
 mod satellites;
+mod seats;
 mod station;
 mod transport;
 
-pub use config::{RaftTiming, StationConfig};
+pub use config::{Held, RaftTiming, StationConfig};
 pub use control::order_id;
 pub use station::Station;

@@ -43,6 +43,11 @@ impl Manager {
         *self = Self::default();
     }
 
+    /// The term in which it may act: one that it has claimed.
+    pub(crate) fn acts_in(&self) -> Option<Term> {
+        self.term.filter(|_| self.claimed)
+    }
+
     /// A step was applied.
     pub(crate) fn on_stepped(&mut self, term: Term) {
         if self.term == Some(term) {

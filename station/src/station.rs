@@ -12,14 +12,16 @@ use crate::leaving::Leaving;
 use crate::machine::{Effect, Machine};
 use crate::manager::{Lease, Manager};
 use crate::proposals::Proposals;
-use crate::raft::snapshot::Pull;
+use crate::raft::pull::Pull;
 use crate::raft::{Node, Work};
+use crate::replacing::Replacing;
 use crate::satellites::Satellites;
+use crate::seats::{Seats, is_seated_in};
+use raft::eraftpb::EntryType;
 use syncom_seam::{
     Counter, Done, Loaded, Notice, Now, Origin, Outbox, Role as SeamRole, Time, Timer,
 };
 use syncom_stream::{Config as StreamConfig, Streams};
-use syncom_wire::event::Decision;
 use syncom_wire::{Frame, PeerId, Role, Term};
 
 /// Timer: Raft's clock, and everything else that happens every few milliseconds.
@@ -53,8 +55,12 @@ pub struct Station {
     pub(crate) pull: Option<Pull>,
     /// It was told to go.
     pub(crate) leaving: Option<Leaving>,
+    pub(crate) seats: Seats,
+    pub(crate) replacing: Replacing,
     /// The term in which this replica leads and has told its parts so.
     pub(crate) leading: Option<Term>,
+    /// Since when it does.
+    pub(crate) led_since: Time,
     /// The leader that was last announced.
     known_leader: PeerId,
     /// Number of the last event that the embedding program was told.
@@ -82,7 +88,16 @@ impl Station {
             Some(snapshot) => Machine::decode(&snapshot.data)
                 .map_err(|why| format!("the stored snapshot cannot be read: {why}"))?,
         };
-        let node = Node::new(&config, loaded)?;
+        let has_snapshot = loaded.snapshot.is_some();
+        let seats = Seats::new(&loaded);
+        let seated = is_seated_in(&loaded, config.me, config.disk);
+        let mut node = Node::new(&config, loaded)?;
+        if has_snapshot && *node.conf() != machine.replicas.conf {
+            return Err("the stored snapshot contradicts itself about who votes".into());
+        }
+        if seated {
+            node.admit();
+        }
         let streams = Streams::new(StreamConfig::default());
         Ok(Self {
             notified: machine.events.last(),
@@ -101,80 +116,16 @@ impl Station {
             reading: Reading::default(),
             pull: None,
             leaving: None,
+            seats,
+            replacing: Replacing::default(),
             leading: None,
+            led_since: Time(0),
             known_leader: PeerId::ANY,
             timer_generation: 0,
             last_tick: Time(0),
             stopped: false,
             config,
         })
-    }
-
-    /// Whether this replica leads.
-    #[must_use]
-    pub fn is_leader(&self) -> bool {
-        self.node.is_leader()
-    }
-
-    /// Raft's current term.
-    #[must_use]
-    pub fn term(&self) -> Term {
-        self.node.term()
-    }
-
-    /// Index of the last applied entry.
-    #[must_use]
-    pub const fn applied(&self) -> u64 {
-        self.machine.applied
-    }
-
-    /// A number that two replicas share exactly when they hold the same state; costs as much as a
-    /// snapshot, so it is for tests and checkpoints.
-    #[must_use]
-    pub fn state_hash(&self) -> u64 {
-        self.machine.state_hash()
-    }
-
-    /// Number of the newest committed event.
-    #[must_use]
-    pub const fn events(&self) -> u64 {
-        self.machine.events.last()
-    }
-
-    /// What the recovery manager decided, oldest first, as far as it is kept.
-    pub fn decisions(&self) -> impl Iterator<Item = Decision<'_>> {
-        self.machine.decisions.since(0).map(|entry| entry.as_frame())
-    }
-
-    /// How often an event happened; `None` when it is not kept any more.
-    #[must_use]
-    pub fn event_count(&self, seq: u64) -> Option<u32> {
-        self.machine.events.get(seq).map(|event| event.head.count)
-    }
-
-    /// Deaths that were taken back, since the cluster began.
-    #[must_use]
-    pub const fn false_deaths(&self) -> u64 {
-        self.machine.membership.false_deaths()
-    }
-
-    /// The member list as this replica has applied it.
-    #[must_use]
-    pub const fn members(&self) -> &syncom_group::Members {
-        self.machine.membership.members()
-    }
-
-    /// Whether the recovery manager runs here and nobody else's can: it may do what no receiver can
-    /// check.
-    #[must_use]
-    pub fn holds_lease(&self, now: Time) -> bool {
-        self.is_settled() && self.lease.holds(now)
-    }
-
-    /// Whether this leader knows everything that was ever acknowledged, and its recovery manager
-    /// has begun.
-    pub(crate) fn is_settled(&self) -> bool {
-        self.node.is_settled() && self.leading.is_some()
     }
 
     fn arm_tick<O: Outbox>(&mut self, now: Now, out: &mut O) {
@@ -214,8 +165,13 @@ impl Station {
             return;
         }
         let mut effects = Vec::new();
+        let mut added = false;
         for entry in &work.committed {
-            self.machine.apply(entry.index, entry.term, &entry.data, &mut effects);
+            if entry.get_entry_type() == EntryType::EntryNormal {
+                self.machine.apply(entry.index, entry.term, &entry.data, &mut effects);
+            } else {
+                added |= self.apply_change(entry, &mut effects, out);
+            }
             self.log_bytes += entry.data.len();
         }
         self.node.on_applied(self.machine.applied);
@@ -223,7 +179,7 @@ impl Station {
         self.tell_events(out);
         self.follow_effects(now, &effects, out);
         self.answer_reads(now, out);
-        self.take_snapshot(out);
+        self.take_snapshot(added, out);
     }
 
     /// A snapshot of the leader has replaced the log: the machine begins again from it.
@@ -237,12 +193,20 @@ impl Station {
         (self.snapshot_at, self.log_bytes) = (self.machine.applied, 0);
         self.node.on_applied(self.machine.applied);
         out.count(Counter::RaftSnapshots, 1);
+        if *self.node.conf() != self.machine.replicas.conf {
+            self.stop("a snapshot of the leader contradicts itself about who votes", out);
+        }
+        self.on_seats(out);
         self.tell_events(out);
     }
 
-    fn take_snapshot<O: Outbox>(&mut self, out: &mut O) {
+    /// Takes a snapshot when enough has happened, and whenever a replica is added: an older one would
+    /// not name it, and whoever is not named takes none.
+    fn take_snapshot<O: Outbox>(&mut self, added: bool, out: &mut O) {
         let (applied, every) = (self.machine.applied, self.config.snapshot_every.max(1));
-        if applied - self.snapshot_at < every && self.log_bytes < SNAPSHOT_LOG_BYTES {
+        let due = applied - self.snapshot_at >= every || self.log_bytes >= SNAPSHOT_LOG_BYTES;
+        // While two majorities decide, which does not last, a snapshot would have to name both.
+        if !(due || added) || self.machine.replicas.conf.is_joint() {
             return;
         }
         (self.snapshot_at, self.log_bytes) = (applied, 0);
@@ -281,6 +245,11 @@ impl Station {
                     self.pump_feeds(now, out);
                 }
                 Effect::Drained(id, nodes) => self.answer_drain(now, id, nodes, out),
+                Effect::Replacing(id, old, new) => self.answer_replacing(now, id, (old, new), out),
+                Effect::Seats => {
+                    self.on_seats(out);
+                    self.pump_feeds(now, out);
+                }
                 Effect::Unreadable(why) => {
                     let text = format!(
                         "the log holds an entry that this version cannot read ({why}): \
@@ -317,7 +286,7 @@ impl Station {
     }
 
     fn on_elected<O: Outbox>(&mut self, now: Now, term: Term, out: &mut O) {
-        self.leading = Some(term);
+        (self.leading, self.led_since) = (Some(term), now.at);
         out.count(Counter::RaftElections, 1);
         self.satellites.begin(now.at, &self.machine);
         self.manager.begin(term);
@@ -341,7 +310,7 @@ impl Station {
     }
 
     /// Nothing that follows may be believed: says why, and does nothing any more.
-    fn stop<O: Outbox>(&mut self, why: &str, out: &mut O) {
+    pub(crate) fn stop<O: Outbox>(&mut self, why: &str, out: &mut O) {
         if !self.stopped {
             self.stopped = true;
             out.notify(Notice::Fatal(why));
@@ -365,7 +334,9 @@ impl Station {
             self.manage(now, out);
             self.tick_dispatch(now, out);
             self.pump_feeds(now, out);
+            self.tick_replacing(now, out);
         }
+        self.tick_seat(now, out);
         self.desk.forget_old(now.at);
         self.tick_reads(now, out);
         self.go_on_leaving(now, out);
@@ -378,6 +349,7 @@ impl SeamRole for Station {
         self.last_tick = now.at;
         self.node.on_start(now.at);
         self.connect_replicas();
+        self.check_seat(out);
         self.arm_tick(now, out);
         self.pump(now, out);
     }
@@ -386,12 +358,18 @@ impl SeamRole for Station {
         if self.stopped {
             return;
         }
+        if self.turns_away(from, frame, out) {
+            return;
+        }
         self.note_address(from);
+        self.note_replica(from);
         if self.streams.on_frame(now.at, from, frame, out) {
             return self.drain_streams(now, out);
         }
         match (frame, from.peer.role()) {
             (Frame::Raft(message), Role::Station) => self.on_raft(now, from.peer, message, out),
+            (Frame::ReplicaHello(hello), Role::Station) => self.on_hello(now, from, hello, out),
+            (Frame::ReplicaWord(word), Role::Station) => self.on_word(from, word, out),
             (Frame::Heartbeat(heartbeat), Role::Satellite) => {
                 self.on_heartbeat(now, from, heartbeat, out);
             }
@@ -419,6 +397,7 @@ impl SeamRole for Station {
     fn on_done<O: Outbox>(&mut self, now: Now, done: Done, out: &mut O) {
         match done {
             Done::Durable { ticket } if !self.stopped => {
+                self.seats.stored = true;
                 let work = self.node.on_durable(ticket);
                 self.carry_out(now, work, out);
                 self.pump(now, out);

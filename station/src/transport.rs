@@ -1,7 +1,7 @@
 //! What comes and goes between replicas and on streams.
 
 use crate::raft::codec::{self, Encoded};
-use crate::raft::snapshot::{Pull, Pulled};
+use crate::raft::pull::{Pull, Pulled};
 use crate::station::Station;
 use raft::eraftpb::{Message, MessageType};
 use syncom_seam::{Counter, Now, Outbox};
@@ -18,18 +18,6 @@ pub(crate) const LANE_FABRIC: u8 = 1;
 pub(crate) const LANE_SNAPSHOT: u8 = 2;
 
 impl Station {
-    /// Opens the streams to all other replicas.
-    pub(crate) fn connect_replicas(&mut self) {
-        let me = self.config.peer();
-        for (peer, addr) in &self.config.replicas {
-            if *peer != me {
-                // Nine replicas and two lanes fit any table.
-                let _ = self.streams.connect(*peer, *addr, LANE_RAFT);
-                let _ = self.streams.connect(*peer, *addr, LANE_SNAPSHOT);
-            }
-        }
-    }
-
     /// Sends Raft messages: what carries entries on the stream, the rest as datagrams.
     pub(crate) fn send_raft<O: Outbox>(&mut self, now: Now, messages: Vec<Message>, out: &mut O) {
         for message in messages {
@@ -37,13 +25,14 @@ impl Station {
             let Ok(number) = u16::try_from(message.to) else { continue };
             let peer = PeerId::station(number);
             if !codec::rides_stream(message.msg_type) {
-                if let Some(addr) = self.config.addr_of(peer) {
+                if let Some(addr) = self.addr_of(peer) {
                     out.send(addr, &encoded.frame());
                 }
                 continue;
             }
             if message.msg_type == MessageType::MsgSnapshot {
-                self.node.sending.extend(message.to, now.at);
+                let index = message.get_snapshot().get_metadata().index;
+                self.node.begin_sending(message.to, index, now.at);
             }
             let key = Key { peer, lane: LANE_RAFT };
             if self.streams.send(now.at, key, &encoded.frame(), out).is_err() {
@@ -93,6 +82,9 @@ impl Station {
     }
 
     fn on_reset<O: Outbox>(&mut self, now: Now, key: Key, direction: Direction, out: &mut O) {
+        if key.lane == LANE_SNAPSHOT {
+            return self.resume_pull(now, key.peer, out);
+        }
         match (key.peer.role(), direction) {
             (Role::Station, Direction::Outgoing) => {
                 self.node.report_unreachable(u64::from(key.peer.number()));
@@ -111,7 +103,12 @@ impl Station {
         out: &mut O,
     ) {
         match self.node.on_message(from, message, now.at) {
-            Err(_) => out.count(Counter::RaftRefused, 1),
+            Err(_) => {
+                out.count(Counter::RaftRefused, 1);
+                if self.node.note_beyond(&message.head) {
+                    self.stop_tail_lost(&message.head, out);
+                }
+            }
             Ok(Some(MessageType::MsgSnapshot)) => self.begin_pull(now, message, out),
             Ok(_) => {}
         }
@@ -120,27 +117,37 @@ impl Station {
     /// The leader has announced a snapshot: pull it, unless that is under way.
     fn begin_pull<O: Outbox>(&mut self, now: Now, message: &RaftMessage<'_>, out: &mut O) {
         let Ok(manifest) = codec::manifest(message) else { return };
-        let same = |pull: &Pull| pull.manifest == manifest && pull.head.from == message.head.from;
-        if let Some(pull) = self.pull.as_mut().filter(|pull| same(pull)) {
-            pull.head = message.head;
-            return;
+        match self.pull.as_mut().filter(|pull| pull.manifest == manifest) {
+            Some(pull) => pull.adopt(message.head, now.at),
+            None => self.pull = Some(Pull::new(message.head, manifest, now.at)),
         }
-        self.pull = Some(Pull::new(message.head, manifest, now.at));
-        self.ask_for_chunk(now, out);
+        self.ask_for_chunks(now, out);
     }
 
-    fn ask_for_chunk<O: Outbox>(&mut self, now: Now, out: &mut O) {
-        let Some(pull) = &self.pull else { return };
+    /// Asks for as much as the window takes.
+    fn ask_for_chunks<O: Outbox>(&mut self, now: Now, out: &mut O) {
+        let Some(pull) = &mut self.pull else { return };
         let Ok(number) = u16::try_from(pull.head.from) else { return };
         let key = Key { peer: PeerId::station(number), lane: LANE_SNAPSHOT };
-        // A refusal is a loss: the tick asks again.
-        let _ = self.streams.send(now.at, key, &pull.ask(), out);
+        while let Some(ask) = pull.ask(now.at) {
+            // A refusal is a loss: the tick asks again.
+            let _ = self.streams.send(now.at, key, &ask, out);
+        }
+    }
+
+    /// A stream of snapshots has begun anew: what was under way is lost, what came before is not.
+    fn resume_pull<O: Outbox>(&mut self, now: Now, from: PeerId, out: &mut O) {
+        let theirs = |pull: &&mut Pull| pull.head.from == u64::from(from.number());
+        if let Some(pull) = self.pull.as_mut().filter(theirs) {
+            pull.restart(now.at);
+            self.ask_for_chunks(now, out);
+        }
     }
 
     pub(crate) fn tick_pull<O: Outbox>(&mut self, now: Now, out: &mut O) {
         match self.pull.as_mut().map(|pull| pull.on_tick(now.at)) {
             None | Some(Some(false)) => {}
-            Some(Some(true)) => self.ask_for_chunk(now, out),
+            Some(Some(true)) => self.ask_for_chunks(now, out),
             Some(None) => self.pull = None,
         }
     }
@@ -153,14 +160,17 @@ impl Station {
         out: &mut O,
     ) {
         let id = u64::from(from.number());
-        if self.node.sending.knows(id) {
-            self.node.sending.extend(id, now.at);
-        }
+        self.node.sending.on_ask(id, now.at);
         let gone = ChunkHead { index: ask.index, term: ask.term, offset: 0, total: 0, hash: 0 };
         let gone = SnapshotChunk { head: gone, data: &[] };
-        let chunk = self.node.image(ask.index, ask.term).map_or(gone, |image| image.chunk(ask));
         let key = Key { peer: from, lane: LANE_SNAPSHOT };
-        let _ = self.streams.send(now.at, key, &chunk, out);
+        // A refusal is a loss: the follower asks again.
+        if let Some(image) = self.node.image(ask.index, ask.term) {
+            let _ = self.streams.send(now.at, key, &image.chunk(ask), out);
+        } else {
+            let _ = self.streams.send(now.at, key, &gone, out);
+            self.node.fail_sending(id);
+        }
     }
 
     fn on_snapshot_chunk<O: Outbox>(
@@ -174,7 +184,7 @@ impl Station {
         let Some(pull) = self.pull.as_mut().filter(wanted) else { return };
         match pull.on_chunk(chunk, now.at) {
             Pulled::Foreign => {}
-            Pulled::More => self.ask_for_chunk(now, out),
+            Pulled::More => self.ask_for_chunks(now, out),
             Pulled::Broken => self.pull = None,
             Pulled::Whole => {
                 if let Some(pull) = self.pull.take() {

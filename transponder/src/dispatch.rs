@@ -50,6 +50,7 @@ impl Transponder {
                 gate.on_join(now.at, from, join, world, batches, out);
             }
             Frame::RosterAsk(_) => self.on_roster_ask(from, out),
+            Frame::Roster(roster) if is_replica => self.feed.add_replicas(roster),
             Frame::HomeAnswer(answer) if is_replica => self.on_home_answer(now, from, answer, out),
             _ => {
                 if is_replica && self.streams.on_frame(now.at, from, frame, out) {

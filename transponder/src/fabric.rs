@@ -65,6 +65,11 @@ impl Transponder {
                 Ok(Frame::ViewDelta(delta)) => self.on_view_delta(now, &delta, out),
                 Ok(Frame::BatchAck(ack)) => self.on_batch_ack(now, &ack, out),
                 Ok(Frame::Shard(shard)) => self.shards.on_shard(now.at, &shard, &self.world, out),
+                Ok(Frame::Roster(roster)) => {
+                    self.feed.set_replicas(&roster);
+                    let epoch = roster.head.epoch.max(self.world.roster().epoch());
+                    self.world.set_roster(epoch, self.feed.replicas());
+                }
                 Ok(Frame::Policy(policy)) => self.config.policies = Policies::of_frame(&policy),
                 Ok(_) => out.count(Counter::DropRole, 1),
                 Err(_) => out.count(Counter::DropMalformed, 1),

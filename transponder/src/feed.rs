@@ -11,8 +11,10 @@ use syncom_group::RoundTrip;
 use syncom_seam::{Now, Origin, Outbox, SECOND, Time, US};
 use syncom_stream::{Key, Streams};
 use syncom_wire::heartbeat::{Heartbeat, HomeAnswer};
+use syncom_wire::limits::REPLICAS_MAX;
 use syncom_wire::member::{Attach, ViewDelta};
-use syncom_wire::{Addr, Boot, Incarnation, PeerId, Slot, Term, View};
+use syncom_wire::roster::{Roster, RosterAsk};
+use syncom_wire::{Addr, Boot, Incarnation, PeerId, Role, Slot, Term, View};
 
 /// The lane of satellites and station.
 pub(crate) const LANE: u8 = 1;
@@ -46,6 +48,8 @@ pub(crate) struct Feed {
     asked: Time,
     /// The newest view that the leader named.
     named: View,
+    /// When a leader answered last.
+    answered: Time,
 }
 
 impl Feed {
@@ -60,6 +64,7 @@ impl Feed {
             seq: 0,
             asked: Time(0),
             named: View(0),
+            answered: Time(0),
         }
     }
 
@@ -102,6 +107,12 @@ impl Feed {
         for (_, addr) in &self.replicas {
             out.send(*addr, &beat);
         }
+        if now.at.since(self.answered) >= FEED_PATIENCE_NS {
+            // Perhaps one leads whom nobody has told this satellite of.
+            for (_, addr) in &self.replicas {
+                out.send(*addr, &RosterAsk { have: 0, reserved: 0 });
+            }
+        }
         let behind = !world.is_whole() || self.named > world.view();
         if behind && now.at.since(self.asked) >= FEED_PATIENCE_NS {
             self.attach(now.at, world.view(), streams, out);
@@ -125,6 +136,7 @@ impl Feed {
             let round_trip_ns = from.heard.since(Time(answer.echo_ns));
             self.rtt.sample(round_trip_ns.saturating_sub(u64::from(answer.hold_us) * US).max(1));
         }
+        self.answered = now.at;
         let is_new = answer.term > self.term || !self.is_leader(from.peer);
         self.term = answer.term;
         if is_new {
@@ -133,6 +145,29 @@ impl Feed {
         }
         self.named = self.named.max(answer.view);
         false
+    }
+
+    /// The leader says who the replicas are: the list as a whole.
+    pub(crate) fn set_replicas(&mut self, roster: &Roster<'_>) {
+        let replicas = stations(roster);
+        if !replicas.is_empty() {
+            self.replicas = replicas;
+        }
+    }
+
+    /// A replica says, perhaps in parts, who the replicas are: those that are new here are heard of.
+    pub(crate) fn add_replicas(&mut self, roster: &Roster<'_>) {
+        for (peer, addr) in stations(roster) {
+            let known = self.replicas.iter().any(|(one, _)| *one == peer);
+            if !known && self.replicas.len() < 2 * REPLICAS_MAX {
+                self.replicas.push((peer, addr));
+            }
+        }
+    }
+
+    /// The replicas, and where they listen.
+    pub(crate) fn replicas(&self) -> impl Iterator<Item = (PeerId, Addr)> {
+        self.replicas.iter().copied()
     }
 
     fn follow<O: Outbox>(
@@ -190,4 +225,9 @@ impl Feed {
         world.complete(now, head, self.replicas.iter().copied());
         Fed::Moved
     }
+}
+
+fn stations(roster: &Roster<'_>) -> Vec<(PeerId, Addr)> {
+    let all = roster.entries.iter().filter(|entry| entry.peer.role() == Role::Station);
+    all.map(|entry| (entry.peer, entry.addr)).take(REPLICAS_MAX).collect()
 }

@@ -133,14 +133,23 @@ impl World {
         self.changed = changed;
         self.quorum = Quorum::of(self.rings.len());
         self.domains = self.members.present().fold(0, |bits, entry| bits | bit(entry.head.domain));
+        self.set_roster(head.roster, replicas);
+        self.roster.set_leader(head.leader, head.term);
+    }
+
+    /// Makes the roster anew, of the satellites in the list and these replicas.
+    pub(crate) fn set_roster(
+        &mut self,
+        epoch: u64,
+        replicas: impl Iterator<Item = (PeerId, Addr)>,
+    ) {
         let serving = RosterEntry::serving;
         let satellites = self
             .members
             .satellites_serving()
             .map(|entry| serving(entry.head.peer, entry.head.addr, entry.head.weight));
         let replicas = replicas.map(|(peer, addr)| serving(peer, addr, 1));
-        self.roster.set(head.roster, satellites.chain(replicas));
-        self.roster.set_leader(head.leader, head.term);
+        self.roster.set(epoch, satellites.chain(replicas));
     }
 
     /// Compares a node's set with what was announced; whether it is new.

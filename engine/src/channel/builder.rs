@@ -193,6 +193,7 @@ impl Builder {
     /// do not ask when a datagram arrived.
     fn options(&self) -> Options {
         let rx_buffer = (8 * self.uri.window).max(8 << 20);
-        Options { rx_buffer, is_stamped: false, ..Options::LARGE }
+        let is_proved = self.uri.is_sealed;
+        Options { rx_buffer, is_stamped: false, is_proved, ..Options::LARGE }
     }
 }

@@ -78,6 +78,7 @@ impl<R: Role> Host<R> {
                 && let Some(disk) = &mut seat.disk
             {
                 disk.push();
+                self.shared.is_near = true;
             }
         }
     }

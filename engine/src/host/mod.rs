@@ -142,6 +142,8 @@ struct Shared {
     later: VecDeque<(usize, Done)>,
     /// Members that cannot go on.
     ended: Vec<usize>,
+    /// A disk was given something in this turn, or has done it: an answer is near.
+    is_near: bool,
     sink: Sink,
 }
 
@@ -160,6 +162,7 @@ impl<R: Role> Host<R> {
             gathering: None,
             later: VecDeque::new(),
             ended: Vec::new(),
+            is_near: false,
             sink,
         };
         Ok(Self {
@@ -392,6 +395,9 @@ impl<R: Role> Host<R> {
         self.turn_ns_max = self.turn_ns_max.max(turn_ns);
         if !self.touched.is_empty() {
             self.idle.on_work();
+        }
+        if std::mem::take(&mut self.shared.is_near) {
+            self.idle.on_near();
         }
         for index in self.touched.drain(..) {
             let Some(Some(seat)) = self.seats.get_mut(index) else { continue };

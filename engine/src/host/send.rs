@@ -31,6 +31,7 @@ impl Outbox for HostOutbox<'_> {
     fn persist(&mut self, record: Record) {
         if let Some(disk) = self.disk {
             disk.persist(record);
+            self.shared.is_near = true;
         } else {
             let fault = DiskFault::Io("this member was given no disk".into());
             self.shared.later.push_back((self.member, Done::DiskFailed(fault)));

@@ -205,6 +205,9 @@ pub struct Options {
     /// Whether the kernel may hand over a run of datagrams at once. Streams live by it; single
     /// datagrams of one peer, see [`Link::connect`], are read faster without it.
     pub takes_runs: bool,
+    /// Whether whoever reads datagrams proves each by a seal: a link that sees UDP's checksum itself
+    /// then need not sum up what the seal covers better. What leaves has its checksum all the same.
+    pub is_proved: bool,
 }
 
 impl Options {
@@ -216,6 +219,7 @@ impl Options {
         tx_datagrams: 4096,
         is_stamped: true,
         takes_runs: true,
+        is_proved: false,
     };
 
     /// For one of a thousand agents in a process: below 40 KB even when everything was used. The
@@ -227,6 +231,7 @@ impl Options {
         tx_datagrams: 64,
         is_stamped: true,
         takes_runs: true,
+        is_proved: false,
     };
 }
 

@@ -269,7 +269,10 @@ impl RxBurst {
         what: Received,
     ) -> Result<(), Slot> {
         let range = range.start.min(slot.size())..range.end.min(slot.size());
-        let segments = if segment == 0 { 1 } else { range.len().div_ceil(segment) };
+        if segment == 0 {
+            return self.lend_one(slot, range, what);
+        }
+        let segments = range.len().div_ceil(segment);
         let room = self.datagrams.capacity() - self.datagrams.len();
         self.refused |= room < segments.clamp(1, SEGMENTS_MAX);
         if self.is_full() {
@@ -278,6 +281,23 @@ impl RxBurst {
         let at = self.slots.len() + self.lent.len();
         self.lent.push(slot);
         self.split(at, range, segment, what);
+        Ok(())
+    }
+
+    /// As [`Self::lend`], for a slot that holds one datagram.
+    #[inline]
+    fn lend_one(&mut self, slot: Slot, range: Range<usize>, what: Received) -> Result<(), Slot> {
+        if self.is_full() {
+            return Err(slot);
+        }
+        let at = self.slots.len() + self.lent.len();
+        let run = self.run(at, what.from, what.stamp);
+        let truncated = if what.truncated { Entry::TRUNCATED } else { 0 };
+        // SAFETY: the range lies within the slot, as the caller saw to; an empty one may begin at
+        // its end.
+        let start = unsafe { slot.start().add(range.start) };
+        self.lent.push(slot);
+        self.datagrams.push(Entry { start, run, len: narrow(range.len()) | truncated });
         Ok(())
     }
 

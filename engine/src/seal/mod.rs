@@ -252,7 +252,7 @@ impl Sealer {
         let header = self.judge_header(datagram)?;
         let cipher = Cipher::of(&header, self.is_on).ok_or(Counter::DropTag)?;
         let Header { sender: peer, shard, boot, counter, .. } = header;
-        match self.senders.find(peer, shard) {
+        match self.senders.find_next(peer, shard) {
             Some(at) if self.senders.flow(at).boot == boot => {
                 let flow = self.senders.flow(at);
                 if !flow.window.is_new(counter) {

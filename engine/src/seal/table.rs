@@ -28,6 +28,8 @@ pub(super) struct SenderTable {
     flows: Vec<Flow>,
     capacity: usize,
     hand: usize,
+    /// Where the flow asked for last is kept: mostly it is asked for again.
+    latest: usize,
 }
 
 impl SenderTable {
@@ -45,11 +47,22 @@ impl SenderTable {
             flows: Vec::with_capacity(capacity),
             capacity,
             hand: 0,
+            latest: 0,
         }
     }
 
+    /// Where the flow of a datagram is kept, until the next one is admitted.
+    #[inline]
+    pub(super) fn find_next(&mut self, sender: PeerId, shard: u16) -> Option<usize> {
+        let is_it = |flow: &Flow| flow.sender == sender && flow.shard == shard;
+        if !self.flows.get(self.latest).is_some_and(is_it) {
+            self.latest = self.find(sender, shard)?;
+        }
+        Some(self.latest)
+    }
+
     /// Where a flow is kept, until the next one is admitted.
-    pub(super) fn find(&self, sender: PeerId, shard: u16) -> Option<usize> {
+    fn find(&self, sender: PeerId, shard: u16) -> Option<usize> {
         self.index.get(flow_key(sender, shard)).copied()
     }
 

@@ -37,6 +37,9 @@ pub enum Verb {
     SetPolicy = 11,
     /// Carry out the Drain in the argument: a Line frame when it is done.
     Drain = 12,
+    /// Replace a replica as the Replace in the argument says: a Replace frame with how far it is.
+    /// The same order again tells how far it is by then.
+    Replace = 13,
 }
 
 impl Verb {
@@ -56,6 +59,7 @@ impl Verb {
             10 => Some(Self::Policy),
             11 => Some(Self::SetPolicy),
             12 => Some(Self::Drain),
+            13 => Some(Self::Replace),
             _ => None,
         }
     }
@@ -250,8 +254,8 @@ layout! {
         peer: PeerId,
         /// 1 leads, 2 follows, 3 is not heard from.
         state: u8,
-        /// Zero.
-        reserved: u8,
+        /// Its part: 0 votes, 1 learns.
+        part: u8,
         /// Where it listens.
         addr: Addr,
         /// Last index it has, as far as the answerer knows.

@@ -6,8 +6,8 @@
 use crate::bytes::{Reader, Writer};
 use crate::layout::{Fixed, Malformed, Overflow, layout};
 use crate::{
-    control, cp, event, heartbeat, join, member, neighbours, order, policy, probe, raft, report,
-    roster, snapshot, stream, uplink,
+    control, cp, event, heartbeat, join, member, neighbours, order, policy, probe, raft, replica,
+    report, roster, snapshot, stream, uplink,
 };
 
 layout! {
@@ -242,6 +242,12 @@ frames! {
     Step(policy::Step<'a>) = 64,
     /// An operator drains nodes, or lets them work again.
     Drain(policy::Drain<'a>) = 65,
+    /// A replica that is not seated shows its disk.
+    ReplicaHello(replica::ReplicaHello) = 66,
+    /// What is known of it.
+    ReplicaWord(replica::ReplicaWord) = 67,
+    /// A replacement of a replica, and how far it is.
+    Replace(replica::Replace) = 68,
 }
 
 /// Implements [`Parse`] and [`Emit`] for a frame that is one fixed struct, with the check that its

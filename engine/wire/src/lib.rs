@@ -33,6 +33,7 @@ pub mod order;
 pub mod policy;
 pub mod probe;
 pub mod raft;
+pub mod replica;
 pub mod report;
 pub mod roster;
 pub mod selector;

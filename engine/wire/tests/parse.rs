@@ -25,6 +25,7 @@ fn emitted_again(frame: &Frame<'_>, out: &mut [u8]) -> Option<Result<usize, Over
         StreamReset Raft SnapshotAsk SnapshotChunk Batch BatchAck Record HomeStats ViewDelta Member
         Shard ShardProgress Outcome Attach Ask Reply Status OrderState NodeDetail Line Event
         Evidence Decision Submit CpVersion Policy Threshold Rule Step Drain
+        ReplicaHello ReplicaWord Replace
     )
 }
 
@@ -175,6 +176,9 @@ fn what_is_kept_for_later_must_be_zero_in_every_kind_that_keeps_some() {
         (Kind::Threshold, 8),
         (Kind::Rule, 18),
         (Kind::Step, 6),
+        (Kind::ReplicaHello, 15),
+        (Kind::ReplicaWord, 6),
+        (Kind::Replace, 16),
     ];
     every_kind(&mut Source::counting(), &mut |kind, bytes, _| {
         let body = &bytes[FrameHeader::SIZE..];

@@ -12,7 +12,7 @@ mod writes;
 use crate::machine::command::{Command, NewOrder};
 use crate::machine::orders::order_number;
 use crate::station::Station;
-use pages::Page;
+pub(crate) use pages::Page;
 use std::collections::BTreeMap;
 use syncom_seam::{Counter, MS, Now, Origin, Outbox, SECOND, Time};
 use syncom_wire::control::{Ask, AskHead, Line, Reply, ReplyHead, Verb};
@@ -60,7 +60,7 @@ impl Station {
         let Some(verb) = ask.verb() else {
             return self.refuse(now, from.addr, ask, "this version knows no such question", out);
         };
-        let writes = matches!(verb, Verb::Submit | Verb::SetPolicy | Verb::Drain);
+        let writes = matches!(verb, Verb::Submit | Verb::SetPolicy | Verb::Drain | Verb::Replace);
         let leader_only = ask.head.freshness == Ask::LEADER || writes;
         if leader_only && !self.is_settled() {
             return self.send_elsewhere(now, from.addr, ask.head.request, out);
@@ -69,6 +69,7 @@ impl Station {
             Verb::Submit => self.on_submit(now, from, ask, out),
             Verb::SetPolicy => self.on_set_policy(now, from, ask, out),
             Verb::Drain => self.on_drain(now, from, ask, out),
+            Verb::Replace => self.on_replace(now, from, ask, out),
             Verb::Report => self.refuse(now, from.addr, ask, "reports go to an agent", out),
             _ if ask.head.freshness == Ask::STALE => self.answer(now, from.addr, ask, out),
             _ => self.on_read(now, from.addr, ask, out),
@@ -86,7 +87,8 @@ impl Station {
             Some(Verb::Decisions) => self.decisions_page(ask.head.cursor),
             Some(Verb::Graph) => self.graph_page(ask.head.cursor),
             Some(Verb::Policy) => self.policy_page(),
-            Some(Verb::Submit | Verb::Report | Verb::SetPolicy | Verb::Drain) | None => return,
+            Some(Verb::Submit | Verb::Report | Verb::SetPolicy | Verb::Drain | Verb::Replace)
+            | None => return,
         };
         self.reply(now, to, ask.head.request, page, out);
     }
@@ -122,7 +124,7 @@ impl Station {
     }
 
     /// Remembers who waits for the log; false when somebody does already, or too many do.
-    fn wait_for<O: Outbox>(
+    pub(crate) fn wait_for<O: Outbox>(
         &mut self,
         now: Now,
         from: &Origin,
@@ -144,7 +146,13 @@ impl Station {
     }
 
     /// What somebody waits for is in the log: he hears so.
-    fn answer_pending<O: Outbox>(&mut self, now: Now, id: OrderId, page: Page, out: &mut O) {
+    pub(crate) fn answer_pending<O: Outbox>(
+        &mut self,
+        now: Now,
+        id: OrderId,
+        page: Page,
+        out: &mut O,
+    ) {
         if let Some(pending) = self.desk.pending.remove(&id) {
             self.reply(now, pending.addr, pending.request, page, out);
         }
@@ -166,19 +174,33 @@ impl Station {
         }
     }
 
-    fn refuse<O: Outbox>(&self, now: Now, to: Addr, ask: &Ask<'_>, why: &str, out: &mut O) {
+    pub(crate) fn refuse<O: Outbox>(
+        &self,
+        now: Now,
+        to: Addr,
+        ask: &Ask<'_>,
+        why: &str,
+        out: &mut O,
+    ) {
         let mut page = Page::status(Reply::REFUSED, 0);
         page.push(&Line { text: why });
         self.reply(now, to, ask.head.request, page, out);
     }
 
-    fn reply<O: Outbox>(&self, now: Now, to: Addr, request: u64, page: Page, out: &mut O) {
+    pub(crate) fn reply<O: Outbox>(
+        &self,
+        now: Now,
+        to: Addr,
+        request: u64,
+        page: Page,
+        out: &mut O,
+    ) {
         let leader = self.leader_hint();
         let head = ReplyHead {
             request,
             status: page.status,
             more: u8::from(page.next.is_some()),
-            leader_addr: self.config.addr_of(leader).unwrap_or(Addr::NONE),
+            leader_addr: self.addr_of(leader).unwrap_or(Addr::NONE),
             leader,
             index: self.machine.applied,
             term: self.node.term(),

@@ -10,27 +10,27 @@ const BODY: usize = MTU - Header::OVERHEAD - FrameHeader::SIZE - ReplyHead::SIZE
 
 /// The body of an answer, and where to go on.
 #[derive(Debug)]
-pub(super) struct Page {
-    pub(super) status: u8,
-    pub(super) retry_ms: u32,
+pub(crate) struct Page {
+    pub(crate) status: u8,
+    pub(crate) retry_ms: u32,
     /// The next cursor, when there is more.
-    pub(super) next: Option<u64>,
-    pub(super) body: Vec<u8>,
+    pub(crate) next: Option<u64>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Page {
     /// An answer that so far says only how it stands.
-    pub(super) const fn status(status: u8, retry_ms: u32) -> Self {
+    pub(crate) const fn status(status: u8, retry_ms: u32) -> Self {
         Self { status, retry_ms, next: None, body: Vec::new() }
     }
 
     /// An answer that is done.
-    pub(super) const fn done() -> Self {
+    pub(crate) const fn done() -> Self {
         Self::status(Reply::DONE, 0)
     }
 
     /// Appends a frame, however large.
-    pub(super) fn push<E: Emit>(&mut self, frame: &E) {
+    pub(crate) fn push<E: Emit>(&mut self, frame: &E) {
         let mut out = Encoder::default();
         out.frame(frame);
         self.body.extend(out.finish());
@@ -38,7 +38,7 @@ impl Page {
 
     /// Appends what belongs to one cursor, unless the page is full; then the next one begins there.
     /// A page takes at least one item, so that everybody gets on.
-    pub(super) fn offer(&mut self, cursor: u64, item: &[u8], max: usize) -> bool {
+    pub(crate) fn offer(&mut self, cursor: u64, item: &[u8], max: usize) -> bool {
         if !self.body.is_empty() && self.body.len() + item.len() > max {
             self.next = Some(cursor);
             return false;
@@ -48,7 +48,7 @@ impl Page {
     }
 
     /// Fills a page with items, each a cursor and its frames, up to one datagram.
-    pub(super) fn fill(items: impl Iterator<Item = (u64, Vec<u8>)>) -> Self {
+    pub(crate) fn fill(items: impl Iterator<Item = (u64, Vec<u8>)>) -> Self {
         let mut page = Self::done();
         for (cursor, item) in items {
             if !page.offer(cursor, &item, BODY) {
@@ -60,7 +60,7 @@ impl Page {
 }
 
 /// Frames of one item.
-pub(super) fn item(write: impl FnOnce(&mut Encoder)) -> Vec<u8> {
+pub(crate) fn item(write: impl FnOnce(&mut Encoder)) -> Vec<u8> {
     let mut out = Encoder::default();
     write(&mut out);
     out.finish()

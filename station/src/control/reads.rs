@@ -57,20 +57,21 @@ impl Station {
     fn replica_entries(&self) -> Vec<ReplicaEntry> {
         let leader = self.node.leader();
         let entry = |(peer, addr): &(PeerId, _)| {
-            let progress = self.node.progress(u64::from(peer.number()));
+            let id = u64::from(peer.number());
+            let progress = self.node.progress(id);
             let mine = *peer == self.config.peer();
             let state = match progress {
                 _ if *peer == leader => LEADS,
                 Some((_, false)) => SILENT,
+                None if self.node.is_leader() && !mine => SILENT,
                 _ => FOLLOWS,
             };
             let matched = progress.map_or(0, |(matched, _)| matched);
             let applied = if mine { self.machine.applied } else { matched };
-            ReplicaEntry { peer: *peer, state, reserved: 0, addr: *addr, applied }
+            let part = u8::from(!self.machine.replicas.conf.votes(id));
+            ReplicaEntry { peer: *peer, state, part, addr: *addr, applied }
         };
-        let mut entries: Vec<ReplicaEntry> = self.config.replicas.iter().map(entry).collect();
-        entries.sort_unstable_by_key(|entry| entry.peer);
-        entries
+        self.replica_addrs().iter().map(entry).collect()
     }
 
     fn satellite_entries(&self) -> Vec<SatelliteEntry> {

@@ -29,6 +29,11 @@ impl Clock {
         self.elapsed_ns.saturating_add(wall_ns.saturating_sub(self.wall_ns))
     }
 
+    /// What the wall clock of whoever wrote the last entry showed, in ns.
+    pub(crate) const fn wall_ns(&self) -> u64 {
+        self.wall_ns
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder) {
         out.field(self.elapsed_ns);
         out.field(self.wall_ns);

@@ -7,6 +7,7 @@ use crate::machine::encoder::Encoder;
 use crate::machine::recovery::Changes;
 use syncom_wire::idset::IdSet;
 use syncom_wire::limits::{DETAIL_MAX, IDSET_MAX, MESSAGE_MAX, NAME_MAX, PAYLOAD_MAX, POLICY_MAX};
+use syncom_wire::replica::Replace;
 use syncom_wire::uplink::Batch;
 use syncom_wire::{Boot, Malformed, OrderId, Parse, PeerId, Reader, Term};
 
@@ -92,6 +93,10 @@ pub(crate) enum Command<'a> {
     Policy { asked_by: OrderId, image: Vec<u8> },
     /// An operator drains nodes, or lets them work again: image of the nodes, and why.
     Drain { asked_by: OrderId, drained: bool, nodes: Vec<u8>, reason: String },
+    /// An operator replaces a replica, or calls that off.
+    Replace { asked_by: OrderId, order: Replace },
+    /// A replica sits down with its disk.
+    Seat { number: u16, disk: u64 },
 }
 
 /// Begins an entry at the leader's wall time.
@@ -113,6 +118,8 @@ impl Command<'_> {
             Self::SatelliteDead { .. } => 6,
             Self::Policy { .. } => 7,
             Self::Drain { .. } => 8,
+            Self::Replace { .. } => 9,
+            Self::Seat { .. } => 10,
         }
     }
 
@@ -144,6 +151,14 @@ impl Command<'_> {
                 out.field(u8::from(*drained));
                 out.long(nodes);
                 out.long(reason.as_bytes());
+            }
+            Self::Replace { asked_by, order } => {
+                out.field(*asked_by);
+                out.fixed(order);
+            }
+            Self::Seat { number, disk } => {
+                out.field(*number);
+                out.field(*disk);
             }
         });
     }
@@ -198,6 +213,8 @@ impl<'a> Entry<'a> {
                 IdSet::parse(&nodes)?;
                 Command::Drain { asked_by, drained, nodes, reason: text(reader, DETAIL_MAX)? }
             }
+            9 => Command::Replace { asked_by: reader.field()?, order: reader.fixed()? },
+            10 => Command::Seat { number: reader.field()?, disk: reader.field()? },
             _ => return Err(Malformed("unknown command in an entry")),
         };
         reader.end()?;
@@ -341,7 +358,7 @@ mod tests {
     use super::*;
     use crate::machine::recovery::{Case, Firing, Phase};
     use proptest::prelude::*;
-    use syncom_wire::Slot;
+    use syncom_wire::{Addr, Slot};
 
     fn order() -> NewOrder {
         NewOrder {
@@ -409,6 +426,11 @@ mod tests {
                 nodes: vec![0, 0, 1],
                 reason: "disk".into(),
             },
+            Command::Replace {
+                asked_by: OrderId(3),
+                order: Replace::order(2, 4, Addr::v4([10, 0, 0, 4], 7), Replace::FORCE),
+            },
+            Command::Seat { number: 4, disk: 99 },
         ]
     }
 

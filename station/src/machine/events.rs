@@ -18,6 +18,9 @@ use syncom_wire::{Incarnation, Malformed, Reader, Subject};
 /// A settled event older than this takes no further repetitions: the next one is news.
 pub(crate) const JOIN_WINDOW_NS: u64 = 10 * SECOND;
 
+/// Events kept at most: deaths and joins may still come while the oldest event waits.
+const KEPT_MAX: usize = EVENTS_KEPT_MAX + QUEUE_RESERVED;
+
 /// What makes two reports the same.
 pub(crate) type Key = (Subject, Incarnation, EventKind);
 
@@ -84,8 +87,12 @@ impl Events {
         self.unsettled.len()
     }
 
-    /// Whether an event of this kind finds room in the queue; a tenth is kept for deaths.
+    /// Whether an event of this kind finds room in the queue; a tenth is kept for deaths. There is
+    /// none for others, either, while the oldest event kept still waits: it must not be forgotten.
     pub(crate) fn has_room(&self, kind: EventKind) -> bool {
+        if kind != EventKind::DEAD && self.kept.len() >= EVENTS_KEPT_MAX && self.oldest_waits() {
+            return false;
+        }
         let reserved = if kind == EventKind::DEAD { 0 } else { QUEUE_RESERVED };
         self.unsettled.len() < QUEUE_MAX - reserved
     }
@@ -130,7 +137,9 @@ impl Events {
             self.unsettled.insert(self.last);
         }
         self.newest.insert(event.key(), self.last);
-        if self.kept.len() == EVENTS_KEPT_MAX {
+        while self.kept.len() >= EVENTS_KEPT_MAX
+            && (!self.oldest_waits() || self.kept.len() >= KEPT_MAX)
+        {
             self.drop_oldest();
         }
         self.kept.push_back(event);
@@ -166,6 +175,11 @@ impl Events {
         usize::try_from(seq.checked_sub(first)?).ok()
     }
 
+    /// Whether the manager has not dealt with the oldest event kept.
+    fn oldest_waits(&self) -> bool {
+        self.kept.front().is_some_and(|event| event.head.settled == 0)
+    }
+
     fn drop_oldest(&mut self) {
         let Some(event) = self.kept.pop_front() else { return };
         self.unsettled.remove(&event.head.seq);
@@ -193,7 +207,7 @@ impl Events {
 
     pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let last = reader.field()?;
-        let kept: VecDeque<Event> = list(reader, EVENTS_KEPT_MAX, decode_event)?.into();
+        let kept: VecDeque<Event> = list(reader, KEPT_MAX, decode_event)?.into();
         let first = kept.front().map_or(1, |event| event.head.seq);
         let mut events = Self { last, ..Self::default() };
         for (at, event) in kept.iter().enumerate() {
@@ -224,4 +238,42 @@ fn decode_event(reader: &mut Reader<'_>) -> Result<Event, Malformed> {
             }),
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use syncom_wire::Fixed as _;
+
+    fn event(number: u64) -> Event {
+        let mut bytes = vec![0; EventHead::SIZE];
+        bytes[0] = 1;
+        let mut head: EventHead = Reader::new(&bytes).fixed().unwrap();
+        (head.subject, head.kind) =
+            (Subject::named(&number.to_string()), EventKind::named("smart"));
+        let (subject, kind, detail) = (String::new(), String::new(), String::new());
+        Event { head, subject, kind, detail, grounds: None }
+    }
+
+    #[test]
+    fn an_event_that_waits_is_never_pushed_out_by_reports() {
+        let mut events = Events::default();
+        let waiting = events.push(event(0), true);
+        for number in 1..EVENTS_KEPT_MAX as u64 {
+            assert!(events.has_room(EventKind::named("smart")));
+            events.push(event(number), false);
+        }
+        assert!(!events.has_room(EventKind::named("smart")) && events.has_room(EventKind::DEAD));
+        for number in 0..QUEUE_RESERVED as u64 {
+            events.push(event(1_000_000 + number), false);
+        }
+        assert!(events.get(waiting).is_some(), "deaths and joins push nothing out, either");
+        events.settle(waiting, 0);
+        assert!(events.has_room(EventKind::named("smart")));
+        events.push(event(2_000_000), false);
+        assert_eq!((events.get(waiting), events.kept.len()), (None, EVENTS_KEPT_MAX));
+        let mut out = Encoder::default();
+        events.encode(&mut out);
+        assert_eq!(Events::decode(&mut Reader::new(&out.finish())).unwrap(), events);
+    }
 }

@@ -10,6 +10,7 @@ use crate::machine::orders::Orders;
 use crate::machine::policy::Rules;
 use crate::machine::producers::Producers;
 use crate::machine::recovery::Recovery;
+use crate::machine::replicas::Replicas;
 use crate::machine::sessions::{Sessions, Turn};
 use syncom_wire::uplink::{Batch, BatchAck};
 use syncom_wire::{Boot, Malformed, OrderId, PeerId, Term, View};
@@ -43,6 +44,10 @@ pub(crate) enum Effect {
     PolicyHolds(OrderId),
     /// An operator's drain, or the end of one, is done, for so many nodes.
     Drained(OrderId, u32),
+    /// An operator's replacement of the first replica by the second is in the log, or cannot be.
+    Replacing(OrderId, u16, u16),
+    /// Who sits where has changed.
+    Seats,
     /// The entry cannot be read: it was written by a newer program.
     Unreadable(Malformed),
 }
@@ -78,12 +83,15 @@ pub(crate) struct Machine {
     pub(crate) clock: Clock,
     pub(crate) rules: Rules,
     pub(crate) recovery: Recovery,
+    pub(crate) replicas: Replicas,
 }
 
 impl Machine {
     /// The machine before the first entry: a cluster with its replicas and nothing else.
     pub(crate) fn new(replicas: &[PeerId]) -> Self {
-        let mut machine = Self { manager: (Term(0), PeerId::ANY), ..Self::default() };
+        let manager = (Term(0), PeerId::ANY);
+        let founders = Replicas::founded_by(replicas);
+        let mut machine = Self { manager, replicas: founders, ..Self::default() };
         let graph = &mut machine.graph;
         let cluster = (Type::Cluster, "syncom".to_owned());
         graph.set(Type::Cluster, &cluster.1, "up");
@@ -138,6 +146,11 @@ impl Machine {
                     let changed = self.on_drain(place, term, drained, &nodes, &reason);
                     effects.push(Effect::Drained(asked_by, changed));
                 }
+                Command::Replace { asked_by, order } => {
+                    self.on_replace(place, term, &order, effects);
+                    effects.push(Effect::Replacing(asked_by, order.old, order.new));
+                }
+                Command::Seat { number, disk } => self.on_seat(number, disk, effects),
             }
         }
         Ok(())

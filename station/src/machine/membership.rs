@@ -53,6 +53,11 @@ impl Membership {
         &self.rings
     }
 
+    /// Who serves as a replica has changed.
+    pub(crate) const fn renew_roster(&mut self) {
+        self.roster += 1;
+    }
+
     /// Number of the roster, from 1: 0 on the wire means that nobody has one.
     pub(crate) const fn roster(&self) -> u64 {
         self.roster + 1

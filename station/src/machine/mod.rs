@@ -21,6 +21,8 @@ pub(crate) mod outcome;
 pub(crate) mod policy;
 pub(crate) mod producers;
 pub(crate) mod recovery;
+pub(crate) mod replicas;
+mod seating;
 mod services;
 pub(crate) mod sessions;
 pub(crate) mod snapshot;

@@ -8,7 +8,7 @@ use syncom_wire::order::Verb;
 use syncom_wire::{Frame, Frames, OrderId, Slot, Term};
 
 /// Decisions of an operator stand under this name of a rule.
-const OPERATOR: &str = "operator";
+pub(super) const OPERATOR: &str = "operator";
 /// Nodes of one drain that get a decision each; further ones are only counted in the answer.
 const NAMED_MAX: u32 = 256;
 

@@ -11,12 +11,13 @@ use crate::machine::orders::Orders;
 use crate::machine::policy::Rules;
 use crate::machine::producers::Producers;
 use crate::machine::recovery::Recovery;
+use crate::machine::replicas::Replicas;
 use crate::machine::sessions::Sessions;
 use syncom_wire::ids::hash;
 use syncom_wire::{Malformed, Reader};
 
 /// First bytes of a snapshot: what it is, and in which version.
-const MAGIC: u64 = u64::from_le_bytes(*b"syncomM1");
+const MAGIC: u64 = u64::from_le_bytes(*b"syncomM2");
 /// Bytes of the largest snapshot that is read.
 pub(crate) const SNAPSHOT_MAX: usize = 1 << 30;
 
@@ -39,6 +40,7 @@ impl Machine {
         out.section(|out| self.clock.encode(out));
         out.section(|out| self.rules.encode(out));
         out.section(|out| self.recovery.encode(out));
+        out.section(|out| self.replicas.encode(out));
         out.finish()
     }
 
@@ -67,6 +69,7 @@ impl Machine {
             clock: section(&mut reader, Clock::decode)?,
             rules: section(&mut reader, Rules::decode)?,
             recovery: section(&mut reader, Recovery::decode)?,
+            replicas: section(&mut reader, Replicas::decode)?,
         };
         reader.end()?;
         Ok(machine)

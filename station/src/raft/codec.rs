@@ -122,11 +122,14 @@ fn put_entry(out: &mut Vec<u8>, index: u64, term: u64, kind: EntryType, data: &[
     out.extend_from_slice(data);
 }
 
+/// Kind of an entry that changes the configuration; 0 is a normal one.
+pub(crate) const CHANGE: u8 = 2;
+
 const fn kind_number(kind: EntryType) -> u8 {
     match kind {
         EntryType::EntryNormal => 0,
         EntryType::EntryConfChange => 1,
-        EntryType::EntryConfChangeV2 => 2,
+        EntryType::EntryConfChangeV2 => CHANGE,
     }
 }
 
@@ -145,7 +148,8 @@ pub(crate) fn decode(message: &RaftMessage<'_>, kind: MessageType) -> Message {
     out.reject = head.reject != 0;
     out.reject_hint = head.reject_hint;
     out.context = message.context.to_vec().into();
-    let entries = message.iter().map(|(entry, data)| new_entry(entry.index, entry.term, data));
+    let entries =
+        message.iter().map(|(entry, data)| new_entry(entry.index, entry.term, entry.kind, data));
     out.entries = entries.collect();
     out
 }
@@ -167,7 +171,7 @@ pub(crate) fn snapshot(manifest: &Manifest) -> Snapshot {
     let meta = out.mut_metadata();
     meta.index = manifest.index;
     meta.term = manifest.term;
-    meta.set_conf_state(ConfState::from((manifest.voters.clone(), Vec::new())));
+    meta.set_conf_state(ConfState::from((manifest.voters.clone(), manifest.learners.clone())));
     out
 }
 
@@ -185,9 +189,13 @@ pub(crate) fn manifest(message: &RaftMessage<'_>) -> Result<Manifest, Malformed>
     Ok(manifest)
 }
 
-/// A normal entry.
-pub(crate) fn new_entry(index: u64, term: u64, data: &[u8]) -> Entry {
-    Entry { index, term, data: data.to_vec().into(), ..Entry::default() }
+/// An entry of a checked kind.
+pub(crate) fn new_entry(index: u64, term: u64, kind: u8, data: &[u8]) -> Entry {
+    let mut entry = Entry { index, term, data: data.to_vec().into(), ..Entry::default() };
+    if kind == CHANGE {
+        entry.set_entry_type(EntryType::EntryConfChangeV2);
+    }
+    entry
 }
 
 /// An entry as the disk gets it.

@@ -6,10 +6,15 @@
 //!
 //! Read `node.rs` first.
 
+mod changing;
 pub(crate) mod codec;
+pub(crate) mod conf;
 pub(crate) mod context;
 pub(crate) mod election;
 pub(crate) mod node;
+pub(crate) mod pull;
+mod restart;
+pub(crate) mod sending;
 pub(crate) mod snapshot;
 pub(crate) mod storage;
 pub(crate) mod validator;

@@ -8,17 +8,20 @@
 use crate::config::StationConfig;
 use crate::raft::ReadContext;
 use crate::raft::codec;
+use crate::raft::conf::Conf;
 use crate::raft::election::Election;
-use crate::raft::snapshot::{Image, Sending};
+use crate::raft::restart;
+use crate::raft::sending::Sending;
+use crate::raft::snapshot::Image;
 use crate::raft::storage::RamLog;
 use crate::raft::validator::{self, Guard};
 use raft::eraftpb::{Entry, HardState, Message, MessageType};
-use raft::{Config, ProgressState, RawNode, SnapshotStatus, StateRole};
+use raft::{Config, RawNode, StateRole};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use syncom_seam::disk::HardState as DiskHardState;
-use syncom_seam::{Loaded, Record, SavedSnapshot, Time};
-use syncom_wire::ids::{hash, mix};
+use syncom_seam::{Loaded, Record, Time};
+use syncom_wire::ids::mix;
 use syncom_wire::limits::MESSAGE_MAX;
 use syncom_wire::raft::RaftMessage;
 use syncom_wire::{Malformed, PeerId, Term};
@@ -33,6 +36,9 @@ const UNCOMMITTED_MAX: u64 = 16 << 20;
 const APPLY_MAX: u64 = 4 << 20;
 /// Bytes of entries kept behind a snapshot for followers that lag a little.
 const KEEP_BYTES: usize = 16 << 20;
+/// The same for followers that are heard and lag more, or are being sent a snapshot: what they lack
+/// must be there when they have installed it, or they never catch up under load.
+const LAG_BYTES: usize = 64 << 20;
 /// Bytes of the largest entry: it fits a message of a stream with everything around it.
 pub(crate) const ENTRY_MAX: usize = MESSAGE_MAX / 2;
 
@@ -72,11 +78,11 @@ struct Waiting {
 
 /// One replica's Raft.
 pub(crate) struct Node {
-    raw: RawNode<RamLog>,
-    me: u64,
-    voters: Vec<u64>,
+    pub(super) raw: RawNode<RamLog>,
+    pub(super) me: u64,
+    pub(super) conf: Conf,
     generation: u64,
-    election: Election,
+    pub(super) election: Election,
     waiting: VecDeque<Waiting>,
     ticket: u64,
     /// What the disk has been told.
@@ -84,9 +90,18 @@ pub(crate) struct Node {
     /// A pulled snapshot, between its step and its record.
     incoming: Option<Image>,
     /// When each other replica last spoke in this term.
-    heard: BTreeMap<u64, Time>,
+    pub(super) heard: BTreeMap<u64, Time>,
     /// Whether nothing was ever stored here.
     pristine: bool,
+    /// Whether this disk has the replica's seat, as far as known.
+    pub(super) admitted: bool,
+    /// Ticks for which this replica would rather let another stand for election.
+    pub(super) patience: usize,
+    /// Whether it would.
+    pub(super) reluctant: bool,
+    /// Sender, term and commit of the last heartbeat that spoke of entries which this replica does
+    /// not have, and how many were like it.
+    pub(super) beyond: ((u64, u64, u64), u32),
     pub(crate) sending: Sending,
 }
 
@@ -104,11 +119,8 @@ impl fmt::Debug for Node {
 impl Node {
     /// Goes on from what the store holds.
     pub(crate) fn new(config: &StationConfig, loaded: Loaded) -> Result<Self, String> {
-        let mut voters: Vec<u64> =
-            config.replicas.iter().map(|(peer, _)| u64::from(peer.number())).collect();
-        voters.sort_unstable();
         let pristine = loaded == Loaded::default();
-        let (log, applied) = load(voters.clone(), loaded)?;
+        let (log, conf, applied) = restart::load(config, loaded)?;
         let me = u64::from(config.me);
         let timing = config.timing;
         let raft_config = Config {
@@ -135,8 +147,8 @@ impl Node {
         let mut node = Self {
             raw,
             me,
-            generation: generation(config),
-            voters,
+            generation: restart::generation(config),
+            conf,
             election: Election::new(seed, timing),
             waiting: VecDeque::new(),
             ticket: 0,
@@ -144,6 +156,10 @@ impl Node {
             incoming: None,
             heard: BTreeMap::new(),
             pristine,
+            admitted: config.disk == 0,
+            patience: 0,
+            reluctant: false,
+            beyond: ((0, 0, 0), 0),
             sending: Sending::default(),
         };
         node.override_timeout();
@@ -159,12 +175,21 @@ impl Node {
 
     /// One tick of Raft's clock. In a cluster that never ran, the first replica stands at once.
     pub(crate) fn on_tick(&mut self) {
-        let first = self.voters.first() == Some(&self.me);
+        let first = self.conf.voters.first() == Some(&self.me);
         if std::mem::take(&mut self.pristine) && first {
             let _ = self.raw.campaign();
         }
-        self.raw.tick();
+        if self.is_leader() || !(self.may_not_stand() || self.lets_others_go_first()) {
+            self.raw.tick();
+        }
         self.override_timeout();
+    }
+
+    /// Nobody stands while a snapshot goes to his disk: the library would look for entries that it
+    /// has replaced, and panic. Nor does anybody who has no seat.
+    fn may_not_stand(&self) -> bool {
+        let log = &self.raw.raft.raft_log;
+        log.applied + 1 < log.first_index() || self.abstains(log.last_index())
     }
 
     /// Checks a peer's message and steps it, unless it announces a snapshot: that is returned, and
@@ -182,7 +207,7 @@ impl Node {
         let guard = Guard {
             me: self.me,
             from: u64::from(from.number()),
-            voters: &self.voters,
+            conf: &self.conf,
             generation: self.generation,
             term: self.raw.raft.term,
             leads: self.is_leader(),
@@ -195,7 +220,13 @@ impl Node {
         let term_of = |index| log.term(index).ok().filter(|term| *term != 0);
         let kind = validator::check(message, &guard, term_of)?;
         let vote = matches!(kind, MessageType::MsgRequestVote | MessageType::MsgRequestPreVote);
-        if vote && self.election.is_quiet(now) {
+        if kind == MessageType::MsgHeartbeat {
+            self.beyond.1 = 0;
+        }
+        if vote && (self.election.is_quiet(now) || self.abstains(message.head.index)) {
+            return Ok(None);
+        }
+        if kind == MessageType::MsgTimeoutNow && self.may_not_stand() {
             return Ok(None);
         }
         if kind == MessageType::MsgSnapshot {
@@ -214,6 +245,7 @@ impl Node {
         let message = codec::decode_snapshot(head, &image.manifest);
         self.incoming = Some(image);
         let _ = self.raw.step(message);
+        self.note_conf();
         self.override_timeout();
     }
 
@@ -290,7 +322,7 @@ impl Node {
         self.ticket += 1;
         let record = Record::Snapshot {
             ticket: self.ticket,
-            snapshot: saved(&image),
+            snapshot: restart::saved(&image),
             hard: self.changed_hard_state(),
             replace_log: true,
             compact_to: index + 1,
@@ -330,13 +362,17 @@ impl Node {
 
     /// Keeps a snapshot of the machine at `index` and forgets entries far behind it.
     pub(crate) fn compact(&mut self, index: u64, term: u64, data: Vec<u8>, keep: u64) -> Record {
-        let image = Image::new(index, term, self.voters.clone(), data);
+        let image = Image::new(index, term, self.conf.voters.clone(), data)
+            .with_learners(self.conf.learners.clone());
         let kept = (index.saturating_sub(keep) + 1).max(self.raw.store().first_of_last(KEEP_BYTES));
-        let compact_to = kept.min(index + 1);
+        let held = self.raw.store().first_of_last(LAG_BYTES);
+        let lacking = self.lacking().map_or(u64::MAX, |lacking| lacking.max(held));
+        // A newcomer begins with a snapshot: nobody ever holds the first entry beside one.
+        let compact_to = kept.min(lacking).max(2).min(index + 1);
         self.ticket += 1;
         let record = Record::Snapshot {
             ticket: self.ticket,
-            snapshot: saved(&image),
+            snapshot: restart::saved(&image),
             hard: self.changed_hard_state(),
             replace_log: false,
             compact_to,
@@ -350,19 +386,6 @@ impl Node {
     /// A follower cannot be reached: what was sent to it may be lost.
     pub(crate) fn report_unreachable(&mut self, id: u64) {
         self.raw.report_unreachable(id);
-    }
-
-    /// Gives up on followers that stopped pulling their snapshot.
-    pub(crate) fn give_up_snapshots(&mut self, now: Time) {
-        let prs = self.raw.raft.prs();
-        let done = |id| prs.get(id).is_none_or(|pr| pr.state != ProgressState::Snapshot);
-        for id in self.sending.give_up(now, done) {
-            self.raw.report_snapshot(id, SnapshotStatus::Failure);
-        }
-    }
-
-    pub(crate) fn image(&self, index: u64, term: u64) -> Option<&Image> {
-        self.raw.store().image(index, term)
     }
 
     pub(crate) fn is_leader(&self) -> bool {
@@ -408,77 +431,24 @@ impl Node {
             return heard(raft.leader_id);
         }
         let at = |id: &u64| if *id == self.me { now } else { heard(*id) };
-        let mut times: Vec<Time> = self.voters.iter().map(at).collect();
-        times.sort_unstable();
-        // Counted from the latest, the last of a majority.
-        times.get((times.len() - 1) / 2).copied().unwrap_or_default()
+        // Counted from the latest, the last of a majority: of each, where two decide.
+        let majority = |voters: &[u64]| {
+            let mut times: Vec<Time> = voters.iter().map(at).collect();
+            times.sort_unstable();
+            times.get(times.len().saturating_sub(1) / 2).copied()
+        };
+        let both = [majority(&self.conf.voters), majority(&self.conf.outgoing)];
+        both.into_iter().flatten().min().unwrap_or_default()
     }
 
     /// See [`Election`]: the library must not draw from a random source of its own.
-    fn override_timeout(&mut self) {
+    pub(super) fn override_timeout(&mut self) {
         let ticks = self.election.timeout_ticks(self.raw.raft.term);
         self.raw.raft.set_randomized_election_timeout(ticks);
     }
 }
 
-/// The log as it was stored, and the index up to which the stored snapshot goes.
-fn load(voters: Vec<u64>, loaded: Loaded) -> Result<(RamLog, u64), String> {
-    let Loaded { hard, snapshot, entries } = loaded;
-    let mut log = RamLog::new(voters.clone());
-    let mut applied = 0;
-    if let Some(snapshot) = snapshot {
-        if snapshot.voters != voters {
-            return Err(format!(
-                "the log belongs to replicas {:?}, the configuration names {voters:?}: \
-                 start with the replicas that wrote it",
-                snapshot.voters
-            ));
-        }
-        applied = snapshot.index;
-        log.reset_to(Image::new(snapshot.index, snapshot.term, voters, snapshot.data));
-    }
-    let after: Vec<Entry> = entries
-        .iter()
-        .filter(|entry| entry.index > applied)
-        .map(|entry| codec::new_entry(entry.index, entry.term, &entry.data))
-        .collect();
-    let gapless = after.iter().zip(applied + 1..).all(|(entry, index)| entry.index == index);
-    if !gapless {
-        return Err(format!("the stored log does not go on after its snapshot at {applied}"));
-    }
-    log.append(&after);
-    let commit = hard.commit.max(applied);
-    if commit > log.last() {
-        return Err(format!(
-            "the log ends at {} but {commit} was committed: its tail is lost; this replica must \
-             not come back under its number with less than it promised",
-            log.last()
-        ));
-    }
-    log.hard.term = hard.term;
-    log.hard.vote = hard.vote;
-    log.hard.commit = commit;
-    Ok((log, applied))
-}
-
-fn saved(image: &Image) -> SavedSnapshot {
-    SavedSnapshot {
-        index: image.manifest.index,
-        term: image.manifest.term,
-        voters: image.manifest.voters.clone(),
-        learners: Vec::new(),
-        data: image.data.clone(),
-    }
-}
-
-/// Names the cluster and its replicas, so that messages of others are refused.
-fn generation(config: &StationConfig) -> u64 {
-    let mut numbers: Vec<u32> = config.replicas.iter().map(|(peer, _)| peer.0).collect();
-    numbers.sort_unstable();
-    let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
-    mix(hash(&bytes) ^ u64::from(config.cluster))
-}
-
 mod heir;
+mod serving;
 #[cfg(test)]
 mod tests;

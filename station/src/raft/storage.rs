@@ -1,6 +1,8 @@
 //! The log in memory: what the library reads. The disk only ever gets copies.
 
+use crate::config::Held;
 use crate::raft::codec;
+use crate::raft::conf::Conf;
 use crate::raft::snapshot::Image;
 use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
 use raft::{GetEntriesContext, RaftState, Storage, StorageError};
@@ -10,18 +12,20 @@ use std::collections::VecDeque;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RamLog {
     pub(crate) hard: HardState,
-    voters: Vec<u64>,
+    /// Who had a part in it when this life began: the library asks once.
+    conf: Conf,
     /// Index and term of the entry before the first one held.
     base: (u64, u64),
     entries: VecDeque<Entry>,
-    /// The newest snapshot, and the one before it, which somebody may still be pulling.
-    images: [Option<Image>; 2],
+    /// The newest snapshot, and one that a follower is still pulling.
+    newest: Option<Image>,
+    pinned: Option<Image>,
 }
 
 impl RamLog {
-    /// An empty log of these voters.
-    pub(crate) fn new(voters: Vec<u64>) -> Self {
-        Self { voters, ..Self::default() }
+    /// An empty log of these replicas.
+    pub(crate) fn new(conf: Conf) -> Self {
+        Self { conf, ..Self::default() }
     }
 
     /// Goes on from a snapshot: everything before and after it is gone.
@@ -33,18 +37,43 @@ impl RamLog {
 
     /// Keeps a snapshot to serve it.
     pub(crate) fn keep(&mut self, image: Image) {
-        self.images = [Some(image), self.images[0].take()];
+        self.newest = Some(image);
+    }
+
+    /// Holds on to the snapshot of that index until told otherwise, or lets go of the one held.
+    pub(crate) fn pin(&mut self, index: Option<u64>) {
+        let wanted = |image: &&Image| Some(image.manifest.index) == index;
+        let pinned = self.pinned.iter().chain(&self.newest).find(wanted).cloned();
+        self.pinned = pinned;
     }
 
     /// The newest snapshot.
     pub(crate) const fn newest(&self) -> Option<&Image> {
-        self.images[0].as_ref()
+        self.newest.as_ref()
     }
 
     /// The snapshot of that index, if it is still held.
     pub(crate) fn image(&self, index: u64, term: u64) -> Option<&Image> {
         let wanted = |image: &&Image| (image.manifest.index, image.manifest.term) == (index, term);
-        self.images.iter().flatten().find(wanted)
+        self.newest.iter().chain(&self.pinned).find(wanted)
+    }
+
+    /// The snapshot to send: the one that is being sent already, so that no more than two are held,
+    /// as long as the log goes on where it ends.
+    fn to_send(&self) -> Option<&Image> {
+        let pinned = self.pinned.as_ref().filter(|image| image.manifest.index >= self.base.0);
+        pinned.or(self.newest.as_ref())
+    }
+
+    /// What is held, counted.
+    pub(crate) fn held(&self) -> Held {
+        let same = |image: &&Image| self.newest.as_ref().is_none_or(|newest| *newest != **image);
+        let pinned = self.pinned.iter().filter(same);
+        Held {
+            entries: self.entries.len(),
+            entry_bytes: self.entries.iter().map(|entry| entry.data.len()).sum(),
+            snapshot_bytes: self.newest.iter().chain(pinned).map(|image| image.data.len()).sum(),
+        }
     }
 
     /// Appends entries, replacing everything from the first one's index on.
@@ -87,6 +116,12 @@ impl RamLog {
         self.entries.back().map_or(self.base.0, |entry| entry.index)
     }
 
+    /// Entries behind an index.
+    pub(crate) fn after(&self, index: u64) -> impl Iterator<Item = &Entry> {
+        let skip = usize::try_from(index.saturating_sub(self.base.0)).unwrap_or(usize::MAX);
+        self.entries.iter().skip(skip)
+    }
+
     fn at(&self, index: u64) -> Option<&Entry> {
         let place = usize::try_from(index.checked_sub(self.base.0 + 1)?).ok()?;
         self.entries.get(place)
@@ -99,8 +134,7 @@ fn error(what: StorageError) -> raft::Error {
 
 impl Storage for RamLog {
     fn initial_state(&self) -> raft::Result<RaftState> {
-        let conf_state = ConfState::from((self.voters.clone(), Vec::new()));
-        Ok(RaftState::new(self.hard.clone(), conf_state))
+        Ok(RaftState::new(self.hard.clone(), ConfState::from(&self.conf)))
     }
 
     fn entries(
@@ -145,7 +179,7 @@ impl Storage for RamLog {
     }
 
     fn snapshot(&self, request_index: u64, _to: u64) -> raft::Result<Snapshot> {
-        match self.newest() {
+        match self.to_send() {
             Some(image) if image.manifest.index >= request_index => {
                 Ok(codec::snapshot(&image.manifest))
             }
@@ -159,11 +193,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_snapshot_that_is_being_pulled_is_held_beside_the_newest() {
+        let image = |index| Image::new(index, 1, vec![1], vec![7; 9]);
+        let mut log = RamLog::new(Conf::new(vec![1], Vec::new()));
+        log.append(&(1..=30).map(|index| codec::new_entry(index, 1, 0, &[])).collect::<Vec<_>>());
+        log.keep(image(10));
+        log.pin(Some(10));
+        log.keep(image(20));
+        log.keep(image(30));
+        log.pin(Some(10));
+        let held = |log: &RamLog| [10, 20, 30].map(|index| log.image(index, 1).is_some());
+        let sent = |log: &RamLog| log.snapshot(1, 2).unwrap().get_metadata().index;
+        assert_eq!((held(&log), sent(&log)), ([true, false, true], 10));
+        log.compact(12);
+        assert_eq!(sent(&log), 30, "nothing follows the older one any more");
+        log.pin(None);
+        assert_eq!(held(&log), [false, false, true]);
+    }
+
+    #[test]
     fn the_last_entries_are_found_by_their_bytes() {
-        let mut log = RamLog::new(vec![1]);
+        let mut log = RamLog::new(Conf::new(vec![1], vec![]));
         assert_eq!(log.first_of_last(100), 1);
         let entries: Vec<Entry> =
-            (1..=10).map(|index| codec::new_entry(index, 1, &[0; 40])).collect();
+            (1..=10).map(|index| codec::new_entry(index, 1, 0, &[0; 40])).collect();
         log.append(&entries);
         assert_eq!(log.first_of_last(100), 9);
         assert_eq!(log.first_of_last(1_000), 1);

@@ -5,7 +5,8 @@
 //! breaks a rule costs one counter.
 
 use crate::raft::ReadContext;
-use crate::raft::codec::{self, message_type};
+use crate::raft::codec::{self, CHANGE, message_type};
+use crate::raft::conf::{Change, Conf};
 use raft::eraftpb::MessageType;
 use syncom_wire::Malformed;
 use syncom_wire::raft::{RaftHead, RaftMessage};
@@ -27,7 +28,7 @@ pub(crate) struct Guard<'a> {
     pub(crate) me: u64,
     /// Who sealed the message.
     pub(crate) from: u64,
-    pub(crate) voters: &'a [u64],
+    pub(crate) conf: &'a Conf,
     pub(crate) generation: u64,
     pub(crate) term: u64,
     pub(crate) leads: bool,
@@ -50,7 +51,7 @@ pub(crate) fn check(
 ) -> Result<MessageType, Malformed> {
     let head = &message.head;
     let kind = message_type(head.kind).ok_or(Malformed("no type for a peer to send"))?;
-    check_address(head, guard)?;
+    check_address(head, kind, guard)?;
     check_numbers(head, kind)?;
     let shows_life = matches!(kind, MessageType::MsgHeartbeat | MessageType::MsgHeartbeatResponse);
     // The heir of a leader says that it is one.
@@ -69,7 +70,7 @@ pub(crate) fn check(
             return Err(Malformed("commit beyond this replica's log"));
         }
         MessageType::MsgHeartbeat | MessageType::MsgHeartbeatResponse => {
-            check_context(message.context, guard)?;
+            check_context(message.context)?;
         }
         MessageType::MsgReadIndex => check_read(message, guard)?,
         MessageType::MsgReadIndexResp => check_read_answer(message, guard)?,
@@ -83,14 +84,25 @@ pub(crate) fn check(
     Ok(kind)
 }
 
-fn check_address(head: &RaftHead, guard: &Guard<'_>) -> Result<(), Malformed> {
+fn check_address(head: &RaftHead, kind: MessageType, guard: &Guard<'_>) -> Result<(), Malformed> {
     if head.generation != guard.generation {
         return Err(Malformed("other replicas"));
     }
     if head.to != guard.me || head.from != guard.from || head.from == guard.me {
         return Err(Malformed("not from its sender or not to this replica"));
     }
-    if !guard.voters.contains(&head.from) {
+    // One that leads, or wants to, may have come while this replica was away; only the others must
+    // be known here. Its seal says that it is a replica.
+    let leads = matches!(
+        kind,
+        MessageType::MsgAppend
+            | MessageType::MsgHeartbeat
+            | MessageType::MsgSnapshot
+            | MessageType::MsgRequestVote
+            | MessageType::MsgRequestPreVote
+            | MessageType::MsgReadIndexResp
+    );
+    if head.from == 0 || !leads && !guard.conf.knows(head.from) {
         return Err(Malformed("not from a replica"));
     }
     Ok(())
@@ -131,10 +143,16 @@ fn check_append(
     if head.index != 0 && head.term >= guard.term && overwrites(head.index, head.log_term) {
         return Err(Malformed("contradicts what is committed"));
     }
+    let newcomer = guard.conf.voters.is_empty();
+    if newcomer && head.index == 0 && head.entries != 0 {
+        return Err(Malformed("entries for one who has to begin with a snapshot"));
+    }
     let mut last = (head.index, head.log_term);
-    for (entry, _) in message.iter() {
-        if entry.kind != 0 {
-            return Err(Malformed("change of the replicas, which no one can order yet"));
+    for (entry, data) in message.iter() {
+        match entry.kind {
+            0 => {}
+            CHANGE => drop(Change::decode(data)?),
+            _ => return Err(Malformed("unknown kind of entry")),
         }
         if entry.index != last.0 + 1 || entry.term < last.1 || entry.term > head.term {
             return Err(Malformed("entries out of order"));
@@ -147,9 +165,10 @@ fn check_append(
     Ok(())
 }
 
-/// The context that a leader's heartbeat carries is some replica's, and comes back as it was.
-fn check_context(context: &[u8], guard: &Guard<'_>) -> Result<(), Malformed> {
-    if context.is_empty() || guard.voters.contains(&ReadContext::decode(context)?.node) {
+/// The context that a leader's heartbeat carries is some replica's, perhaps of one that is not known
+/// here yet, and comes back as it was.
+fn check_context(context: &[u8]) -> Result<(), Malformed> {
+    if context.is_empty() || ReadContext::decode(context)?.node != 0 {
         return Ok(());
     }
     Err(Malformed("read of no replica"))
@@ -200,7 +219,9 @@ fn check_snapshot(message: &RaftMessage<'_>, guard: &Guard<'_>) -> Result<(), Ma
     if manifest.term == 0 || manifest.term > message.head.term || manifest.index >= NUMBER_MAX {
         return Err(Malformed("snapshot of a term or index that cannot be"));
     }
-    if manifest.voters != guard.voters {
+    let conf = Conf::new(manifest.voters.clone(), manifest.learners);
+    conf.check()?;
+    if conf.voters != manifest.voters || !conf.knows(guard.me) {
         return Err(Malformed("snapshot of other replicas"));
     }
     Ok(())

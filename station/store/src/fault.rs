@@ -4,8 +4,10 @@ use std::io::{Error, ErrorKind};
 use std::path::Path;
 use syncom_seam::DiskFault;
 
-/// What to do about a log that is not what was written: nothing on this disk can repair it.
-const RESTORE: &str = "what to do: restore this replica as a new one";
+/// What to do about a log that is not what was written: nothing on this disk can repair it, and what
+/// this replica has said under its number must not be unsaid.
+pub(crate) const RESTORE: &str = "what to do: replace this replica by a new one, \
+    `syncom station replace OLD NEW`";
 
 /// A damaged place, by name.
 pub(crate) fn corrupt(place: &Path, what: impl std::fmt::Display) -> DiskFault {

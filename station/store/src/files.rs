@@ -6,6 +6,8 @@
 //! a lost tail can be named.
 
 use crate::fault;
+#[cfg(test)]
+use crate::journal::{self, Op};
 use raft_engine::env::{FileSystem, Handle, Permission, WriteExt};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Error, ErrorKind, Read, Result, Seek, SeekFrom, Write};
@@ -107,6 +109,8 @@ impl FileSystem for Files {
     fn create<P: AsRef<Path>>(&self, path: P) -> Result<LogFile> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        #[cfg(test)]
+        journal::note(path.as_ref(), Op::Create);
         self.file(path.as_ref(), &options)
     }
 
@@ -117,10 +121,14 @@ impl FileSystem for Files {
     }
 
     fn delete<P: AsRef<Path>>(&self, path: P) -> Result<()> {
+        #[cfg(test)]
+        journal::note(path.as_ref(), Op::Remove);
         fs::remove_file(path)
     }
 
     fn rename<P: AsRef<Path>>(&self, from: P, to: P) -> Result<()> {
+        #[cfg(test)]
+        journal::note(to.as_ref(), |to| Op::Rename(from.as_ref().to_path_buf(), to));
         fs::rename(from, to)
     }
 
@@ -151,6 +159,8 @@ pub(crate) struct LogFile {
 impl Handle for LogFile {
     fn truncate(&self, length: usize) -> Result<()> {
         *held(&self.ledger.cut) = Some((self.path.clone(), length));
+        #[cfg(test)]
+        journal::note(&self.path, |path| Op::Resize(path, length as u64));
         self.file.set_len(length as u64)
     }
 
@@ -163,6 +173,8 @@ impl Handle for LogFile {
         let synced = self.ledger.allow_sync().and_then(|()| self.file.sync_data());
         match synced {
             Ok(()) => {
+                #[cfg(test)]
+                journal::note(&self.path, Op::Sync);
                 self.ledger.syncs.fetch_add(1, Ordering::Relaxed);
             }
             Err(error) => {
@@ -200,6 +212,10 @@ impl Write for Cursor {
             _ => error,
         })?;
         ledger.bytes.fetch_add(length as u64, Ordering::Relaxed);
+        #[cfg(test)]
+        journal::note(&self.file.path, |path| {
+            Op::Write(path, self.offset, bytes.get(..length).unwrap_or(bytes).to_vec())
+        });
         self.offset += length as u64;
         Ok(length)
     }
@@ -223,6 +239,8 @@ impl Seek for Cursor {
 
 impl WriteExt for Cursor {
     fn truncate(&mut self, length: usize) -> Result<()> {
+        #[cfg(test)]
+        journal::note(&self.file.path, |path| Op::Resize(path, length as u64));
         self.file.file.set_len(length as u64)?;
         self.offset = length as u64;
         Ok(())
@@ -232,27 +250,4 @@ impl WriteExt for Cursor {
     fn allocate(&mut self, _offset: usize, _length: usize) -> Result<()> {
         Ok(())
     }
-}
-
-/// First bytes of each file of the log in the version that we write; eight of alignment follow.
-const HEADER: &[u8; 61] =
-    b"RAFT-LOG-FILE-HEADER-9986AB3E47F320B394C8E84916EB0ED5\0\0\0\0\0\0\0\x02";
-
-/// Refuses files whose header asks for an alignment: we never write one. The header has no checksum
-/// of its own, and the library would allocate whatever a damaged alignment asks for.
-pub(crate) fn check_headers(raft: &Path) -> std::result::Result<(), DiskFault> {
-    let failed = |error: Error| fault::io(raft, &error);
-    for entry in fs::read_dir(raft).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        let kind = path.extension().and_then(|kind| kind.to_str());
-        if !matches!(kind, Some("raftlog" | "rewrite")) {
-            continue;
-        }
-        let mut header = [0; 69];
-        let read = File::open(&path).map_err(failed)?.read_exact_at(&mut header, 0);
-        if read.is_ok() && header.starts_with(HEADER) && !header.ends_with(&[0; 8]) {
-            return Err(fault::corrupt(&path, "header damaged"));
-        }
-    }
-    Ok(())
 }

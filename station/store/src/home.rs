@@ -3,7 +3,7 @@
 //! ```text
 //! identity   whose log this is (text), written last when the directory is made
 //! lock       held while a process has the log open
-//! durable    number of the last batch known to be durable
+//! durable    stamp of the directory, and number of the last batch known to be durable
 //! raft/      the log itself, written by raft-engine
 //! snapshot-<index>-<hash>.bin  the last two snapshots
 //! ```
@@ -13,22 +13,28 @@
 //! is written here, without a flush of its own: after the death of the process it is exact; after a
 //! power cut it may be some tens of seconds old, but never ahead of the log. It is flushed at each
 //! start and with each snapshot.
+//!
+//! The stamp is drawn when the directory is made and stands in every batch of its log: a log that
+//! was put beside the witness of another is not this one.
 
+#[cfg(test)]
+use crate::journal::{self, Op};
 use crate::seal::{seal, unseal};
 use crate::snapshot::write_whole;
 use crate::{Identity, fault};
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use syncom_seam::DiskFault;
 
-const MAGIC: &[u8; 8] = b"SYNCDUR1";
+const MAGIC: &[u8; 8] = b"SYNCDUR2";
 
 /// An open directory, locked against other processes for as long as this lives.
 #[derive(Debug)]
 pub(crate) struct Home {
     dir: PathBuf,
+    stamp: u64,
     witness: File,
     _lock: File,
 }
@@ -47,21 +53,26 @@ impl Home {
                 if at("raft").exists() {
                     return Err(fault::corrupt(&at("identity"), "missing, though there is a log"));
                 }
-                write_whole(&at("durable"), &mark(0))?;
+                write_whole(&at("durable"), &mark(draw_stamp()?, 0))?;
                 write_whole(&at("identity"), text(identity).as_bytes())?;
             }
             Err(error) => return Err(fault::io(&at("identity"), error)),
         }
         make_dir(&at("raft"))?;
-        let durable = read_mark(&at("durable"))?;
+        let (stamp, durable) = read_mark(&at("durable"))?;
         let witness = OpenOptions::new().write(true).open(at("durable"));
         let witness = witness.map_err(|error| fault::io(&at("durable"), &error))?;
-        Ok((Self { dir: dir.to_path_buf(), witness, _lock: lock }, durable))
+        Ok((Self { dir: dir.to_path_buf(), stamp, witness, _lock: lock }, durable))
     }
 
     /// The directory.
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// A number that only this directory has.
+    pub(crate) const fn stamp(&self) -> u64 {
+        self.stamp
     }
 
     /// Where the log library writes.
@@ -71,12 +82,17 @@ impl Home {
 
     /// Notes that `batch` is durable.
     pub(crate) fn witness(&self, batch: u64) -> Result<(), DiskFault> {
-        let written = self.witness.write_all_at(&mark(batch), 0);
+        let mark = mark(self.stamp, batch);
+        #[cfg(test)]
+        journal::note(&self.dir.join("durable"), |path| Op::Write(path, 0, mark.clone()));
+        let written = self.witness.write_all_at(&mark, 0);
         written.map_err(|error| fault::io(&self.dir.join("durable"), &error))
     }
 
     /// Makes the last note durable itself.
     pub(crate) fn settle(&self) -> Result<(), DiskFault> {
+        #[cfg(test)]
+        journal::note(&self.dir.join("durable"), Op::Sync);
         let synced = self.witness.sync_data();
         synced.map_err(|error| fault::io(&self.dir.join("durable"), &error))
     }
@@ -116,17 +132,27 @@ fn check(path: &Path, found: &[u8], identity: Identity) -> Result<(), DiskFault>
     let found = String::from_utf8_lossy(found.get(..120).unwrap_or(found)).replace('\n', ", ");
     Err(DiskFault::Corrupt(format!(
         "{}: the log belongs to \"{found}\", this is replica {replica} of cluster {cluster}, \
-         format 1; what to do: start the replica whose log it is, or give this one an empty \
-         directory and add it as a new one",
+         format 1; what to do: start the replica whose log it is, or replace this one by a new \
+         one with an empty directory, `syncom station replace OLD NEW`",
         path.display()
     )))
 }
 
-fn mark(batch: u64) -> Vec<u8> {
-    seal([MAGIC.as_slice(), &batch.to_le_bytes()].concat())
+/// A number that nobody can guess.
+fn draw_stamp() -> Result<u64, DiskFault> {
+    let source = Path::new("/dev/urandom");
+    let mut stamp = [0; 8];
+    let drawn = File::open(source).and_then(|mut file| file.read_exact(&mut stamp));
+    drawn.map_err(|error| fault::io(source, &error))?;
+    Ok(u64::from_le_bytes(stamp))
 }
 
-fn read_mark(path: &Path) -> Result<u64, DiskFault> {
+/// The content of the witness.
+pub(crate) fn mark(stamp: u64, batch: u64) -> Vec<u8> {
+    seal([MAGIC.as_slice(), &stamp.to_le_bytes(), &batch.to_le_bytes()].concat())
+}
+
+fn read_mark(path: &Path) -> Result<(u64, u64), DiskFault> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -135,6 +161,9 @@ fn read_mark(path: &Path) -> Result<u64, DiskFault> {
         Err(error) => return Err(fault::io(path, &error)),
     };
     let mut fields = unseal(MAGIC, &bytes).map_err(|what| fault::corrupt(path, what))?;
-    let batch = fields.u64().and_then(|batch| fields.end(batch));
-    batch.ok_or_else(|| fault::corrupt(path, "wrong length"))
+    let mark = (fields.u64(), fields.u64());
+    match (mark, fields.end(())) {
+        ((Some(stamp), Some(batch)), Some(())) => Ok((stamp, batch)),
+        _ => Err(fault::corrupt(path, "wrong length")),
+    }
 }

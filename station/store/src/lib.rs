@@ -14,12 +14,15 @@ mod extent;
 mod fault;
 mod files;
 mod home;
+#[cfg(test)]
+mod journal;
 mod load;
 mod manifest;
 pub mod memory;
 mod seal;
 mod snapshot;
 mod store;
+mod survey;
 
 pub use store::{Store, open};
 

@@ -31,8 +31,11 @@ pub(crate) fn load(
     let mut manifest = match engine.get(REGION, MANIFEST) {
         Some(bytes) => Manifest::decode(&bytes)
             .map_err(|what| fault::corrupt(&raft, format!("manifest: {what}")))?,
-        None => Manifest::default(),
+        None => Manifest { stamp: home.stamp(), ..Manifest::default() },
     };
+    if manifest.stamp != home.stamp() {
+        return Err(fault::corrupt(&raft, "the log of another directory"));
+    }
     if manifest.batch < durable {
         let what = format!(
             "the log ends with batch {}, but batch {durable} was durable{}",

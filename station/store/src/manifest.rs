@@ -8,7 +8,10 @@ use crate::extent::Extent;
 use crate::seal::{Fields, seal, unseal};
 use syncom_seam::HardState;
 
-const MAGIC: &[u8; 8] = b"SYNCMAN1";
+/// First bytes of a manifest.
+pub(crate) const MAGIC: &[u8; 8] = b"SYNCMAN2";
+/// Bytes of a manifest, sealed.
+pub(crate) const SIZE: usize = 8 * 14;
 
 /// A snapshot file, by content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +25,8 @@ pub(crate) struct SnapshotRef {
 /// The state of the log after one batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Manifest {
+    /// The stamp of the directory in which it was written.
+    pub(crate) stamp: u64,
     /// Number of the batch, from 1; 0 before the first.
     pub(crate) batch: u64,
     /// Hard state.
@@ -39,7 +44,7 @@ pub(crate) struct Manifest {
 impl Default for Manifest {
     fn default() -> Self {
         let hard = HardState::default();
-        Self { batch: 0, hard, first: 1, next: 1, last_term: 0, snapshots: [None; 2] }
+        Self { stamp: 0, batch: 0, hard, first: 1, next: 1, last_term: 0, snapshots: [None; 2] }
     }
 }
 
@@ -59,7 +64,8 @@ impl Manifest {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let HardState { term, vote, commit } = self.hard;
         let mut bytes = MAGIC.to_vec();
-        for number in [self.batch, term, vote, commit, self.first, self.next, self.last_term] {
+        let span = [self.first, self.next, self.last_term];
+        for number in [self.stamp, self.batch, term, vote, commit].into_iter().chain(span) {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
         for snapshot in self.snapshots {
@@ -81,6 +87,7 @@ impl Manifest {
 
     fn read(mut fields: Fields<'_>) -> Option<Self> {
         let manifest = Self {
+            stamp: fields.u64()?,
             batch: fields.u64()?,
             hard: HardState { term: fields.u64()?, vote: fields.u64()?, commit: fields.u64()? },
             first: fields.u64()?,

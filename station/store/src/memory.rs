@@ -6,10 +6,12 @@
 //! way every time.
 
 use crate::extent::Extent;
+use crate::fault::RESTORE;
+use medium::Medium;
 use std::collections::VecDeque;
-use syncom_seam::{
-    DiskFault, DiskStats, Durable, HardState, Loaded, LogEntry, Record, Rng, SavedSnapshot,
-};
+use syncom_seam::{DiskFault, DiskStats, Durable, Loaded, Record, Rng};
+
+mod medium;
 
 /// What may be injected into a [`MemoryStore`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,25 +20,12 @@ pub enum Fault {
     Full,
     /// Writes fail, until [`MemoryStore::heal`].
     Io,
-    /// One bit of a durable entry, or else of the snapshot, turns. Found at the next load; nothing
-    /// happens to an empty store.
+    /// One bit turns of what a restart would read. Nothing happens to an empty store.
     BitFlip,
-}
-
-/// A place on the imagined medium.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    Entry(u64),
-    Snapshot(u64),
-}
-
-/// What is durable.
-#[derive(Clone, Debug, Default)]
-struct Medium {
-    hard: HardState,
-    snapshot: Option<SavedSnapshot>,
-    entries: VecDeque<LogEntry>,
-    flipped: Option<Place>,
+    /// The newest entry lands once more in the place of an older one.
+    Misdirected,
+    /// Flushes are acknowledged and not done, until [`MemoryStore::heal`]: a crash loses them.
+    LostSync,
 }
 
 /// A durable log in memory, deterministic, that can crash and fail.
@@ -45,7 +34,13 @@ pub struct MemoryStore {
     rng: Rng,
     extent: Extent,
     durable: Medium,
+    /// Acknowledged by a flush that was not done.
+    cached: VecDeque<Record>,
     waiting: VecDeque<Record>,
+    /// Records acknowledged in all: what the real store's witness knows.
+    promised: u64,
+    /// Whether a load believes what it reads.
+    trusting: bool,
     fault: Option<Fault>,
     /// A fault is final until the next crash, which is also a restart.
     stopped: bool,
@@ -60,30 +55,42 @@ impl MemoryStore {
             rng: Rng::new(seed),
             extent: Extent::default(),
             durable: Medium::default(),
+            cached: VecDeque::new(),
             waiting: VecDeque::new(),
+            promised: 0,
+            trusting: false,
             fault: None,
             stopped: false,
             stats: DiskStats::default(),
         }
     }
 
-    /// Ends the process and the machine: of the records not yet synced a random prefix survives.
-    /// The store then stands as a restarted replica would find it; tickets may start anew.
+    /// The same store with its guards taken off: a load believes whatever it reads. For harnesses
+    /// that must show that they notice.
+    #[must_use]
+    pub const fn trusting(mut self) -> Self {
+        self.trusting = true;
+        self
+    }
+
+    /// Ends the process and the machine: of the records that no flush has done a random prefix
+    /// survives. The store then stands as a restarted replica would find it; tickets may start
+    /// anew.
     pub fn crash(&mut self) {
-        let survivors = self.rng.below(self.waiting.len() as u64 + 1);
-        for _ in 0..survivors {
-            let Some(record) = self.waiting.pop_front() else { break };
+        let volatile = self.cached.drain(..).chain(self.waiting.drain(..));
+        let volatile: Vec<Record> = volatile.collect();
+        let survivors = self.rng.below(volatile.len() as u64 + 1);
+        for record in volatile.into_iter().take(usize::try_from(survivors).unwrap_or(0)) {
             self.durable.apply(record);
         }
-        self.waiting.clear();
         self.extent = self.durable.extent();
         self.stopped = false;
     }
 
-    /// What a restart would find now, waiting records aside.
+    /// What a restart would find now, records that are not durable aside.
     ///
     /// # Panics
-    /// If a bit was flipped: use [`try_load`](Self::try_load) where that may be.
+    /// If something was spoiled: use [`try_load`](Self::try_load) where that may be.
     #[must_use]
     pub fn load(&self) -> Loaded {
         match self.try_load() {
@@ -92,29 +99,37 @@ impl MemoryStore {
         }
     }
 
-    /// What a restart would find now, waiting records aside.
+    /// What a restart would find now, records that are not durable aside.
     ///
     /// # Errors
-    /// [`DiskFault::Corrupt`] if a flipped bit is still in what would be read.
+    /// [`DiskFault::Corrupt`] if what would be read is not what was written, or less than was
+    /// acknowledged.
     pub fn try_load(&self) -> Result<Loaded, DiskFault> {
-        match self.durable.flipped {
-            Some(place) => Err(DiskFault::Corrupt(format!(
-                "{place:?} in memory: hash differs; what to do: restore this replica as a new one"
-            ))),
-            None => Ok(self.durable.loaded()),
+        if !self.trusting {
+            self.durable.check()?;
+            let written = self.durable.records + self.cached.len() as u64;
+            if written < self.promised {
+                let promised = self.promised;
+                return Err(DiskFault::Corrupt(format!(
+                    "in memory: the log ends with record {written}, but {promised} was durable; \
+                     {RESTORE}"
+                )));
+            }
         }
+        Ok(self.durable.loaded())
     }
 
     /// Injects a fault.
     pub fn fail(&mut self, fault: Fault) {
         match fault {
-            Fault::Full | Fault::Io => self.fault = Some(fault),
+            Fault::Full | Fault::Io | Fault::LostSync => self.fault = Some(fault),
             Fault::BitFlip => self.durable.flip(&mut self.rng),
+            Fault::Misdirected => self.durable.misdirect(&mut self.rng),
         }
     }
 
-    /// Makes room and mends the device. Flipped bits stay, and so does a stopped store until its
-    /// restart through [`crash`](Self::crash).
+    /// Makes room and mends the device. What was spoiled stays so, and a stopped store stays stopped
+    /// until its restart through [`crash`](Self::crash).
     pub fn heal(&mut self) {
         self.fault = None;
     }
@@ -128,9 +143,11 @@ impl MemoryStore {
     fn check(&mut self) -> Result<(), DiskFault> {
         let fault = match self.fault {
             Some(Fault::Full) => DiskFault::Full("in memory: injected".into()),
-            Some(Fault::Io | Fault::BitFlip) => DiskFault::Io("in memory: injected".into()),
-            None if self.stopped => DiskFault::Io("in memory: stopped by an earlier fault".into()),
-            None => return Ok(()),
+            Some(Fault::Io) => DiskFault::Io("in memory: injected".into()),
+            Some(Fault::BitFlip | Fault::Misdirected | Fault::LostSync) | None if self.stopped => {
+                DiskFault::Io("in memory: stopped by an earlier fault".into())
+            }
+            Some(Fault::BitFlip | Fault::Misdirected | Fault::LostSync) | None => return Ok(()),
         };
         self.stopped = true;
         Err(fault)
@@ -148,8 +165,12 @@ impl Durable for MemoryStore {
 
     fn sync(&mut self) -> Result<(), DiskFault> {
         self.check()?;
-        for record in self.waiting.drain(..) {
-            self.durable.apply(record);
+        self.cached.append(&mut self.waiting);
+        self.promised = self.durable.records + self.cached.len() as u64;
+        if self.fault != Some(Fault::LostSync) {
+            for record in self.cached.drain(..) {
+                self.durable.apply(record);
+            }
         }
         self.stats.syncs += 1;
         Ok(())
@@ -157,69 +178,6 @@ impl Durable for MemoryStore {
 
     fn stats(&self) -> DiskStats {
         self.stats
-    }
-}
-
-impl Medium {
-    fn apply(&mut self, record: Record) {
-        match record {
-            Record::Append { hard, entries, .. } => {
-                self.hard = hard.unwrap_or(self.hard);
-                if let Some(first) = entries.first().map(|entry| entry.index) {
-                    while self.entries.back().is_some_and(|entry| entry.index >= first) {
-                        self.entries.pop_back();
-                    }
-                    self.entries.extend(entries);
-                }
-            }
-            Record::Snapshot { snapshot, hard, replace_log, compact_to, .. } => {
-                self.hard = hard.unwrap_or(self.hard);
-                let keep_from = compact_to.min(snapshot.index + 1);
-                while self.entries.front().is_some_and(|e| replace_log || e.index < keep_from) {
-                    self.entries.pop_front();
-                }
-                self.snapshot = Some(snapshot);
-            }
-        }
-        if self.flipped.is_some_and(|place| !self.holds(place)) {
-            self.flipped = None;
-        }
-    }
-
-    fn holds(&self, place: Place) -> bool {
-        match place {
-            Place::Snapshot(index) => self.snapshot.as_ref().is_some_and(|s| s.index == index),
-            Place::Entry(index) => self.entries.iter().any(|entry| entry.index == index),
-        }
-    }
-
-    fn flip(&mut self, rng: &mut Rng) {
-        let victim = rng.below(self.entries.len() as u64);
-        let entry = self.entries.get(usize::try_from(victim).unwrap_or(0));
-        self.flipped = match (entry, &self.snapshot) {
-            (Some(entry), _) => Some(Place::Entry(entry.index)),
-            (None, Some(snapshot)) => Some(Place::Snapshot(snapshot.index)),
-            (None, None) => None,
-        };
-    }
-
-    fn snapshot_index(&self) -> u64 {
-        self.snapshot.as_ref().map_or(0, |snapshot| snapshot.index)
-    }
-
-    fn extent(&self) -> Extent {
-        let snapshot = self.snapshot_index();
-        let first = self.entries.front().map_or(snapshot + 1, |entry| entry.index);
-        Extent::new(first, self.entries.len() as u64, snapshot)
-    }
-
-    fn loaded(&self) -> Loaded {
-        let after = self.snapshot_index();
-        Loaded {
-            hard: self.hard,
-            snapshot: self.snapshot.clone(),
-            entries: self.entries.iter().filter(|entry| entry.index > after).cloned().collect(),
-        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Snapshots of the state machine: one sealed file each.
 
 use crate::fault;
+#[cfg(test)]
+use crate::journal::{self, Op};
 use crate::manifest::{Manifest, SnapshotRef};
 use crate::seal::{Fields, put_list, seal, sum_of, unseal};
 use std::fs;
@@ -24,8 +26,14 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), DiskFault> {
         let mut options = fs::OpenOptions::new();
         let mut file =
             options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        #[cfg(test)]
+        journal::note(&temporary, |path| Op::Write(path, 0, bytes.to_vec()));
         file.write_all(bytes)?;
         file.sync_all()?;
+        #[cfg(test)]
+        journal::note(&temporary, Op::Sync);
+        #[cfg(test)]
+        journal::note(path, |path| Op::Rename(temporary.clone(), path));
         fs::rename(&temporary, path)?;
         fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
     };
@@ -89,6 +97,8 @@ pub(crate) fn sweep(dir: &Path, manifest: &Manifest) -> Result<(), DiskFault> {
             let file = file?;
             let ours = file.file_name().to_string_lossy().starts_with("snapshot-");
             if ours && !kept.contains(&file.path()) {
+                #[cfg(test)]
+                journal::note(&file.path(), Op::Remove);
                 fs::remove_file(file.path())?;
             }
         }

@@ -9,17 +9,17 @@
 //! old snapshot and the old log stand; a snapshot that no manifest names was never acknowledged and
 //! is removed.
 //!
-//! What is found at load, and what is not: a batch damaged anywhere but at the end of the last file
-//! stops the library; at the end it is cut off, as a torn write must be, and a cut that took what
-//! the [`Home`] saw durable, or what was committed, is refused. Not found is the loss of batches
-//! that were flushed in the last moments before a power cut, when the witness was not yet written
-//! back and nothing after them survived either.
+//! What is found at load, and what is not: a batch damaged anywhere but in the last file stops the
+//! library; there it and all behind it are cut off, as a torn write must be, and a cut that took
+//! what the [`Home`] saw durable, what the [`survey`] says was durable, or what was committed, is
+//! refused. Not found is damage to the very last batch before a power cut, when the witness was not
+//! yet written back: it looks like the write that the power cut tore.
 
 use crate::extent::Extent;
-use crate::files::{Files, Ledger, check_headers};
+use crate::files::{Files, Ledger};
 use crate::home::Home;
 use crate::manifest::Manifest;
-use crate::{Identity, entry, fault, load, snapshot};
+use crate::{Identity, entry, fault, load, snapshot, survey};
 use raft_engine::{Config, Engine, LogBatch, ReadableSize, RecoveryMode};
 use std::fmt;
 use std::path::Path;
@@ -92,13 +92,18 @@ pub(crate) fn open_with(
 ) -> Result<(Store, Loaded), DiskFault> {
     let (home, durable) = Home::enter(dir, identity)?;
     let raft = home.raft();
-    check_headers(&raft)?;
+    let shown = survey::survey(&raft, home.stamp())?;
+    if shown > durable {
+        // The library may cut off what showed it: from now on the witness says so.
+        home.witness(shown)?;
+        home.settle()?;
+    }
     let files = Arc::new(Files::default());
     let ledger = Arc::clone(&files.ledger);
     let engine = Engine::open_with_file_system(config(&raft, sizes)?, files)
         .map_err(|error| fault::engine(&raft, &error))?;
     ledger.check()?;
-    let found = load::load(&engine, &home, identity, durable, &ledger)?;
+    let found = load::load(&engine, &home, identity, durable.max(shown), &ledger)?;
     let mut store = Store {
         extent: found.manifest.extent(),
         engine,

@@ -12,10 +12,14 @@ use syncom_wire::{Addr, Boot, Frame, FrameHeader, Kind, PeerId};
 
 /// Time of a flush.
 const FLUSH_NS: u64 = 200 * US;
+/// Replicas that there may be, newcomers included.
+const SEATS: u16 = 6;
 
 /// What a replica stored: everything that was flushed survives its crash.
 #[derive(Debug, Default)]
 struct Disk {
+    /// Which disk it is: another one after it was lost.
+    number: u64,
     loaded: Loaded,
     pending: Vec<Record>,
 }
@@ -85,10 +89,14 @@ pub(crate) struct Cluster {
     /// Datagrams lost, of a thousand.
     pub(crate) loss: u64,
     pub(crate) snapshot_every: u64,
+    /// A replica that is far away, and how long datagrams from and to it are under way, in ns.
+    pub(crate) far: Option<(u16, u64)>,
     /// What came to the client.
     pub(crate) inbox: Vec<Vec<u8>>,
     /// Rounds of reads that followers asked their leader for.
     pub(crate) rounds: u64,
+    /// Snapshots that replicas have pulled and put in the place of their logs.
+    pub(crate) installs: u64,
 }
 
 impl Cluster {
@@ -104,8 +112,10 @@ impl Cluster {
             rng: Rng::new(seed),
             loss: 0,
             snapshot_every: 50_000,
+            far: None,
             inbox: Vec::new(),
             rounds: 0,
+            installs: 0,
         };
         for (peer, addr) in cluster.replicas.clone() {
             cluster.seat(peer, addr);
@@ -115,7 +125,8 @@ impl Cluster {
 
     fn seat(&mut self, peer: PeerId, addr: Addr) {
         let notices = Vec::new();
-        let disk = Disk::default();
+        self.count += 1;
+        let disk = Disk { number: self.count, ..Disk::default() };
         let seat = Seat { peer, life: 0, actor: None, disk, cut: false, paused: None, notices };
         self.seats.insert(addr, seat);
     }
@@ -139,6 +150,7 @@ impl Cluster {
         let addr = self.addr(n);
         let mut config = StationConfig::new(n, self.replicas.clone());
         config.boot = Boot(self.now.0);
+        config.disk = self.seats[&addr].disk.number;
         config.snapshot_every = self.snapshot_every;
         let loaded = self.seats[&addr].disk.loaded.clone();
         let station = Station::new(config, loaded).unwrap();
@@ -148,7 +160,8 @@ impl Cluster {
     pub(crate) fn start_satellite(&mut self, n: u16) {
         let addr = Self::satellite_addr(n);
         self.seat(PeerId::satellite(n), addr);
-        let satellite = Satellite::new(n, self.now.0, self.replicas.clone());
+        let all = (1..=SEATS).map(|n| (PeerId::station(n), self.addr(n))).collect();
+        let satellite = Satellite::new(n, self.now.0, all);
         self.enter(addr, Actor::Satellite(Box::new(satellite)));
     }
 
@@ -220,14 +233,35 @@ impl Cluster {
     }
 
     pub(crate) fn station(&self, n: u16) -> Option<&Station> {
-        match &self.seats[&self.addr(n)].actor {
-            Some(Actor::Station(station)) => Some(station),
-            _ => None,
+        match self.seats.get(&self.addr(n))?.actor.as_ref()? {
+            Actor::Station(station) => Some(station),
+            Actor::Satellite(_) => None,
         }
     }
 
     pub(crate) fn stations(&self) -> impl Iterator<Item = &Station> {
-        (1..=u16::try_from(self.replicas.len()).unwrap()).filter_map(|n| self.station(n))
+        (1..=SEATS).filter_map(|n| self.station(n))
+    }
+
+    /// Starts a replica that was not there from the beginning.
+    pub(crate) fn start_newcomer(&mut self, n: u16) {
+        self.seat(PeerId::station(n), self.addr(n));
+        self.start(n);
+    }
+
+    /// A replica comes back with an empty disk.
+    pub(crate) fn start_without_its_disk(&mut self, n: u16) {
+        self.start_newcomer(n);
+    }
+
+    /// A copy of a replica's disk, for [`Self::restore`].
+    pub(crate) fn copy_disk(&self, n: u16) -> Loaded {
+        self.seats[&self.addr(n)].disk.loaded.clone()
+    }
+
+    /// Puts an old copy in the place of what a replica stored.
+    pub(crate) fn restore(&mut self, n: u16, copy: Loaded) {
+        self.seats.get_mut(&self.addr(n)).unwrap().disk.loaded = copy;
     }
 
     pub(crate) fn satellite(&mut self, n: u16) -> &mut Satellite {
@@ -243,8 +277,7 @@ impl Cluster {
 
     /// The leading replica, if exactly one thinks so.
     pub(crate) fn leader(&self) -> Option<u16> {
-        let count = u16::try_from(self.replicas.len()).unwrap();
-        let mut leaders = (1..=count).filter(|n| self.station(*n).is_some_and(Station::is_leader));
+        let mut leaders = (1..=SEATS).filter(|n| self.station(*n).is_some_and(Station::is_leader));
         leaders.next().filter(|_| leaders.next().is_none())
     }
 
@@ -356,6 +389,8 @@ impl Cluster {
                     return;
                 }
                 let delay = 50 * US + self.rng.below(if self.loss > 0 { 3 * MS } else { 20 * US });
+                let is_far = |(n, _): &(u16, u64)| [addr, to].contains(&self.addr(*n));
+                let delay = delay + self.far.filter(is_far).map_or(0, |(_, extra_ns)| extra_ns);
                 let from = Origin { peer, boot: Boot(life), addr, heard: self.now };
                 self.push(delay, Event::Frame { to, from, bytes });
             }
@@ -364,6 +399,8 @@ impl Cluster {
             }
             Action::Persist(record) => {
                 let ticket = record.ticket();
+                let is_install = matches!(record, Record::Snapshot { replace_log: true, .. });
+                self.installs += u64::from(is_install);
                 self.seats.get_mut(&addr).unwrap().disk.pending.push(record);
                 self.push(FLUSH_NS, Event::Durable { addr, life, ticket });
             }

@@ -4,5 +4,7 @@
 mod harness;
 mod reads;
 mod recovery;
+mod replacing;
 mod satellite;
 mod scenarios;
+mod snapshots;

@@ -112,6 +112,8 @@ impl Satellite {
                             Frame::ViewDelta(delta) => self.on_delta(now, &delta, out),
                             Frame::BatchAck(ack) => self.on_ack(now, &ack, out),
                             Frame::Shard(shard) => self.on_shard(now, &shard, out),
+                            // It knows every replica that there may be.
+                            Frame::Roster(_) => {}
                             other => panic!("a station never sends {other:?}"),
                         }
                     }

@@ -73,7 +73,13 @@ pub(crate) const fn ask(verb: Verb, freshness: u8, cursor: u64) -> Ask<'static> 
 
 /// Three replicas, a leader, and satellite 1 with its own join committed.
 pub(crate) fn running(seed: u64) -> Cluster {
-    let mut cluster = Cluster::new(seed, 3);
+    running_on(seed, 3, 50_000)
+}
+
+/// The same, with so many replicas that take a snapshot so often.
+pub(crate) fn running_on(seed: u64, replicas: u16, snapshot_every: u64) -> Cluster {
+    let mut cluster = Cluster::new(seed, replicas);
+    cluster.snapshot_every = snapshot_every;
     cluster.start_all();
     cluster.start_satellite(1);
     cluster.satellite(1).submit(join(201, Join::SATELLITE, 1, "satellite-1"), 1);
@@ -296,6 +302,8 @@ fn satellites_converge_on_the_station_s_view() {
 #[test]
 fn joins_of_one_burst_make_few_views() {
     let mut cluster = running(4);
+    // Until every replica has its seat.
+    cluster.run(1_000);
     let before = cluster.settle();
     let applied = cluster.station(before).unwrap().applied();
     for chunk in 0..4_u8 {

@@ -7,8 +7,9 @@ use syncom_seam::Time;
 use syncom_wire::control::{Ask, AskHead, Reply, Verb};
 use syncom_wire::idset::{self, IdSet};
 use syncom_wire::order::{OrderHead, Submit};
+use syncom_wire::replica::Replace;
 use syncom_wire::report::{EventKind, Report, ReportHead, ReportId};
-use syncom_wire::{Frame, Frames, Incarnation, OrderId, Slot, Subject, Term};
+use syncom_wire::{Addr, Frame, Frames, Incarnation, OrderId, Slot, Subject, Term};
 
 /// A report that a client made.
 #[derive(Clone, Debug)]
@@ -20,6 +21,14 @@ pub(crate) struct Made {
     /// The event it was acknowledged with.
     pub(crate) acknowledged: Option<u64>,
     pub(crate) asked_at: Time,
+}
+
+/// A replacement of a replica that an operator ordered.
+#[derive(Clone, Debug)]
+pub(crate) struct Replacing {
+    pub(crate) order: Replace,
+    /// The station has said so.
+    pub(crate) is_done: bool,
 }
 
 /// An order that a client submitted.
@@ -42,6 +51,7 @@ pub(crate) struct Client {
     policy: Option<u64>,
     /// Number of the last event before it was installed, at least.
     pub(crate) policy_at: Option<u64>,
+    pub(crate) replacements: BTreeMap<u64, Replacing>,
 }
 
 impl Client {
@@ -79,6 +89,19 @@ impl Client {
         };
         self.policy = Some(request);
         Some(ask(request, Verb::SetPolicy, 0, &rules::policy()))
+    }
+
+    /// An operator orders a replica in the place of another.
+    pub(crate) fn replace(&mut self, old: u16, new: u16, addr: Addr) {
+        let request = self.request();
+        let order = Replace::order(old, new, addr, Replace::FORCE);
+        self.replacements.insert(request, Replacing { order, is_done: false });
+    }
+
+    /// The oldest replacement that is not done: one at a time.
+    pub(crate) fn repeat_replacements(&self) -> Option<Vec<u8>> {
+        let (request, open) = self.replacements.iter().find(|(_, one)| !one.is_done)?;
+        Some(ask(*request, Verb::Replace, 0, &pack(&open.order)))
     }
 
     /// The same questions again, for those that were not answered.
@@ -123,6 +146,11 @@ impl Client {
                         && item.event > 0
                     {
                         made.acknowledged.get_or_insert(item.event);
+                    }
+                }
+                Frame::Replace(standing) if standing.state == Replace::DONE => {
+                    if let Some(open) = self.replacements.get_mut(&reply.head.request) {
+                        open.is_done = true;
                     }
                 }
                 Frame::OrderState(state) => {

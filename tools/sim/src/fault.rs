@@ -1,5 +1,8 @@
 //! Faults that strike members, and how many there were.
 
+use crate::persist::PersistPoint;
+pub use syncom_store::memory::Fault as DiskFault;
+
 /// Something bad that happens at a set moment.
 #[derive(Clone, Debug)]
 pub enum Fault {
@@ -33,10 +36,36 @@ pub enum Fault {
         /// For how long.
         for_ns: u64,
     },
+    /// A replica dies for good, and an operator replaces it by a new one, which starts by then.
+    Replace {
+        /// Which member dies.
+        old: usize,
+        /// Which one comes.
+        new: usize,
+    },
     /// A managed service of a node dies.
     ServiceDeath {
         /// Which member.
         member: usize,
+    },
+    /// A replica dies when it next comes to a persist point.
+    CrashAt {
+        /// Which member.
+        member: usize,
+        /// Where.
+        point: PersistPoint,
+        /// After how long it starts again.
+        down_ns: u64,
+    },
+    /// A replica's disk breaks. What shows only at a restart is followed by one; a replica that stops
+    /// with a disk error is started again when the disk is mended.
+    Disk {
+        /// Which member.
+        member: usize,
+        /// How.
+        fault: DiskFault,
+        /// After how long the replica starts again.
+        down_ns: u64,
     },
     /// The wall clock of a member's host is set anew.
     ClockJump {
@@ -72,12 +101,25 @@ pub struct FaultCounts {
     pub services_killed: u64,
     /// Wall clocks set anew.
     pub clock_jumps: u64,
+    /// Crashes at each persist point, as [`PersistPoint::ALL`] lists them.
+    pub points: [u64; 16],
+    /// Replicas that stopped because their disk was full or failed.
+    pub disk_failures: u64,
+    /// Replicas that were refused for good because of what was on their disk.
+    pub refused: u64,
+    /// Replicas replaced.
+    pub replacements: u64,
 }
 
 impl FaultCounts {
+    /// Counts a crash at a persist point.
+    pub(crate) const fn died_at(&mut self, point: PersistPoint) {
+        self.points[point.index()] += 1;
+    }
+
     /// All counts by name.
     #[must_use]
-    pub const fn named(&self) -> [(&'static str, u64); 11] {
+    pub fn named(&self) -> [(&'static str, u64); 15] {
         [
             ("lost", self.lost),
             ("duplicated", self.duplicated),
@@ -90,6 +132,10 @@ impl FaultCounts {
             ("overflows", self.overflows),
             ("services_killed", self.services_killed),
             ("clock_jumps", self.clock_jumps),
+            ("point_crashes", self.points.iter().sum()),
+            ("disk_failures", self.disk_failures),
+            ("disks_refused", self.refused),
+            ("replacements", self.replacements),
         ]
     }
 }

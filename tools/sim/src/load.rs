@@ -36,7 +36,12 @@ impl World {
             }
         }
         for question in self.client.repeat_orders() {
-            for replica in 0..self.options.replicas {
+            for replica in self.replicas() {
+                self.ask(replica, &question);
+            }
+        }
+        if let Some(question) = self.client.repeat_replacements() {
+            for replica in self.replicas() {
                 self.ask(replica, &question);
             }
         }
@@ -54,7 +59,7 @@ impl World {
             return;
         }
         let (_, question) = self.client.order(slots);
-        for replica in 0..self.options.replicas {
+        for replica in self.replicas() {
             self.ask(replica, &question);
         }
     }

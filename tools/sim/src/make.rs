@@ -1,7 +1,6 @@
 //! Making members: who is configured how.
 
 use crate::child::SERVICE;
-use crate::disk::SimDisk;
 use crate::member::AnyRole;
 use crate::scenario::{Options, Scenario, has_service};
 use crate::world::{World, address};
@@ -15,8 +14,8 @@ use syncom_wire::{Addr, Boot, PeerId, Uuid, ids};
 pub(crate) const SERVICE_NAME: &str = "keeper";
 
 impl World {
-    /// A role that has not started yet, and who it is on the wire.
-    pub(crate) fn make(&mut self, index: usize, boot: Boot) -> (AnyRole, PeerId) {
+    /// A role that has not started yet, with what its disk holds, and who it is on the wire.
+    pub(crate) fn make(&mut self, index: usize, boot: Boot, loaded: Loaded) -> (AnyRole, PeerId) {
         let Options { replicas, satellites, .. } = self.options;
         let number = |n: usize| u16::try_from(n + 1).unwrap_or(u16::MAX);
         let stations: Vec<(PeerId, Addr)> =
@@ -24,20 +23,19 @@ impl World {
         let seed = ids::mix(self.seed ^ boot.0);
         let listen = address(index);
         let name = self.members[index].name.clone();
-        if index < replicas {
-            let disk = self.members[index].disk.as_mut();
-            let loaded = disk.map_or(Ok(Loaded::default()), SimDisk::restart);
-            let loaded = loaded.unwrap_or_else(|fault| panic!("nobody spoiled this disk: {fault}"));
-            let mut config = StationConfig::new(number(index), stations);
+        if index < replicas || self.is_newcomer(index) {
+            let me = self.station_number(index);
+            let mut config = StationConfig::new(me, stations);
+            config.disk = u64::from(me);
             config.boot = boot;
             config.seed = seed;
-            config.snapshot_every = 500;
             if index == 0 && self.options.scenario == Scenario::OVERLONG {
                 config.timing.election_ticks *= 4;
             }
+            config.snapshot_every = self.scenario.snapshot_every;
             let station = Station::new(config, loaded)
-                .unwrap_or_else(|fault| panic!("replica {} cannot go on: {fault}", index + 1));
-            return (AnyRole::Station(Box::new(station)), PeerId::station(number(index)));
+                .unwrap_or_else(|fault| panic!("replica {me} cannot go on: {fault}"));
+            return (AnyRole::Station(Box::new(station)), PeerId::station(me));
         }
         if index < replicas + satellites {
             let n = number(index - replicas);

@@ -85,6 +85,10 @@ pub(crate) struct Member {
     pub(crate) fatal: Option<String>,
     /// It was told to go, and comes back so long after it has gone, in ns.
     pub(crate) returns_after_ns: Option<u64>,
+    /// Why it may not come back from its disk.
+    pub(crate) refused: Option<String>,
+    /// It was replaced, and never starts again.
+    pub(crate) retired: bool,
 }
 
 impl Member {
@@ -105,6 +109,8 @@ impl Member {
             wall_shift_ns: 0,
             fatal: None,
             returns_after_ns: None,
+            refused: None,
+            retired: false,
         }
     }
 

@@ -29,6 +29,8 @@ pub struct Outcome {
     pub fences: (usize, usize),
     /// Storms that held fences up.
     pub storms: usize,
+    /// How often the states of two replicas were compared at one index.
+    pub compared: u64,
     /// Promises that were broken, as sentences.
     pub violations: Vec<String>,
     /// Hash over everything that happened, in order.
@@ -70,6 +72,7 @@ pub fn run(seed: u64, options: &Options) -> Result<Outcome, String> {
         reads: world.askers.history.len(),
         fences: world.watch.fences.counts(),
         storms: world.watch.events.values().filter(|event| event.kind == "storm").count(),
+        compared: world.watch.states.compared,
         violations,
         trace_hash: world.trace.hash(),
     })

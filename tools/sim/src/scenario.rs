@@ -1,5 +1,7 @@
 //! What a seed means: the size of the cluster, how bad the network is, who is struck when.
 
+mod disks;
+
 use crate::fault::Fault;
 use crate::rules::STORM_DEATHS;
 use syncom_seam::{MS, Rng, SECOND, Time, US};
@@ -66,6 +68,14 @@ pub struct Scenario {
     pub askers: usize,
     /// How fresh their reads must be: see [`Ask::CURRENT`].
     pub freshness: u8,
+    /// Entries after which a replica takes a snapshot.
+    pub snapshot_every: u64,
+    /// Whether replicas believe whatever their disks return: see [`Scenario::UNSYNCED`].
+    pub trusting: bool,
+    /// Crashes of replicas at the very steps of a replacement.
+    pub ambushes: u64,
+    /// Replicas that are not there from the beginning.
+    pub newcomers: usize,
     /// When the second half of the nodes starts; with the first half when `None`.
     pub surge_at: Option<Time>,
     /// Whether a policy fences dead nodes and moves what ran there.
@@ -76,7 +86,7 @@ pub struct Scenario {
 
 impl Scenario {
     /// Names of scenarios: what each is about.
-    pub const NAMES: [(&'static str, &'static str); 8] = [
+    pub const NAMES: [(&'static str, &'static str); 10] = [
         ("swarm", "every seed draws its own mix of all faults"),
         ("calm", "no faults at all"),
         ("loss", "20 % loss, duplication and reordering, clocks jump, no member dies"),
@@ -89,9 +99,14 @@ impl Scenario {
              while replicas crash, leave, stop and are cut off",
         ),
         (
+            "replace",
+            "replicas die for good and are replaced while leaders and new replicas are struck",
+        ),
+        (
             "reads",
             "replicas crash, leave, stop, are cut off and their clocks jump while clients read of all",
         ),
+        ("disks", "replicas die at every point of a write, disks fail, fill up, forget and lie"),
     ];
     /// As `reads`, but clients are content with stale answers and take them for current ones: the
     /// judge must find out, or it is worth nothing.
@@ -99,6 +114,10 @@ impl Scenario {
     /// As `reads`, but one replica believes that votes are withheld four times as long as they are,
     /// so that its lease outlasts its leadership: the invariant of one manager must find out.
     pub const OVERLONG: &'static str = "reads-overlong";
+
+    /// As `disks`, but every disk acknowledges flushes that it does not do, and no replica looks what
+    /// it gets back: the judge must find out, or it is worth nothing.
+    pub const UNSYNCED: &'static str = "disks-unsynced";
 
     /// The scenario of a seed.
     ///
@@ -108,11 +127,14 @@ impl Scenario {
         let mut rng = Rng::new(seed);
         let (network, crashes, pauses, cuts) = match options.scenario.as_str() {
             "swarm" => (rng.chance(3, 4), rng.below(8), rng.below(5), rng.below(3)),
-            "calm" | "surge" => (false, 0, 0, 0),
+            "calm" | "surge" | Self::UNSYNCED => (false, 0, 0, 0),
+            "disks" => (rng.chance(1, 2), 0, rng.below(3), rng.below(2)),
             "loss" => (true, 0, 0, 0),
             "crashes" => (false, 12, 0, 0),
             "partition" => (false, 0, 0, 4),
-            "rules" | "reads" | Self::UNCHECKED | Self::OVERLONG => (rng.chance(1, 2), 0, 0, 0),
+            "rules" | "replace" | "reads" | Self::UNCHECKED | Self::OVERLONG => {
+                (rng.chance(1, 2), 0, 0, 0)
+            }
             other => {
                 let names: Vec<&str> = Self::NAMES.iter().map(|(name, _)| *name).collect();
                 return Err(format!("unknown scenario {other:?}; there are: {}", names.join(", ")));
@@ -139,8 +161,12 @@ impl Scenario {
             heal_at,
             end_at: heal_at.after(30 * SECOND),
             load_per_s: 5 + rng.below(20),
+            snapshot_every: 500,
+            trusting: false,
             askers: 0,
             freshness: Ask::CURRENT,
+            ambushes: 0,
+            newcomers: 0,
             surge_at: None,
             has_policy: false,
             notice_ns: None,
@@ -152,7 +178,11 @@ impl Scenario {
         match options.scenario.as_str() {
             "reads" | Self::OVERLONG => scenario.draw_reads(&mut rng, options, Ask::CURRENT),
             "rules" => scenario.draw_rules(&mut rng, options),
+            "replace" => scenario.draw_replacements(&mut rng, options),
             Self::UNCHECKED => scenario.draw_reads(&mut rng, options, Ask::STALE),
+            "disks" => scenario.draw_disks(&mut rng, options),
+            Self::UNSYNCED => scenario.draw_unsynced(&mut rng, options),
+            "swarm" => scenario.draw_few_disks(seed, options),
             _ => {}
         }
         let (services, clock_jumps) = match options.scenario.as_str() {
@@ -259,6 +289,37 @@ impl Scenario {
                 }
             };
             self.faults.push((at, fault));
+        }
+    }
+
+    /// Two replicas, one after the other, are replaced; those who are left, and the new ones, are
+    /// struck soon after the order, which is when the steps are made.
+    fn draw_replacements(&mut self, rng: &mut Rng, options: &Options) {
+        let first = options.replicas + options.satellites + options.nodes;
+        let span = self.heal_at.since(self.fault_from);
+        (self.newcomers, self.ambushes, self.snapshot_every) = (2, rng.below(7), 60);
+        let dead = rng.below(options.replicas as u64);
+        for turn in 0..self.newcomers {
+            let old = usize::try_from((dead + turn as u64) % options.replicas as u64).unwrap_or(0);
+            let new = first + turn;
+            let ordered = self.fault_from.after(span * turn as u64 / 2 + rng.below(SECOND));
+            self.faults.push((ordered, Fault::Replace { old, new }));
+            for _ in 0..2 + rng.below(5) {
+                let at = ordered.after(rng.below(span * 2 / 5));
+                let for_ns = 50 * MS + rng.below(2 * SECOND);
+                let founder = usize::try_from(rng.below(options.replicas as u64)).unwrap_or(0);
+                let member = if rng.chance(2, 5) { new } else { founder };
+                let fault = match rng.below(4) {
+                    0 | 1 => Fault::Crash { member, down_ns: Some(for_ns) },
+                    2 => Fault::Pause { member, for_ns },
+                    _ => {
+                        let mut inside = vec![false; first + self.newcomers];
+                        inside[member] = true;
+                        Fault::Cut { inside, one_way: rng.chance(1, 2), for_ns }
+                    }
+                };
+                self.faults.push((at, fault));
+            }
         }
     }
 

@@ -1,12 +1,13 @@
 //! Faults as they strike, and how a stopped member goes on.
 
-use crate::fault::Fault;
+use crate::fault::{DiskFault, Fault};
 use crate::member::{AnyRole, Member, Missed};
 use crate::network::Cut;
 use crate::scenario::Options;
 use crate::schedule::Happening;
-use crate::world::World;
+use crate::world::{World, address};
 use syncom_seam::{Exit, MS};
+use syncom_station::Station;
 
 const SIGSEGV: i32 = 11;
 /// A node that was told who it is has shown itself to its homes after so long, in ns. Before, nobody
@@ -42,22 +43,10 @@ impl World {
             return;
         }
         match fault {
-            Fault::Crash { member, down_ns } => {
-                if !self.members[member].is_up() {
-                    return;
-                }
-                self.counts.crashes += 1;
-                let Member { name, identified_at, .. } = &self.members[member];
-                let age_ns = identified_at.map_or(0, |at| self.now.since(at));
-                if age_ns >= SHOWN_NS {
-                    self.watch.on_crash(self.now, name, age_ns);
-                }
-                self.members[member].end(self.now);
+            Fault::Crash { member, down_ns } => self.crash(member, down_ns),
+            Fault::CrashAt { member, point, down_ns } => {
                 if let Some(disk) = &mut self.members[member].disk {
-                    disk.crash();
-                }
-                if let Some(down_ns) = down_ns {
-                    self.schedule.at(self.now.after(down_ns), Happening::Start { member });
+                    disk.set_trap(point, down_ns);
                 }
             }
             Fault::Leave { member, down_ns } => {
@@ -67,18 +56,21 @@ impl World {
                     self.burst(member, AnyRole::on_leave);
                 }
             }
+            Fault::Disk { member, fault, down_ns } => self.spoil(member, fault, down_ns),
             Fault::Pause { member, for_ns } => {
                 let struck = &mut self.members[member];
                 if struck.is_up() && struck.paused.is_none() {
                     self.counts.pauses += 1;
                     struck.paused = Some(Missed::default());
                     struck.trouble(self.now);
-                    let life = struck.life;
+                    self.watch.managers.rest(member);
+                    let life = self.members[member].life;
                     let resume = Happening::Resume { member, life };
                     self.schedule.at(self.now.after(for_ns), resume);
                 }
             }
             Fault::Cut { inside, one_way, for_ns } => self.cut(inside, one_way, for_ns),
+            Fault::Replace { old, new } => self.replace(old, new),
             Fault::ServiceDeath { member } => self.kill_service(member),
             Fault::ClockJump { member, by_ns } => {
                 self.counts.clock_jumps += 1;
@@ -86,6 +78,74 @@ impl World {
                 struck.wall_shift_ns = struck.wall_shift_ns.saturating_add(by_ns);
             }
         }
+    }
+
+    /// A member dies, like `kill -9` or by a power cut, and starts again later, if ever.
+    pub(crate) fn crash(&mut self, member: usize, down_ns: Option<u64>) {
+        if !self.members[member].is_up() {
+            return;
+        }
+        self.counts.crashes += 1;
+        let Member { name, identified_at, .. } = &self.members[member];
+        let age_ns = identified_at.map_or(0, |at| self.now.since(at));
+        if age_ns >= SHOWN_NS {
+            self.watch.on_crash(self.now, name, age_ns);
+        }
+        self.go_down(member, down_ns);
+    }
+
+    /// A member's life ends; what its disk was not told to keep may be lost.
+    pub(crate) fn go_down(&mut self, member: usize, down_ns: Option<u64>) {
+        self.watch.managers.rest(member);
+        self.members[member].end(self.now);
+        if let Some(disk) = &mut self.members[member].disk {
+            disk.crash();
+        }
+        if let Some(down_ns) = down_ns {
+            self.schedule.at(self.now.after(down_ns), Happening::Start { member });
+        }
+    }
+
+    /// A replica's disk breaks.
+    fn spoil(&mut self, member: usize, fault: DiskFault, down_ns: u64) {
+        let Some(disk) = &mut self.members[member].disk else { return };
+        disk.fail(fault);
+        match fault {
+            DiskFault::Full | DiskFault::Io => disk.repair_ns = down_ns,
+            // Nobody looks before the next start.
+            DiskFault::BitFlip | DiskFault::Misdirected => self.crash(member, Some(down_ns)),
+            DiskFault::LostSync => {}
+        }
+    }
+
+    /// A replica dies for good; another is started and ordered in its place.
+    fn replace(&mut self, old: usize, new: usize) {
+        if self.client.repeat_replacements().is_some() {
+            // Two dead ones of three are no fault to survive: the first has to be replaced by then.
+            let later = Happening::Fault(Fault::Replace { old, new });
+            return self.schedule.at(self.now.after(200 * MS), later);
+        }
+        self.counts.replacements += 1;
+        self.members[old].retired = true;
+        self.go_down(old, None);
+        let late = self.rng.below(2_000 * MS);
+        self.schedule.at(self.now.after(late), Happening::Start { member: new });
+        let (old, new) = (self.station_number(old), self.station_number(new));
+        self.client.replace(old, new, address(self.index_of_station(new)));
+    }
+
+    /// Whether a replica is struck down right when its disk has caught up, before it hears so: while
+    /// a replacement is under way each such moment is a step of it, and steps are few.
+    pub(crate) fn ambush(&mut self, member: usize) -> bool {
+        let changing = self.members[member].station().is_some_and(Station::is_changing);
+        let struck = self.scenario.ambushes > 0 && changing && self.rng.chance(1, 8);
+        if !struck || self.healed {
+            return false;
+        }
+        self.scenario.ambushes -= 1;
+        let down_ns = 20 * MS + self.rng.below(1_500 * MS);
+        self.strike(Fault::Crash { member, down_ns: Some(down_ns) });
+        true
     }
 
     /// Cuts some members off. A death is just when a satellite, which may be one of the two homes,

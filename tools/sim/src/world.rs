@@ -65,10 +65,15 @@ impl World {
             crowd: 0,
             scenario,
         };
-        for index in 0..total {
-            let disk = (index < options.replicas).then(|| SimDisk::new(seed ^ index as u64));
+        for index in 0..total + world.scenario.newcomers {
+            let is_replica = index < options.replicas || index >= total;
+            let trusting = world.scenario.trusting;
+            let disk = is_replica.then(|| SimDisk::new(seed ^ index as u64, trusting));
             let name = world.name_of(index);
             world.members.push(Member::new(name, address(index), disk));
+            if index >= total {
+                continue;
+            }
             // Servers first.
             let servers = options.replicas + options.satellites;
             let late = if index < servers { 0 } else { world.rng.below(START_SPREAD_NS) };
@@ -104,7 +109,12 @@ impl World {
         self.healed = true;
         self.network.heal();
         for index in 0..self.members.len() {
-            let server = index < self.options.replicas + self.options.satellites;
+            if let Some(disk) = &mut self.members[index].disk {
+                disk.heal();
+            }
+            let founder = index < self.options.replicas + self.options.satellites;
+            let ordered = self.is_newcomer(index) && self.members[index].life > 0;
+            let server = (founder || ordered) && !self.members[index].retired;
             if !self.members[index].is_up() && server {
                 self.schedule.at(self.now, Happening::Start { member: index });
             }
@@ -123,8 +133,37 @@ impl World {
         Now { at: self.now, wall: WallTime(wall_ns) }
     }
 
+    /// Whether the member is a replica that was not there from the beginning.
+    pub(crate) const fn is_newcomer(&self, index: usize) -> bool {
+        let Options { replicas, satellites, nodes, .. } = self.options;
+        index >= replicas + satellites + nodes
+    }
+
+    /// The number of the replica that is the member with this index.
+    pub(crate) fn station_number(&self, index: usize) -> u16 {
+        let Options { satellites, nodes, .. } = self.options;
+        let at = if self.is_newcomer(index) { index - satellites - nodes } else { index };
+        u16::try_from(at + 1).unwrap_or(u16::MAX)
+    }
+
+    /// The member that is the replica with this number.
+    pub(crate) fn index_of_station(&self, number: u16) -> usize {
+        let Options { replicas, satellites, nodes, .. } = self.options;
+        let at = usize::from(number) - 1;
+        if at < replicas { at } else { at + satellites + nodes }
+    }
+
+    /// All members that are or may become replicas.
+    pub(crate) fn replicas(&self) -> impl Iterator<Item = usize> + use<> {
+        let newcomers = self.options.replicas + self.options.satellites + self.options.nodes;
+        (0..self.options.replicas).chain(newcomers..newcomers + self.scenario.newcomers)
+    }
+
     fn name_of(&self, index: usize) -> String {
         let Options { replicas, satellites, .. } = self.options;
+        if self.is_newcomer(index) {
+            return format!("station{}", self.station_number(index));
+        }
         match index {
             i if i < replicas => format!("station{}", i + 1),
             i if i < replicas + satellites => format!("sat{}", i - replicas + 1),
@@ -203,7 +242,7 @@ impl World {
         self.carry_out(to, effects);
     }
 
-    fn finish(&mut self, member: usize, done: Done) {
+    pub(crate) fn finish(&mut self, member: usize, done: Done) {
         if let Some(missed) = &mut self.members[member].paused {
             missed.done.push(done);
             return;
@@ -226,6 +265,7 @@ impl World {
 
     /// Does what a role asked for and keeps the emptied lists for the next burst.
     pub(crate) fn carry_out(&mut self, index: usize, mut effects: Effects) {
+        self.observe(index);
         let life = self.members[index].life;
         if let Some(identity) = effects.identity.take() {
             self.members[index].identity = identity;
@@ -241,12 +281,8 @@ impl World {
             }
         }
         for record in effects.records.drain(..) {
-            let flush_ns = 50_000 + self.rng.below(self.scenario.flush_ns);
-            if let Some(disk) = &mut self.members[index].disk
-                && disk.append(record)
-            {
-                let synced = Happening::DiskSynced { member: index, life };
-                self.schedule.at(self.now.after(flush_ns), synced);
+            if self.members[index].life == life {
+                self.persist(index, record);
             }
         }
         for spawn in effects.spawns.drain(..) {
@@ -271,22 +307,16 @@ impl World {
                 eprintln!("{} {}: {line}", self.now, self.members[index].name);
             }
         }
-        if let Some(text) = effects.fatal.take() {
+        if let Some(text) = effects.fatal.take()
+            && self.members[index].life == life
+        {
             self.members[index].fatal = Some(text);
         }
         let gone = core::mem::take(&mut effects.gone);
         self.effects = effects;
-        if index < self.options.replicas {
-            self.watch.on_replica(self.now, &self.members[..self.options.replicas]);
-        }
         if gone {
-            self.members[index].end(self.now);
-            if let Some(disk) = &mut self.members[index].disk {
-                disk.crash();
-            }
-            if let Some(down_ns) = self.members[index].returns_after_ns.take() {
-                self.schedule.at(self.now.after(down_ns), Happening::Start { member: index });
-            }
+            let down_ns = self.members[index].returns_after_ns.take();
+            self.go_down(index, down_ns);
         }
     }
 
@@ -308,19 +338,13 @@ impl World {
         }
     }
 
-    fn disk_synced(&mut self, member: usize) {
-        let Some(disk) = &mut self.members[member].disk else { return };
-        let done = disk.synced();
-        self.trace.note(self.now.0, member, 0x6469_736b);
-        self.finish(member, done);
-    }
-
     fn start(&mut self, index: usize) {
-        if self.members[index].is_up() {
+        if self.members[index].is_up() || self.members[index].retired {
             return;
         }
         let boot = Boot(WALL_NS + self.now.0 + index as u64);
-        let (role, identity) = self.make(index, boot);
+        let Some(loaded) = self.load(index) else { return };
+        let (role, identity) = self.make(index, boot, loaded);
         self.members[index].begin(role, boot, identity);
         self.trace.note(self.now.0, index, 0x7374_6172);
         self.burst(index, |role, now, out| role.on_start(now, out));

@@ -3,9 +3,11 @@
 pub mod bench;
 pub mod commit;
 mod recovery;
+mod station;
 
 pub use bench::{Bench, BenchAlloc, BenchCase, BenchPair, BenchRtt, BenchStream, OnOff};
 pub use recovery::{Decisions, Drain, Policy, PolicyFile, PolicyVerb};
+pub use station::{Replace, Station, StationVerb};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
@@ -31,8 +33,8 @@ pub struct Cli {
 pub enum Command {
     /// Run a whole cluster on this machine, loopback only, without set-up
     Up(Up),
-    /// Run one replica of the tracking station
-    Station(Member),
+    /// Run one replica of the tracking station, or replace one
+    Station(Station),
     /// Run one satellite
     Satellite(Member),
     /// Run one node's agent
@@ -198,17 +200,23 @@ pub struct Init {
     #[arg(long, default_value = "syncom")]
     pub name: String,
     /// Addresses of the station's replicas, in order: one, three or five
-    #[arg(long, value_delimiter = ',', required = true, value_name = "IP:PORT,...")]
+    #[arg(long, value_delimiter = ',', value_name = "IP:PORT,...")]
+    #[arg(required_unless_present = "replica")]
     pub replicas: Vec<SocketAddr>,
     /// Addresses of the satellites, in order
-    #[arg(long, value_delimiter = ',', required = true, value_name = "IP:PORT,...")]
+    #[arg(long, value_delimiter = ',', value_name = "IP:PORT,...")]
+    #[arg(required_unless_present = "replica")]
     pub satellites: Vec<SocketAddr>,
     /// Names of the nodes, as a node set such as `node[001-100]`
-    #[arg(long, value_name = "NODESET")]
+    #[arg(long, value_name = "NODESET", default_value = "", hide_default_value = true)]
+    #[arg(required_unless_present = "replica")]
     pub nodes: String,
     /// UDP port of the nodes' agents
     #[arg(long, default_value_t = 7420)]
     pub port: u16,
+    /// Only the file of a replica that is to replace another, in the directory of its cluster
+    #[arg(long, value_name = "stationN@IP:PORT", conflicts_with_all = ["replicas", "satellites"])]
+    pub replica: Option<String>,
 }
 
 /// `syncom nodes`.

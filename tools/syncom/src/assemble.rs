@@ -4,7 +4,7 @@ use crate::args::ProfileName;
 use crate::exit::{Failure, file_failure};
 use crate::secret::Secret;
 use std::fs::File;
-use std::io::{ErrorKind, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use syncom_agent::{Agent, AgentConfig};
@@ -112,7 +112,8 @@ pub fn open_link(
 /// went back: keys of an earlier life must never come again.
 ///
 /// # Errors
-/// When the directory cannot be read or written, or what it holds is no number.
+/// When the directory cannot be read or written, when what it holds is no number, or one so far ahead
+/// of the clock that nobody would hear this member.
 pub fn next_boot(dir: &Path) -> Result<Boot, Failure> {
     std::fs::create_dir_all(dir).map_err(|error| file_failure("create", dir, &error))?;
     let path = dir.join("boot");
@@ -126,7 +127,15 @@ pub fn next_boot(dir: &Path) -> Result<Boot, Failure> {
         Err(error) if error.kind() == ErrorKind::NotFound => 0,
         Err(error) => return Err(file_failure("read", &path, &error)),
     };
-    let boot = clock::read().wall.0.max(before.saturating_add(1));
+    let wall_ns = clock::read().wall.0;
+    let boot = wall_ns.max(before.saturating_add(1));
+    if boot > wall_ns.saturating_add(Sealer::BOOT_AHEAD_MAX_NS) {
+        return Err(Failure::failed(format!(
+            "{} is more than a day ahead of the clock, so nobody would hear this member; set the \
+             clock right, or, if it is right and was right, remove the file",
+            path.display()
+        )));
+    }
     let fresh = path.with_extension("new");
     File::create(&fresh)
         .and_then(|mut file| {
@@ -162,6 +171,7 @@ pub fn station(
     let identity = syncom_store::Identity { cluster: common.cluster(), replica: number };
     let (store, loaded) = syncom_store::open(&dir.join("log"), identity)
         .map_err(|fault| Failure::failed(format!("{name}: {fault}")))?;
+    config.disk = disk_number(&dir.join("log"))?;
     Ok(Member {
         role: Station::new(config, loaded).map_err(Failure::failed)?,
         link,
@@ -169,6 +179,45 @@ pub fn station(
         counters: common.counters(name)?,
         store: Some(Box::new(store)),
     })
+}
+
+/// The number of the disk that a log is on: drawn when the log is made, and lost with it. So a
+/// replica that comes back with another log than it had is known by it.
+fn disk_number(log: &Path) -> Result<u64, Failure> {
+    let path = log.join("disk");
+    let seal = |number: u64| format!("{number:016x} {:016x}\n", ids::mix(number));
+    match std::fs::read_to_string(&path) {
+        Ok(text) => {
+            let number = text.get(..16).and_then(|hex| u64::from_str_radix(hex, 16).ok());
+            let number = number.filter(|number| *number != 0 && seal(*number) == text);
+            number.ok_or_else(|| {
+                Failure::failed(format!(
+                    "{} is damaged; restore it: it tells that this log is the replica's own, \
+                     which is replaced as lost otherwise (syncom station replace)",
+                    path.display()
+                ))
+            })
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let mut bytes = [0; 8];
+            let source = Path::new("/dev/urandom");
+            File::open(source)
+                .and_then(|mut file| file.read_exact(&mut bytes))
+                .map_err(|error| file_failure("read", source, &error))?;
+            let number = u64::from_le_bytes(bytes).max(1);
+            let fresh = path.with_extension("new");
+            File::create(&fresh)
+                .and_then(|mut file| {
+                    file.write_all(seal(number).as_bytes())?;
+                    file.sync_all()
+                })
+                .and_then(|()| std::fs::rename(&fresh, &path))
+                .and_then(|()| File::open(log)?.sync_all())
+                .map_err(|error| file_failure("write", &path, &error))?;
+            Ok(number)
+        }
+        Err(error) => Err(file_failure("read", &path, &error)),
+    }
 }
 
 /// A satellite.
@@ -241,8 +290,8 @@ mod tests {
         let _ = std::fs::remove_dir_all(&dir);
         let first = next_boot(&dir).unwrap();
         assert!(first < next_boot(&dir).unwrap());
-        // A day ahead of the wall clock: the clock was wrong then, or is wrong now.
-        let ahead = clock::read().wall.0 + 86_400_000_000_000;
+        // An hour ahead of the wall clock: the clock was wrong then, or is wrong now.
+        let ahead = clock::read().wall.0 + 3_600_000_000_000;
         std::fs::write(dir.join("boot"), format!("{ahead}\n")).unwrap();
         assert_eq!(next_boot(&dir).unwrap(), Boot(ahead + 1));
         assert_eq!(next_boot(&dir).unwrap(), Boot(ahead + 2));
@@ -256,6 +305,11 @@ mod tests {
         std::fs::create_dir_all(&dir).unwrap();
         std::fs::write(dir.join("boot"), "yesterday\n").unwrap();
         assert!(next_boot(&dir).unwrap_err().message.contains("boot"));
+        // One changed digit: nobody would hear this member for five days.
+        let ahead = clock::read().wall.0 + 5 * Sealer::BOOT_AHEAD_MAX_NS;
+        std::fs::write(dir.join("boot"), format!("{ahead}\n")).unwrap();
+        let message = next_boot(&dir).unwrap_err().message;
+        assert!(message.contains("boot") && message.contains("more than a day ahead"), "{message}");
         std::fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -63,6 +63,7 @@ pub struct Client {
     favourite: usize,
     next_request: u64,
     give_up: Duration,
+    patience: Duration,
     /// Content with the state of the replica at hand.
     stale: bool,
     shown: Option<Shown>,
@@ -87,7 +88,8 @@ impl Client {
         let next_request = ids::mix(clock::read().wall.0 ^ u64::from(std::process::id()));
         let replicas = place.replicas.into_iter().map(Addr::from).collect();
         let (stale, shown) = (false, None);
-        Ok(Self { endpoint, replicas, favourite: 0, next_request, give_up: GIVE_UP, stale, shown })
+        let (give_up, patience) = (GIVE_UP, PATIENCE);
+        Ok(Self { endpoint, replicas, favourite: 0, next_request, give_up, patience, stale, shown })
     }
 
     /// Opens a client for reading, which `stale` makes content with what the replica at hand has.
@@ -107,7 +109,7 @@ impl Client {
     /// How fresh an answer must be. Some facts are not in the log: the leader alone has them.
     const fn freshness(&self, verb: Verb) -> u8 {
         match verb {
-            Verb::Submit | Verb::SetPolicy | Verb::Drain => Ask::LEADER,
+            Verb::Submit | Verb::SetPolicy | Verb::Drain | Verb::Replace => Ask::LEADER,
             _ if self.stale => Ask::STALE,
             Verb::Status | Verb::Nodes | Verb::OrderState => Ask::LEADER,
             Verb::Events | Verb::Explain | Verb::Decisions | Verb::Graph | Verb::Policy => {
@@ -134,6 +136,11 @@ impl Client {
         self.give_up = give_up;
     }
 
+    /// Waits at most this long for each answer before it asks again, where that is to be known soon.
+    pub const fn ask_again_after(&mut self, patience: Duration) {
+        self.patience = patience;
+    }
+
     /// The present.
     #[must_use]
     pub fn now(&self) -> Now {
@@ -158,7 +165,7 @@ impl Client {
             let to = self.replicas[self.favourite % self.replicas.len()];
             let freshness = self.freshness(verb);
             let head = AskHead { request, verb: verb as u16, freshness, reserved: [0; 5], cursor };
-            let Some(answer) = self.exchange(to, &Ask { head, argument }, PATIENCE)? else {
+            let Some(answer) = self.exchange(to, &Ask { head, argument }, self.patience)? else {
                 self.favourite += 1;
                 continue;
             };

@@ -45,7 +45,9 @@ pub fn main() -> ExitCode {
 const fn owns_state(command: &Command) -> bool {
     match command {
         Command::Up(_) => true,
-        Command::Station(args) | Command::Satellite(args) | Command::Agent(args) => !args.check,
+        Command::Station(args::Station { member: Some(args), what: None }) => !args.check,
+        Command::Station(_) => false,
+        Command::Satellite(args) | Command::Agent(args) => !args.check,
         Command::Init(_)
         | Command::Status(_)
         | Command::Nodes(_)
@@ -74,7 +76,13 @@ fn dispatch(cli: Cli) -> Outcome {
     let find = || place::find(cli.cluster.as_deref());
     match cli.command {
         Command::Up(args) => up::run(&args),
-        Command::Station(args) => member::run(config::Kind::Station, &args),
+        Command::Station(args::Station { what: Some(verb), .. }) => match verb {
+            args::StationVerb::Replace(args) => commands::replace::run(find()?, &args),
+        },
+        Command::Station(args::Station { member: Some(args), .. }) => {
+            member::run(config::Kind::Station, &args)
+        }
+        Command::Station(_) => Err(exit::Failure::usage("name a file with --config")),
         Command::Satellite(args) => member::run(config::Kind::Satellite, &args),
         Command::Agent(args) => member::run(config::Kind::Agent, &args),
         Command::Init(args) => commands::init::run(&args),

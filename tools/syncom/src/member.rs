@@ -2,7 +2,7 @@
 
 use crate::args;
 use crate::assemble::{self, Common};
-use crate::config::{Config, Kind};
+use crate::config::{self, Config, Kind};
 use crate::exit::{Failure, Outcome, file_failure};
 use crate::place::{self, Local};
 use crate::secret::Secret;
@@ -15,6 +15,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use syncom_agent::{AgentConfig, ServiceConfig};
+use syncom_engine::clock;
 use syncom_engine::host::{Host, HostHandle, Member, Sink};
 use syncom_engine::link::Options;
 use syncom_engine::link::fault::{FaultLink, Faults};
@@ -90,7 +91,8 @@ pub fn run(kind: Kind, args: &args::Member) -> Outcome {
         Kind::Station => {
             let name = &member.name;
             let made = assemble::station(&common, name, number, link, &cluster.replicas, dir)?;
-            drive(made, role, &alone(&config))
+            let newcomer = is_newcomer(kind, &config);
+            drive(made, role, &if newcomer { waiting(&config) } else { alone(&config) })
         }
         Kind::Satellite => {
             let boot = assemble::next_boot(dir)?;
@@ -162,6 +164,22 @@ fn reachable(listen: SocketAddr, replicas: &[SocketAddr]) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
+/// Whether this is a replica that was not there from the beginning.
+fn is_newcomer(kind: Kind, config: &Config) -> bool {
+    let number = config.member.number.map_or(0, usize::from);
+    kind == Kind::Station && number > config.cluster.replicas.len()
+}
+
+/// What a replica says that nobody has added yet.
+fn waiting(config: &Config) -> String {
+    let config::Member { name, listen, .. } = &config.member;
+    format!(
+        "{name} waits until it is told to replace another replica: from anywhere, type syncom \
+         station replace OLD {name}@IP:{}. Nothing else is to be done here",
+        listen.port()
+    )
+}
+
 /// What a member says that nobody takes in.
 fn alone(config: &Config) -> String {
     let replicas: Vec<String> = config.cluster.replicas.iter().map(ToString::to_string).collect();
@@ -231,8 +249,11 @@ fn watch(
     });
     if std::env::var_os(crate::up::PARENT).is_some() {
         std::thread::spawn(move || {
-            // The parent holds the other end and never writes.
-            let _ = std::io::stdin().read(&mut [0]);
+            // The parent holds the other end. What it writes is what a bench sets our clock off by.
+            let mut step = [0; 8];
+            while std::io::stdin().read_exact(&mut step).is_ok() {
+                clock::step_wall(i64::from_le_bytes(step));
+            }
             handle.stop();
         });
     }
@@ -243,8 +264,12 @@ fn watch(
 fn explain(kind: Kind, config: &Config) {
     let Config { cluster, member, service } = config;
     let number = member.number.map_or_else(String::new, |number| format!(" number {number}"));
+    let waits = is_newcomer(kind, config);
     println!("{}{number} {:?} of cluster {:?}", kind.name(), member.name, cluster.name);
     println!("listens on {}; state in {}", member.listen, member.dir.display());
+    if waits {
+        println!("waits until it is told to replace another: syncom station replace OLD NEW");
+    }
     println!(
         "station of {}: survives the loss of {}",
         cluster.replicas.len(),

@@ -80,6 +80,27 @@ pub fn publish(dir: &Path, cluster: &Cluster) -> Result<(), Failure> {
     replace(&path, text.as_bytes())
 }
 
+/// Writes anew where the replicas are.
+///
+/// # Errors
+/// When the file cannot be read or written.
+pub fn republish(dir: &Path, replicas: &[SocketAddr]) -> Result<(), Failure> {
+    publish(dir, &Cluster { replicas: replicas.to_vec(), ..cluster(dir)? })
+}
+
+/// The cluster as its directory describes it.
+///
+/// # Errors
+/// When there is none, or the file is no such thing.
+pub fn cluster(dir: &Path) -> Result<Cluster, Failure> {
+    let path = dir.join(CLUSTER_FILE);
+    let text =
+        std::fs::read_to_string(&path).map_err(|error| file_failure("read", &path, &error))?;
+    let file: ClusterFile = toml::from_str(&text)
+        .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+    Ok(file.cluster)
+}
+
 /// Says that a member runs here.
 ///
 /// # Errors

@@ -65,7 +65,10 @@ fn contradictory_configurations_say_what_to_change() {
         run(&["station", "--check", "--config", &path])
     };
     assert!(check(&good).status.success());
-    refused(&check(&good.replace("number = 1", "number = 3")), 2, &["number", "cluster.replicas"]);
+    refused(&check(&good.replace("number = 1", "number = 0")), 2, &["number", "cluster.replicas"]);
+    let newcomer = check(&good.replace("number = 1", "number = 3"));
+    let told = String::from_utf8_lossy(&newcomer.stdout);
+    assert!(newcomer.status.success() && told.contains("waits until it is told"), "{told}");
     refused(&check(&good.replace("seal", "saal")), 2, &["saal", "line"]);
     refused(&check(&good.replace("[cluster]", "[cluster")), 2, &["line"]);
     refused(&check(&good.replace("\"default\"", "\"slow\"")), 2, &["fast", "quiet"]);

@@ -86,7 +86,7 @@ impl Device {
         {
             shortcomings.push(format!("{name}: no busy polling: {error}"));
         }
-        let mut receiver = Receiver::new(rx, copying);
+        let mut receiver = Receiver::new(rx, copying, options.is_proved);
         receiver.refill(&mut socket, &mut umem);
         // Only now, with room to receive into.
         let filter = Filter::new(local, narrow(umem.frame_bytes_max()))

@@ -29,11 +29,13 @@ pub(super) struct Paths {
     index: u32,
     interface: Interface,
     sets: Box<[[Entry; WAYS]]>,
+    /// Where the latest answer was found: mostly it is asked for again.
+    latest: Path,
     now: Time,
 }
 
 /// Where the answer for a destination is kept, until the next question.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Path {
     set: usize,
     way: usize,
@@ -62,7 +64,8 @@ impl Paths {
         // Nobody speaks from the address of a group, but one may listen there.
         let ip = if multicast_mac(local.ip).is_some() { [0; 16] } else { local.ip };
         let local = Addr { ip, ..local };
-        Self { netlink, local, ttl, index, interface, sets, now: Time(0) }
+        let (latest, now) = (Path::default(), Time(0));
+        Self { netlink, local, ttl, index, interface, sets, latest, now }
     }
 
     /// Tells the time, by which answers grow old.
@@ -71,7 +74,17 @@ impl Paths {
     }
 
     /// Finds the path to `ip`; `None` when the datagram is to go by the plain socket.
+    #[inline]
     pub(super) fn find(&mut self, ip: [u8; 16]) -> Option<Path> {
+        let latest = self.sets.get(self.latest.set)?.get(self.latest.way)?;
+        if latest.ip == ip && latest.until > self.now && latest.headers.is_some() {
+            return Some(self.latest);
+        }
+        self.latest = self.find_any(ip)?;
+        Some(self.latest)
+    }
+
+    fn find_any(&mut self, ip: [u8; 16]) -> Option<Path> {
         let set = self.set_of(ip);
         let way = self.sets.get(set)?.iter().position(|entry| entry.ip == ip);
         let way = match way {

@@ -1,6 +1,6 @@
 //! Receiving: frames from the receive ring into a burst, without a copy.
 
-use super::headers::{Foreign, parse};
+use super::headers::{Foreign, Parsed, parse_as};
 use super::socket::{Copying, Socket};
 use super::umem::Umem;
 use crate::link::RxBurst;
@@ -18,6 +18,8 @@ pub(super) struct Receiver {
     /// Slots that it has: filled, and not yet read, ones included.
     with_kernel: u32,
     copying: Copying,
+    /// Whether a seal proves what arrives.
+    is_proved: bool,
     /// The kernel ran out of slots, so it may have dropped something since it was last asked.
     may_have_dropped: bool,
     /// The kernel's own count of drops, when it was last asked.
@@ -28,11 +30,12 @@ pub(super) struct Receiver {
 
 impl Receiver {
     /// A receiver that keeps `target` slots with the kernel.
-    pub(super) const fn new(target: u32, copying: Copying) -> Self {
+    pub(super) const fn new(target: u32, copying: Copying, is_proved: bool) -> Self {
         Self {
             target,
             with_kernel: 0,
             copying,
+            is_proved,
             may_have_dropped: false,
             dropped_seen: 0,
             foreign: 0,
@@ -94,7 +97,9 @@ impl Receiver {
             let Some(slot) = umem.take(descriptor.addr) else { continue };
             let range = umem.range(descriptor.addr, descriptor.len);
             slot.prefetch(range.start, range.len());
-            match take_in(slot, range, is_scarce, burst) {
+            let parsed = slot.bytes(range.clone()).ok_or(Foreign::Length);
+            let parsed = parsed.and_then(|frame| parse_as(frame, self.is_proved));
+            match take_in(slot, range.start, parsed, is_scarce, burst) {
                 Taken::Lent => {}
                 Taken::Copied(slot) => umem.pool_mut().give(slot),
                 Taken::Foreign(slot) => {
@@ -138,12 +143,11 @@ enum Taken {
 #[inline]
 fn take_in(
     slot: Slot,
-    range: std::ops::Range<usize>,
+    start: usize,
+    parsed: Result<Parsed, Foreign>,
     is_scarce: bool,
     burst: &mut RxBurst,
 ) -> Taken {
-    let start = range.start;
-    let parsed = slot.bytes(range).ok_or(Foreign::Length).and_then(parse);
     let Ok(parsed) = parsed else { return Taken::Foreign(slot) };
     let payload = start + parsed.payload.start..start + parsed.payload.end;
     let from = parsed.from;

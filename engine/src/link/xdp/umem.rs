@@ -11,6 +11,7 @@ use std::ops::Range;
 /// itself when receiving.
 const SLOT_SMALL: usize = 2048;
 const SLOT_LARGE: usize = 4096;
+const _: () = assert!(SLOT_SMALL.is_power_of_two() && SLOT_LARGE.is_power_of_two());
 /// Bytes of a received slot in front of the frame.
 const KERNEL_ROOM: usize = 256;
 
@@ -19,6 +20,8 @@ const KERNEL_ROOM: usize = 256;
 pub(super) struct Umem {
     pool: Pool,
     slot_size: usize,
+    /// The slots' size is two to the power of this: addresses are taken apart without dividing.
+    slot_bits: u32,
 }
 
 impl Umem {
@@ -26,7 +29,7 @@ impl Umem {
     pub(super) fn new(count: u32, frame_bytes: usize) -> Self {
         let fits = KERNEL_ROOM + frame_bytes <= SLOT_SMALL;
         let slot_size = if fits { SLOT_SMALL } else { SLOT_LARGE };
-        Self { pool: Pool::new(count, slot_size), slot_size }
+        Self { pool: Pool::new(count, slot_size), slot_size, slot_bits: slot_size.ilog2() }
     }
 
     /// The longest frame that a slot can receive.
@@ -59,19 +62,19 @@ impl Umem {
 
     /// The kernel's address of the byte at `offset` of a slot.
     pub(super) const fn address(&self, index: u32, offset: usize) -> u64 {
-        (index as usize * self.slot_size + offset) as u64
+        (((index as usize) << self.slot_bits) + offset) as u64
     }
 
     /// The index of the slot that contains `address`.
     #[inline]
     pub(super) fn index(&self, address: u64) -> Option<u32> {
-        u32::try_from(usize::try_from(address).ok()? / self.slot_size).ok()
+        u32::try_from(address >> self.slot_bits).ok()
     }
 
     /// Where in its slot a frame lies.
     #[inline]
     pub(super) fn range(&self, address: u64, len: u32) -> Range<usize> {
-        let start = usize::try_from(address).unwrap_or(0) % self.slot_size;
+        let start = usize::try_from(address).unwrap_or(0) & (self.slot_size - 1);
         start..start.saturating_add(len as usize).min(self.slot_size)
     }
 }

@@ -42,7 +42,7 @@ fn states(s: &mut Source, visit: &mut dyn FnMut(Kind, Vec<u8>, Frame<'_>)) {
         (s.list(), s.list());
     for replica in &mut replicas {
         replica.state = 1 + replica.state % 3;
-        replica.reserved = 0;
+        replica.part %= 2;
     }
     for satellite in &mut satellites {
         satellite.state = 1 + satellite.state % 4;

@@ -5,6 +5,7 @@ use syncom_wire::ids::PeerId;
 use syncom_wire::limits::{DETAIL_MAX, DOMAIN_MAX, KIND_MAX, NAME_MAX};
 use syncom_wire::member::{Attach, Member, MemberHead, ViewDelta, ViewDeltaHead};
 use syncom_wire::raft::{EntryHead, RaftHead, RaftMessage};
+use syncom_wire::replica::{Replace, ReplicaHello, ReplicaWord};
 use syncom_wire::snapshot::{ChunkHead, SnapshotAsk, SnapshotChunk};
 use syncom_wire::uplink::{
     Batch, BatchAck, BatchAckHead, BatchHead, HomeStats, ItemResult, Record, RecordHead,
@@ -17,6 +18,7 @@ pub(crate) fn visit(s: &mut Source, visit: &mut dyn FnMut(Kind, Vec<u8>, Frame<'
     records(s, visit);
     batch_acks(s, visit);
     views(s, visit);
+    replicas(s, visit);
 }
 
 fn raft(s: &mut Source, visit: &mut dyn FnMut(Kind, Vec<u8>, Frame<'_>)) {
@@ -107,4 +109,21 @@ fn views(s: &mut Source, visit: &mut dyn FnMut(Kind, Vec<u8>, Frame<'_>)) {
     let mut attach: Attach = s.fixed();
     attach.reserved = 0;
     show!(s, visit, Attach, attach);
+}
+
+fn replicas(s: &mut Source, visit: &mut dyn FnMut(Kind, Vec<u8>, Frame<'_>)) {
+    let mut hello: ReplicaHello = s.fixed();
+    (hello.disk, hello.stored) = (hello.disk.max(1), hello.stored % 2);
+    hello.reserved = [0; 15];
+    show!(s, visit, ReplicaHello, hello);
+
+    let mut word: ReplicaWord = s.fixed();
+    word.reserved = [0; 6];
+    show!(s, visit, ReplicaWord, word);
+
+    let mut replace: Replace = s.fixed();
+    (replace.old, replace.new) = (replace.old.max(1), replace.new.max(1));
+    (replace.flags, replace.state) = (replace.flags % 4, replace.state % 7);
+    replace.reserved = [0; 16];
+    show!(s, visit, Replace, replace);
 }

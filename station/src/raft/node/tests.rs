@@ -1,5 +1,8 @@
 //! Damaged messages into a healthy group: refused or harmless, never a panic.
 
+mod installing;
+mod mutants;
+
 use super::*;
 use crate::raft::codec::Encoded;
 use syncom_seam::Rng;

@@ -4,6 +4,7 @@ use super::*;
 use proptest::prelude::{ProptestConfig, any, prop};
 use proptest::strategy::{Just, Strategy};
 use proptest::{prop_assert, prop_assert_eq, prop_oneof, proptest};
+use syncom_seam::{HardState, LogEntry, SavedSnapshot};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -130,7 +131,39 @@ fn a_flipped_bit_is_named_and_never_served() {
     let mut store = store_with_entries(5);
     store.fail(Fault::BitFlip);
     let fault = store.try_load().unwrap_err();
-    assert!(matches!(&fault, DiskFault::Corrupt(text) if text.contains("Entry(")), "{fault}");
+    assert!(matches!(&fault, DiskFault::Corrupt(text) if text.contains("entry ")), "{fault}");
+}
+
+#[test]
+fn a_misdirected_write_is_named_and_never_served() {
+    // From the seed: the victim is not the newest entry itself.
+    let mut store = store_with_entries(5);
+    store.fail(Fault::Misdirected);
+    let fault = store.try_load().unwrap_err();
+    assert!(matches!(&fault, DiskFault::Corrupt(text) if text.contains("entry ")), "{fault}");
+}
+
+#[test]
+fn a_flush_that_was_not_done_is_found_out_after_the_crash() {
+    let mut lost = 0;
+    for seed in 0..20 {
+        let mut store = MemoryStore { rng: Rng::new(seed), ..store_with_entries(2) };
+        store.fail(Fault::LostSync);
+        let entries = vec![entry(3, 1)];
+        store.append(Record::Append { ticket: 2, hard: None, entries }).unwrap();
+        store.sync().unwrap();
+        assert!(store.try_load().is_ok(), "nothing is lost before the crash");
+        store.crash();
+        match store.try_load() {
+            Ok(loaded) => assert_eq!(loaded.entries.len(), 3, "seed {seed}"),
+            Err(fault) => {
+                lost += 1;
+                assert!(fault.to_string().contains("was durable"), "{fault}");
+                assert_eq!(store.trusting().load().entries.len(), 2, "seed {seed}");
+            }
+        }
+    }
+    assert!((2..19).contains(&lost), "{lost} of 20");
 }
 
 #[test]

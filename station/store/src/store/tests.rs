@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use syncom_seam::{HardState, LogEntry, SavedSnapshot};
 
 mod damage;
+mod power;
 
 const ME: Identity = Identity { cluster: 7, replica: 2 };
 const SMALL: Sizes = Sizes { file: 16 << 10, purge: 64 << 10, prefill: 16 << 10 };
@@ -17,10 +18,20 @@ struct Scratch(PathBuf);
 
 impl Scratch {
     fn new() -> Self {
+        Self::below(&std::env::temp_dir())
+    }
+
+    /// In memory where there is such a place: for logs by the thousand, whose flushes prove nothing.
+    fn light() -> Self {
+        let memory = Path::new("/dev/shm");
+        if memory.is_dir() { Self::below(memory) } else { Self::new() }
+    }
+
+    fn below(place: &Path) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("syncom-store-{}-{number}", std::process::id());
-        let dir = std::env::temp_dir().join(name);
+        let dir = place.join(name);
         assert!(!dir.exists(), "{} is in the way", dir.display());
         Self(dir)
     }
@@ -35,7 +46,7 @@ impl Scratch {
 
     /// What the disk holds at this moment, as a killed process would leave it.
     fn copy(&self) -> Self {
-        let copy = Self::new();
+        let copy = Self::light();
         for sub in ["", "raft"] {
             fs::create_dir_all(copy.0.join(sub)).unwrap();
             for file in fs::read_dir(self.0.join(sub)).unwrap().map(|file| file.unwrap()) {

@@ -1,16 +1,23 @@
-//! Decided once: whoever managed when, an event made no more orders than it happened times, and no
-//! order was decided about twice.
+//! Decided once: whoever managed when, an event made no more orders than it happened times, no order
+//! was decided about twice, and no manager decided after it was replaced.
 
 use crate::rules::POWER;
 use crate::world::World;
 use std::collections::{BTreeMap, BTreeSet};
+use syncom_wire::Term;
 
 pub(super) fn check(world: &World, violations: &mut Vec<String>) {
     let Some(station) = world.members.iter().find_map(|member| member.station()) else { return };
     let mut orders = BTreeSet::new();
     let mut of_event: BTreeMap<u64, u32> = BTreeMap::new();
+    let mut newest = Term(0);
     for decision in station.decisions() {
         let head = &decision.head;
+        if head.term < newest {
+            let (seq, term) = (head.seq, head.term);
+            violations.push(format!("decision {seq} is of term {term}, after term {newest}"));
+        }
+        newest = head.term;
         if head.order.0 == 0 || decision.action.starts_with("done") {
             continue;
         }

@@ -7,10 +7,14 @@ mod decided_once;
 mod effects_once;
 mod fences;
 mod no_report_lost;
+pub(crate) mod one_lease;
 mod one_manager;
 mod one_order_of_events;
 mod one_view;
 mod orders_end;
+mod raft_safety;
+mod replicas_replaced;
+mod same_state;
 mod services_come_back;
 
 use crate::child::SERVICE;
@@ -46,6 +50,12 @@ pub(crate) struct Watch {
     pub(crate) fences: fences::Fences,
     /// Nodes that crashed when they were known to be members, by name.
     crashed: BTreeMap<String, Crash>,
+    /// What the replicas' disks were told.
+    pub(crate) raft: raft_safety::RaftSafety,
+    /// Who manages.
+    pub(crate) managers: one_manager::OneManager,
+    /// States of replicas by index.
+    pub(crate) states: same_state::SameState,
     /// When the newest event was announced first.
     announced_at: Time,
     /// From when until when the station, which always has something to commit, committed nothing.
@@ -88,13 +98,6 @@ impl Watch {
         }
     }
 
-    /// A replica has acted.
-    pub(crate) fn on_replica(&mut self, now: Time, members: &[Member]) {
-        if let Some(violation) = one_manager::check(now, members) {
-            self.violation(now, &violation);
-        }
-    }
-
     pub(crate) fn on_crash(&mut self, now: Time, name: &str, age_ns: u64) {
         self.crashed.insert(name.to_owned(), Crash { at: now, age_ns, announced: None });
     }
@@ -123,6 +126,13 @@ impl Watch {
         *self.service_deaths.entry((member, life)).or_default() += 1;
     }
 
+    /// Takes note of a promise that may have been broken.
+    pub(crate) fn note(&mut self, now: Time, violation: Option<String>) {
+        if let Some(text) = violation {
+            self.violation(now, &text);
+        }
+    }
+
     fn violation(&mut self, now: Time, text: &str) {
         if self.violations.len() < VIOLATIONS_MAX {
             self.violations.push(format!("{now}: {text}"));
@@ -141,6 +151,7 @@ pub(crate) fn at_rest(world: &World) -> Vec<String> {
     decided_once::check(world, &mut violations);
     services_come_back::check(world, &mut violations);
     fences::check(world, &mut violations);
+    replicas_replaced::check(world, &mut violations);
     violations.truncate(VIOLATIONS_MAX);
     violations
 }

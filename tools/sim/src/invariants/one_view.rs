@@ -2,6 +2,7 @@
 //! satellites hold the station's view, every running agent is a member in its present life, and
 //! nobody who is down is believed alive.
 
+use crate::member::Member;
 use crate::world::World;
 use syncom_wire::member::MemberState;
 
@@ -11,6 +12,7 @@ pub(super) fn check(world: &World, violations: &mut Vec<String>) {
             violations.push(format!("{} stopped: {fatal}", member.name));
         }
     }
+    check_replicas(world, violations);
     let mut stations = world
         .members
         .iter()
@@ -42,6 +44,27 @@ pub(super) fn check(world: &World, violations: &mut Vec<String>) {
         }
     }
     check_agents(world, station, violations);
+}
+
+/// All replicas run that were not replaced, but those whose disks must not be served from: those are
+/// never a majority.
+fn check_replicas(world: &World, violations: &mut Vec<String>) {
+    let has_seat = |index: usize, member: &Member| {
+        let ordered = world.is_newcomer(index) && member.life > 0;
+        (index < world.options.replicas || ordered) && !member.retired
+    };
+    let (mut up, mut refused) = (0, 0);
+    let all = world.members.iter().enumerate();
+    for (_, member) in all.filter(|(index, member)| has_seat(*index, member)) {
+        match &member.refused {
+            _ if member.is_up() => up += 1,
+            Some(_) => refused += 1,
+            None => violations.push(format!("{} does not run", member.name)),
+        }
+    }
+    if refused >= up {
+        violations.push(format!("{refused} replicas were lost for good, {up} run"));
+    }
 }
 
 fn check_agents(world: &World, station: &syncom_station::Station, violations: &mut Vec<String>) {

@@ -30,6 +30,8 @@ pub enum BenchCase {
     Compare(BenchCompare),
     /// Durable writes to a station of three processes
     Commit(commit::Commit),
+    /// What a station keeps of many events, and how replicas come back to it
+    Events(commit::Events),
     /// How long writers wait when the station's leader is killed or stopped
     Failover(commit::Failover),
     /// Whether what concurrent clients read is linearizable while replicas are struck

@@ -1,6 +1,6 @@
-//! `syncom bench commit`, `failover` and `reads`, as typed.
+//! `syncom bench commit`, `events`, `failover` and `reads`, as typed.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
 /// `syncom bench commit`.
@@ -18,6 +18,9 @@ pub struct Commit {
     /// Datagrams of the replicas that are lost on purpose, in per cent
     #[arg(long, default_value_t = 0.0, value_parser = percent)]
     pub loss: f64,
+    /// Measure so many times by turns without and with the loss, and compare; 0: once, with it
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub rounds: u32,
     /// Where the replicas keep their logs, and on which disk therefore
     #[arg(long)]
     pub dir: Option<PathBuf>,
@@ -29,10 +32,55 @@ pub struct Commit {
 impl Commit {
     /// Datagrams of a million that are lost on purpose.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 50 per cent")]
     pub fn loss_ppm(&self) -> u32 {
-        (self.loss * 10_000.0) as u32
+        ppm(self.loss)
     }
+}
+
+/// `syncom bench events`.
+#[derive(Clone, Debug, Args)]
+pub struct Events {
+    /// Events, each of its own
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
+    pub events: u64,
+    /// Replicas of the station
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(3..=9))]
+    pub replicas: u16,
+    /// Clients, each waiting for its answer before it writes again
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=1_024))]
+    pub clients: u16,
+    /// Bytes of an event's detail
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(0..=512))]
+    pub size: u32,
+    /// Datagrams of the replicas that are lost on purpose, in per cent
+    #[arg(long, default_value_t = 1.0, value_parser = percent)]
+    pub loss: f64,
+    /// Where the replicas keep their logs, and on which disk therefore
+    #[arg(long)]
+    pub dir: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Events {
+    /// Datagrams of a million that are lost on purpose.
+    #[must_use]
+    pub fn loss_ppm(&self) -> u32 {
+        ppm(self.loss)
+    }
+}
+
+/// How `syncom bench failover` strikes the leader.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum How {
+    /// Killed, and started again
+    Kill,
+    /// Stopped, and woken when another has led for a while
+    Stop,
+    /// Killed and stopped by turns
+    #[default]
+    Both,
 }
 
 /// `syncom bench failover`.
@@ -44,9 +92,12 @@ pub struct Failover {
     /// Bytes that a client writes
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(0..=512))]
     pub size: u32,
-    /// Times that the leader is struck: killed and stopped by turns
+    /// Times that the leader is struck
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub rounds: u32,
+    /// How it is struck: killed (SIGKILL), stopped (SIGSTOP), or both by turns
+    #[arg(long, value_enum, default_value_t)]
+    pub how: How,
     /// Where the replicas keep their logs, and on which disk therefore
     #[arg(long)]
     pub dir: Option<PathBuf>,
@@ -67,10 +118,10 @@ pub struct Reads {
     /// Clients that submit and read orders, one thing at a time each
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub clients: u16,
-    /// Seed of the blows; those of later campaigns follow
+    /// Seed of the first campaign: who is struck when, and how; those of later ones follow
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Take stale answers for current ones: the judge must find out
+    /// Take stale answers for current ones in one read of four: the judge must find out
     #[arg(long)]
     pub stale: bool,
     /// Where the replicas keep their logs
@@ -82,6 +133,11 @@ pub struct Reads {
     /// Already in a network of its own; the program says it to itself
     #[arg(long, hide = true)]
     pub inside: bool,
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 50 per cent")]
+fn ppm(percent: f64) -> u32 {
+    (percent * 10_000.0) as u32
 }
 
 fn percent(text: &str) -> Result<f64, String> {

@@ -1,7 +1,7 @@
 //! `syncom init`: the files of a new cluster.
 
 use crate::args;
-use crate::config::{Layout, write_cluster};
+use crate::config::{Layout, write_cluster, write_replica};
 use crate::exit::{Failure, Outcome};
 use crate::nodeset::{NoGroups, NodeSet};
 
@@ -10,6 +10,9 @@ use crate::nodeset::{NoGroups, NodeSet};
 /// # Errors
 /// Bad node sets or addresses; files that exist already.
 pub fn run(args: &args::Init) -> Outcome {
+    if let Some(replica) = &args.replica {
+        return add_replica(args, replica);
+    }
     if !matches!(args.replicas.len(), 1 | 3 | 5) {
         return Err(Failure::usage(format!(
             "--replicas lists {} addresses; a station has 1, 3 or 5",
@@ -24,6 +27,8 @@ pub fn run(args: &args::Init) -> Outcome {
         satellites: args.satellites.clone(),
         nodes: nodes.into_iter().collect(),
         port: args.port,
+        profile: "default".into(),
+        seal: true,
     };
     let files = write_cluster(&args.dir, &layout)?;
     let dir = args.dir.display();
@@ -37,5 +42,21 @@ pub fn run(args: &args::Init) -> Outcome {
         println!("  syncom agent     --config {dir}/{node}.toml");
     }
     println!("and from anywhere:  syncom --cluster {dir} status");
+    Ok(())
+}
+
+/// Writes the file of one more replica, and says what to do with it.
+fn add_replica(args: &args::Init, replica: &str) -> Outcome {
+    let expected =
+        || Failure::usage(format!("{replica:?} is no new replica; write station4@10.0.0.4:7401"));
+    let (name, addr) = replica.split_once('@').ok_or_else(expected)?;
+    let number = name.strip_prefix("station").unwrap_or(name).parse().map_err(|_| expected())?;
+    let listen = addr.parse().map_err(|_| expected())?;
+    let path = write_replica(&args.dir, number, listen)?;
+    let (path, dir) = (path.display(), args.dir.display());
+    println!("wrote {path}; copy it and {dir}/secret.key to the new machine; there:");
+    println!("  syncom station --config {path}");
+    println!("and from anywhere, for the replica that is dead:");
+    println!("  syncom --cluster {dir} station replace OLD station{number}@{listen}");
     Ok(())
 }

@@ -9,6 +9,7 @@ pub mod init;
 pub mod listing;
 pub mod nodes;
 pub mod policy;
+pub mod replace;
 pub mod report;
 pub mod run;
 pub mod sim;

@@ -77,8 +77,9 @@ pub fn to_json(snapshot: &Snapshot, locals: &[Local]) -> Value {
                 2 => "follower",
                 _ => "silent",
             };
+            let role = if replica.part == 0 { "voter" } else { "learner" };
             json!({"name": name, "pid": pid_of(&name), "state": state, "applied": replica.applied,
-                   "addr": replica.addr.to_string()})
+                   "role": role, "addr": replica.addr.to_string()})
         })
         .collect();
     let satellites: Vec<Value> = snapshot
@@ -122,6 +123,11 @@ fn warnings(snapshot: &Snapshot) -> Vec<String> {
     if silent > 0 {
         let total = snapshot.replicas.len();
         warnings.push(format!("{silent} of {total} replicas are silent"));
+    }
+    for learner in snapshot.replicas.iter().filter(|replica| replica.part != 0) {
+        let number = learner.peer.number();
+        warnings
+            .push(format!("station{number} learns and does not vote: a replacement is under way"));
     }
     let alive = MemberState::Alive as u8;
     if !snapshot.satellites.iter().any(|satellite| satellite.state == alive) {

@@ -2,7 +2,7 @@
 
 mod template;
 
-pub use template::{Layout, write_cluster};
+pub use template::{Layout, write_cluster, write_replica};
 
 use crate::assemble::LINKS;
 use crate::exit::{Failure, file_failure};
@@ -35,7 +35,8 @@ pub struct Cluster {
     /// `fast`, `default` or `quiet`: how soon deaths are noticed, and what that costs.
     #[serde(default = "default_profile")]
     pub profile: String,
-    /// Addresses of the station's replicas, in order: 1, 3 or 5.
+    /// Addresses of the replicas that founded the station, in order: 1, 3 or 5. When one was
+    /// replaced, the address of the new one may stand in its place; their number never changes.
     pub replicas: Vec<SocketAddr>,
     /// `true` seals every datagram. `false` is for laboratories and says so at every start.
     #[serde(default = "default_seal")]
@@ -48,7 +49,8 @@ pub struct Cluster {
 pub struct Member {
     /// Its name, unique in the cluster.
     pub name: String,
-    /// Replicas and satellites: its number, from 1.
+    /// Replicas and satellites: its number, from 1. A replica that replaces another has one that no
+    /// other ever had, beyond those of `cluster.replicas`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub number: Option<u16>,
     /// Where it listens. Replicas: as in `cluster.replicas`. Port 0 takes any free port.
@@ -193,9 +195,15 @@ impl Config {
                     ));
                 }
             }
+            (Kind::Station, Some(n)) if usize::from(*n) > replicas.len() => {
+                if listen.port() == 0 {
+                    return Err("member.listen needs a port: a new replica is sent to".into());
+                }
+            }
             (Kind::Station, _) => {
                 return Err(format!(
-                    "member.number must be 1 to {}: its place in cluster.replicas",
+                    "member.number must be 1 to {}, its place in cluster.replicas, or a larger one \
+                     that was never used, to replace another",
                     replicas.len()
                 ));
             }

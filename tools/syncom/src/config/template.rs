@@ -20,6 +20,10 @@ pub struct Layout {
     pub nodes: Vec<String>,
     /// UDP port of the agents.
     pub port: u16,
+    /// How soon deaths are noticed.
+    pub profile: String,
+    /// Whether datagrams are sealed.
+    pub seal: bool,
 }
 
 /// Writes the secret, `cluster.toml` and one file per member; returns the files.
@@ -39,9 +43,9 @@ pub fn write_cluster(dir: &Path, layout: &Layout) -> Result<Vec<PathBuf>, Failur
     let cluster = Cluster {
         name: layout.name.clone(),
         secret: "secret.key".into(),
-        profile: "default".into(),
+        profile: layout.profile.clone(),
         replicas: layout.replicas.clone(),
-        seal: true,
+        seal: layout.seal,
     };
     place::publish(dir, &cluster)?;
     let mut files = vec![secret, dir.join("cluster.toml")];
@@ -50,6 +54,25 @@ pub fn write_cluster(dir: &Path, layout: &Layout) -> Result<Vec<PathBuf>, Failur
         files.push(write(dir, name, &text)?);
     }
     Ok(files)
+}
+
+/// Writes the file of a replica that is to replace another; returns it.
+///
+/// # Errors
+/// When the directory is no cluster's, the number is a founder's, or the file exists already.
+pub fn write_replica(dir: &Path, number: u16, listen: SocketAddr) -> Result<PathBuf, Failure> {
+    let Cluster { name, profile, replicas, seal, .. } = place::cluster(dir)?;
+    if usize::from(number) <= replicas.len() {
+        return Err(Failure::usage(format!(
+            "station{number} founded the cluster: take a number that was never used"
+        )));
+    }
+    let (satellites, nodes) = (Vec::new(), Vec::new());
+    let layout = Layout { name, replicas, satellites, nodes, port: 0, profile, seal };
+    let name = format!("station{number}");
+    let text = render(&layout, Kind::Station, &name, Some(number.into()), listen);
+    Config::parse(&text, Kind::Station).map_err(Failure::usage)?;
+    write(dir, &name, &text)
 }
 
 /// One member: what it is, its name, its number if it has one, and where it listens.
@@ -101,7 +124,7 @@ fn render(
         layout.replicas.iter().map(|a| format!("{:?}", a.to_string())).collect();
     let number = number.map_or_else(String::new, |n| {
         format!(
-            "# Its place among the replicas, or its number among the satellites.\nnumber = {n}\n"
+            "# Its place among the replicas, or its number among the satellites. A replica that\n# replaces another has a number that no other ever had.\nnumber = {n}\n"
         )
     });
     let service = if number.is_empty() {
@@ -119,11 +142,11 @@ fn render(
          secret = \"secret.key\"\n\
          # fast: deaths known in 0.25 s, 17 KB/s per node; default: within 1 s, 4 KB/s;\n\
          # quiet: 3 s, 1 KB/s, for machines where every wake-up hurts.\n\
-         profile = \"default\"\n\
+         profile = {profile:?}\n\
          # The station's replicas, in order: 1, 3 or 5.\n\
          replicas = [{replicas}]\n\
          # false is for laboratories: anyone on the network could then speak as anyone.\n\
-         seal = true\n\n\
+         seal = {seal}\n\n\
          # What is this member's own.\n\
          [member]\n\
          name = {name:?}\n\
@@ -138,6 +161,8 @@ fn render(
          link = \"auto\"\n\
          {service}",
         cluster = layout.name,
+        profile = layout.profile,
+        seal = layout.seal,
         replicas = replicas.join(", "),
     )
 }
@@ -156,6 +181,8 @@ mod tests {
             satellites: vec!["127.0.0.1:7411".parse().unwrap()],
             nodes: vec!["node1".into()],
             port: 7420,
+            profile: "default".into(),
+            seal: true,
         };
         write_cluster(&dir, &layout).unwrap();
         for (file, kind) in [

@@ -16,7 +16,8 @@ use std::path::{Path, PathBuf};
 use syncom_engine::clock;
 use syncom_seam::Time;
 
-/// Environment variable that tells a member to stop when its standard input closes.
+/// Environment variable that tells a member to stop when its standard input closes, and to step its
+/// wall clock by each eight bytes that come over it: ns, signed, little-endian.
 pub const PARENT: &str = "SYNCOM_PARENT";
 
 /// Name of clusters that `up` makes.

@@ -21,6 +21,11 @@ pub(crate) fn cpu_s(pid: u32) -> f64 {
     of(pid).map_or(0.0, |(cpu_s, _)| cpu_s)
 }
 
+/// Resident bytes of one process; 0 when it is gone.
+pub(crate) fn rss_bytes(pid: u32) -> u64 {
+    of(pid).map_or(0, |(_, rss_bytes)| rss_bytes)
+}
+
 fn of(pid: u32) -> Option<(f64, u64)> {
     let stat = read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The command may contain anything; what follows its last parenthesis is numbers.

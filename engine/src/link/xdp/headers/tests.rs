@@ -87,6 +87,20 @@ fn a_missing_checksum_is_good_in_v4_only_and_an_unfinished_one_everywhere() {
 }
 
 #[test]
+fn a_proved_payload_is_not_summed_and_everything_else_is_checked_as_ever() {
+    for (from, to) in [(A, B), (A6, B6)] {
+        let good = frame(from, to, &[1; 20]);
+        let udp = good.len() - 28;
+        let mut spoilt = good.clone();
+        spoilt[udp + 8] ^= 1;
+        assert_eq!(parse(&spoilt), Err(Foreign::Checksum));
+        assert_eq!(parse_as(&spoilt, true), parse(&good));
+        spoilt[udp + 5] = 7;
+        assert_eq!(parse_as(&spoilt, true), Err(Foreign::Length));
+    }
+}
+
+#[test]
 fn groups_have_their_own_ethernet_addresses_and_reach_one_hop() {
     let v4 = Addr::v4([239, 129, 2, 3], 9);
     let v6 = Addr { ip: [0xff, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4], port: 9 };

@@ -1,5 +1,7 @@
 //! `syncom bench commit`: what a client waits for a durable write, and how many there are per second.
 
+mod lossy;
+
 use super::floor::Floor;
 use super::load::{Account, Load};
 use super::pair::{float, host};
@@ -24,15 +26,17 @@ struct Measured {
 
 /// Runs the case.
 pub(super) fn run(args: &Commit) -> Outcome {
-    let measured = measure(args)?;
+    if args.rounds > 0 {
+        return lossy::run(args);
+    }
+    let measured = measure(args, args.loss_ppm())?;
     report(args, measured)
 }
 
-fn measure(args: &Commit) -> Result<Measured, Failure> {
+fn measure(args: &Commit, loss_ppm: u32) -> Result<Measured, Failure> {
     let size = args.size as usize;
     let parent = args.dir.clone().unwrap_or_else(std::env::temp_dir);
     let before = Floor::measure(&parent, size)?;
-    let loss_ppm = args.loss_ppm();
     let mut load = Load::start(&parent, usize::from(args.clients), size, loss_ppm)?;
     load.run_until(clock::now().after(WARM_UP_NS))?;
     let cpu = |load: &Load| load.replicas.cpu_s() * float(SECOND) + float(clock::cpu_ns());

@@ -1,37 +1,56 @@
 //! `syncom bench failover`: how long clients wait when the leader dies, or hangs, under load.
 
-use super::load::Load;
+use super::load::{Account, Load};
 use super::pair::{float, host};
-use crate::args::commit::Failover;
+use super::woken::Woken;
+use crate::args::commit::{Failover, How};
+use crate::client::Client;
+use crate::commands::status;
 use crate::exit::{Failure, Outcome};
-use serde_json::json;
+use serde_json::{Value, json};
+use std::time::Duration;
 use syncom_engine::clock;
-use syncom_seam::{MS, SECOND};
+use syncom_seam::{MS, SECOND, Time};
+use syncom_wire::PeerId;
 
 /// Between two blows: everybody is back and has caught up.
 const REST_NS: u64 = 1_500 * MS;
 /// How long a stopped leader stays so.
 const STOP_NS: u64 = 2 * SECOND;
 
-/// Runs the case: by turns the leader is killed and stopped.
+/// What was measured, in ns.
+#[derive(Debug, Default)]
+struct Measured {
+    /// From a blow to the next leader's first commit.
+    kills_ns: Vec<u64>,
+    stops_ns: Vec<u64>,
+    /// From a blow until somebody saw that another recovery manager had begun.
+    managers_ns: Vec<u64>,
+}
+
+impl Measured {
+    fn all_ns(&self) -> Vec<u64> {
+        [self.kills_ns.as_slice(), self.stops_ns.as_slice()].concat()
+    }
+}
+
+/// Runs the case.
 pub(super) fn run(args: &Failover) -> Outcome {
     let parent = args.dir.clone().unwrap_or_else(std::env::temp_dir);
     let mut load = Load::start(&parent, usize::from(args.clients), args.size as usize, 0)?;
-    let (mut kills, mut stops) = (Vec::new(), Vec::new());
+    let mut woken = Woken::open(load.replicas.place())?;
+    let mut measured = Measured::default();
     let began = clock::now();
     let acknowledged = |load: &Load| load.ledger().acknowledged.iter().sum::<u64>();
     let before = acknowledged(&load);
     let cpu = load.replicas.cpu_s();
     for round in 0..args.rounds {
         load.run_until(clock::now().after(REST_NS))?;
-        let leader = load.leader();
-        if round % 2 == 0 {
-            kills.push(strike(&mut load, leader, true)?);
-            load.replicas.restart(leader)?;
-        } else {
-            stops.push(strike(&mut load, leader, false)?);
-            load.run_until(clock::now().after(STOP_NS))?;
-            load.replicas.signal(leader, "-CONT")?;
+        match args.how {
+            How::Kill => kill(&mut load, &mut measured)?,
+            How::Stop => stop(&mut load, &mut measured, &mut woken)?,
+            How::Both if round % 2 == 0 => kill(&mut load, &mut measured)?,
+            How::Both => stop(&mut load, &mut measured, &mut woken)?,
         }
     }
     load.run_until(clock::now().after(REST_NS))?;
@@ -39,8 +58,42 @@ pub(super) fn run(args: &Failover) -> Outcome {
     let cpu_ns = (load.replicas.cpu_s() - cpu) * float(SECOND);
     let seconds = clock::now().since(began) / SECOND;
     let account = load.settle()?;
-    let all = [kills.as_slice(), stops.as_slice()].concat();
-    let result = json!({
+    let result = result(args, &measured, &woken, &account, (count, cpu_ns, seconds));
+    if args.json {
+        println!("{result}");
+    } else {
+        println!(
+            "next commit after {} kills and {} stops of the leader: p50 {:.0} ms, max {:.0} ms; \
+             another recovery manager: max {:.0} ms; {count} writes acknowledged, {} lost, {} twice",
+            measured.kills_ns.len(),
+            measured.stops_ns.len(),
+            median_ms(&measured.all_ns()),
+            most_ms(&measured.all_ns()),
+            most_ms(&measured.managers_ns),
+            account.lost,
+            account.twice
+        );
+    }
+    if account.lost + account.twice > 0 {
+        return Err(Failure::failed("acknowledged writes are lost, or were applied twice"));
+    }
+    if woken.stale + woken.empty > 0 {
+        return Err(Failure::failed(
+            "a leader that had been stopped gave answers that were not so",
+        ));
+    }
+    Ok(())
+}
+
+fn result(
+    args: &Failover,
+    measured: &Measured,
+    woken: &Woken,
+    account: &Account,
+    (count, cpu_ns, seconds): (u64, f64, u64),
+) -> Value {
+    let all = measured.all_ns();
+    json!({
         "case": "failover",
         "link": "auto",
         "size_b": args.size,
@@ -48,36 +101,62 @@ pub(super) fn run(args: &Failover) -> Outcome {
         "seconds": seconds,
         "clients": args.clients,
         "rounds": args.rounds,
+        "kills": measured.kills_ns.len(),
+        "stops": measured.stops_ns.len(),
         "p50_ms": median_ms(&all),
         "max_ms": most_ms(&all),
-        "killed_p50_ms": median_ms(&kills),
-        "killed_max_ms": most_ms(&kills),
-        "stopped_p50_ms": median_ms(&stops),
-        "stopped_max_ms": most_ms(&stops),
+        "killed_p50_ms": median_ms(&measured.kills_ns),
+        "killed_max_ms": most_ms(&measured.kills_ns),
+        "stopped_p50_ms": median_ms(&measured.stops_ns),
+        "stopped_max_ms": most_ms(&measured.stops_ns),
+        "manager_p50_ms": median_ms(&measured.managers_ns),
+        "manager_max_ms": most_ms(&measured.managers_ns),
         "acknowledged": count,
         "lost": account.lost,
         "twice": account.twice,
+        "woken_answers": woken.answers,
+        "woken_stale": woken.stale,
+        "woken_empty": woken.empty,
         "cpu_ns_per_op": cpu_ns / float(count.max(1)),
         "hash": format!("{:016x}", account.hash),
         "host": host(),
-    });
-    if args.json {
-        println!("{result}");
-    } else {
-        println!(
-            "next commit after {} kills and stops of the leader: p50 {:.0} ms, max {:.0} ms; \
-             {count} writes acknowledged, {} lost, {} twice",
-            args.rounds,
-            median_ms(&all),
-            most_ms(&all),
-            account.lost,
-            account.twice
-        );
+    })
+}
+
+fn kill(load: &mut Load, measured: &mut Measured) -> Outcome {
+    let leader = load.leader();
+    let began = clock::now();
+    measured.kills_ns.push(strike(load, leader, true)?);
+    measured.managers_ns.push(see_manager(load, leader, began)?);
+    load.replicas.restart(leader)
+}
+
+fn stop(load: &mut Load, measured: &mut Measured, woken: &mut Woken) -> Outcome {
+    let leader = load.leader();
+    let began = clock::now();
+    measured.stops_ns.push(strike(load, leader, false)?);
+    measured.managers_ns.push(see_manager(load, leader, began)?);
+    load.run_until(clock::now().after(STOP_NS))?;
+    woken.ask(load.replicas.place().replicas[usize::from(leader) - 1])?;
+    load.replicas.signal(leader, "-CONT")?;
+    load.run_until(clock::now().after(REST_NS))?;
+    woken.judge()
+}
+
+/// How long after the blow a client saw that another replica's recovery manager had begun, in ns.
+fn see_manager(load: &Load, struck: u16, began: Time) -> Result<u64, Failure> {
+    // Of the replicas that live, so that nobody waits for the one that does not.
+    let mut place = load.replicas.place();
+    place.replicas.remove(usize::from(struck) - 1);
+    let mut client = Client::open(place)?;
+    let struck = PeerId::station(struck);
+    loop {
+        let head = status::ask(&mut client)?.head;
+        if head.manager == head.leader && head.leader != struck {
+            return Ok(clock::now().since(began));
+        }
+        client.wait(Duration::from_millis(2));
     }
-    if account.lost + account.twice == 0 {
-        return Ok(());
-    }
-    Err(Failure::failed("acknowledged writes are lost, or were applied twice"))
 }
 
 /// Kills or stops the leader; how long until another has committed something, in ns.

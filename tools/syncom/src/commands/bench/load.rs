@@ -54,14 +54,25 @@ impl Load {
         size: usize,
         loss_ppm: u32,
     ) -> Result<Self, Failure> {
-        let replicas = Replicas::start(parent, loss_ppm)?;
+        Self::start_on(Replicas::start(parent, loss_ppm)?, clients, size, false)
+    }
+
+    /// The same on replicas that have just started; each write of `distinct` clients is an event that
+    /// nobody has seen before.
+    pub(super) fn start_on(
+        replicas: Replicas,
+        clients: usize,
+        size: usize,
+        distinct: bool,
+    ) -> Result<Self, Failure> {
         let ledger = Shared::default();
         let broken = |error| Failure::failed(format!("cannot start the clients: {error}"));
         let mut host = Host::new(Box::new(|_, _| {})).map_err(broken)?;
         host.wait_by(Strategy::PARK).map_err(broken)?;
         for (number, first) in (1..).zip((0..clients).step_by(Writer::CLIENTS_MAX)) {
             let some = first..clients.min(first + Writer::CLIENTS_MAX);
-            host.add(member(&replicas, number, some, size, &ledger)?).map_err(broken)?;
+            host.add(member(&replicas, number, some, (size, distinct), &ledger)?)
+                .map_err(broken)?;
         }
         let mut load = Self { replicas, host, ledger };
         load.until("every client has written", |ledger| {
@@ -95,7 +106,8 @@ impl Load {
         while !holds(&self.ledger()) {
             self.turn(TURN)?;
             if clock::now() > give_up {
-                let words: Vec<String> = (1..=3).map(|n| self.replicas.words(n)).collect();
+                let words: Vec<String> =
+                    (1..=self.replicas.count()).map(|n| self.replicas.words(n)).collect();
                 return Err(Failure::failed(format!("never came: {what}; {}", words.join("; "))));
             }
         }
@@ -108,10 +120,15 @@ impl Load {
         leader.and_then(|(_, peer)| u16::try_from(peer.number()).ok()).unwrap_or(1)
     }
 
+    /// Ends the load and waits for the last answers.
+    pub(super) fn finish(&mut self) -> Outcome {
+        self.ledger().is_over = true;
+        self.until("the last answers", |ledger| ledger.under_way == 0)
+    }
+
     /// Ends the load, waits for the last answers, and counts what the station has applied.
     pub(super) fn settle(&mut self) -> Result<Account, Failure> {
-        self.ledger().is_over = true;
-        self.until("the last answers", |ledger| ledger.under_way == 0)?;
+        self.finish()?;
         if let Some(number) = self.replicas.fallen().first() {
             let words = self.replicas.words(*number);
             return Err(Failure::failed(format!("replica {number} has ended: {words}")));
@@ -139,9 +156,10 @@ fn member(
     replicas: &Replicas,
     number: u16,
     clients: Range<usize>,
-    size: usize,
+    (size, distinct): (usize, bool),
     ledger: &Shared,
 ) -> Result<Member<Writer>, Failure> {
+    let distinct = |writer: Writer| if distinct { writer.distinct() } else { writer };
     let place = replicas.place();
     let boot = Boot(clock::read().wall.0);
     let keys =
@@ -151,7 +169,7 @@ fn member(
     let here = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     let addrs: Vec<Addr> = crate::assemble::addrs(&place.replicas).collect();
     Ok(Member {
-        role: Writer::new(number, boot, &addrs, clients, size, ledger.clone()),
+        role: distinct(Writer::new(number, boot, &addrs, clients, size, ledger.clone())),
         link: crate::assemble::open_link("auto", here, &Options::LARGE)?,
         sealer,
         counters: Counters::anonymous(),

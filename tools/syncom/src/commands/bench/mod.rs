@@ -7,6 +7,7 @@ mod alloc;
 mod campaign;
 mod commit;
 mod compare;
+mod events;
 mod failover;
 mod floor;
 mod load;
@@ -16,6 +17,7 @@ mod queue;
 mod replicas;
 mod rtt;
 mod stream;
+mod woken;
 mod writer;
 
 pub use compare::BenchCompare;
@@ -36,6 +38,7 @@ pub fn run(args: &Bench) -> Outcome {
         BenchCase::Queue(args) => queue::run(args),
         BenchCase::Compare(args) => compare::run(args),
         BenchCase::Commit(args) => commit::run(args),
+        BenchCase::Events(args) => events::run(args),
         BenchCase::Failover(args) => failover::run(args),
         BenchCase::Reads(args) => campaign::run(args),
     }

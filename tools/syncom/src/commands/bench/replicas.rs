@@ -1,4 +1,4 @@
-//! A station of three replicas as processes of their own, to be written to, killed and stopped.
+//! A station of some replicas as processes of their own, to be written to, killed and stopped.
 
 use crate::assemble;
 use crate::config::{Cluster, Config, Member};
@@ -7,7 +7,9 @@ use crate::place::{self, Place};
 use crate::secret::Secret;
 use crate::up::{PARENT, usage};
 use std::fs::File;
+use std::io::Write as _;
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -17,7 +19,7 @@ use syncom_seam::Counter;
 
 /// Name of the cluster.
 const NAME: &str = "bench";
-/// Replicas of the station.
+/// Replicas of the station, unless more are asked for.
 const REPLICAS: u16 = 3;
 
 /// The replicas. They end when this is dropped, and so does their directory.
@@ -28,6 +30,8 @@ pub(super) struct Replicas {
     secret: Secret,
     /// By number, from 1; none where one was killed.
     children: Vec<Option<Child>>,
+    /// How far each one's wall clock is off, in ns.
+    walls_ns: Vec<i64>,
     /// CPU seconds of those that were killed.
     spent_s: f64,
 }
@@ -36,13 +40,18 @@ impl Replicas {
     /// Starts all of them in a new directory under `parent`; `loss_ppm` of the datagrams that they
     /// send are lost.
     pub(super) fn start(parent: &Path, loss_ppm: u32) -> Result<Self, Failure> {
+        Self::start_many(parent, REPLICAS, loss_ppm)
+    }
+
+    /// The same, with so many replicas.
+    pub(super) fn start_many(parent: &Path, count: u16, loss_ppm: u32) -> Result<Self, Failure> {
         let dir = parent.join(format!("syncom-bench-{}", std::process::id()));
         std::fs::create_dir_all(&dir).map_err(|error| file_failure("create", &dir, &error))?;
         let secret = Secret::draw(NAME)?;
         secret.write(&dir.join("secret.key"))?;
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let open = |_| assemble::open_link("mmsg", any, &Options::SMALL);
-        let links: Vec<_> = (0..REPLICAS).map(open).collect::<Result<_, _>>()?;
+        let links: Vec<_> = (0..count).map(open).collect::<Result<_, _>>()?;
         let cluster = Cluster {
             name: NAME.into(),
             secret: "secret.key".into(),
@@ -52,8 +61,10 @@ impl Replicas {
         };
         drop(links);
         place::publish(&dir, &cluster)?;
-        let mut replicas = Self { dir, cluster, secret, children: Vec::new(), spent_s: 0.0 };
-        for number in 1..=REPLICAS {
+        let walls_ns = vec![0; usize::from(count)];
+        let mut replicas =
+            Self { dir, cluster, secret, children: Vec::new(), walls_ns, spent_s: 0.0 };
+        for number in 1..=count {
             replicas.configure(number, loss_ppm)?;
             replicas.children.push(None);
             replicas.restart(number)?;
@@ -86,15 +97,29 @@ impl Replicas {
 
     /// Starts a replica that does not run.
     pub(super) fn restart(&mut self, number: u16) -> Result<(), Failure> {
-        let program = std::env::current_exe()
-            .map_err(|error| Failure::failed(format!("cannot find this program: {error}")))?;
+        let command = Command::new(program()?);
+        self.spawn(number, command)
+    }
+
+    /// As [`Self::restart`], in namespaces that `unshare` makes for it.
+    pub(super) fn restart_in(
+        &mut self,
+        number: u16,
+        namespaces: Vec<String>,
+    ) -> Result<(), Failure> {
+        let mut command = Command::new("unshare");
+        command.args(namespaces).arg(program()?);
+        self.spawn(number, command)
+    }
+
+    fn spawn(&mut self, number: u16, mut command: Command) -> Result<(), Failure> {
         let log = self.dir.join(format!("station{number}.log"));
         let errors = File::options()
             .create(true)
             .append(true)
             .open(&log)
             .map_err(|error| file_failure("write", &log, &error))?;
-        let child = Command::new(program)
+        let child = command
             .args(["station", "--config"])
             .arg(self.config(number))
             .env(PARENT, "1")
@@ -105,7 +130,27 @@ impl Replicas {
             .spawn()
             .map_err(|error| Failure::failed(format!("cannot start a replica: {error}")))?;
         self.children[usize::from(number) - 1] = Some(child);
-        Ok(())
+        // Its host's clock is as wrong as it was.
+        match self.walls_ns[usize::from(number) - 1] {
+            0 => Ok(()),
+            off_ns => self.tell_step(number, off_ns),
+        }
+    }
+
+    /// Sets a replica's wall clock off by so much more, in ns. One that does not run learns of it
+    /// when it starts.
+    pub(super) fn step_wall(&mut self, number: u16, by_ns: i64) -> Result<(), Failure> {
+        let wall_ns = &mut self.walls_ns[usize::from(number) - 1];
+        *wall_ns = wall_ns.saturating_add(by_ns);
+        self.tell_step(number, by_ns)
+    }
+
+    fn tell_step(&self, number: u16, by_ns: i64) -> Result<(), Failure> {
+        let child = self.children[usize::from(number) - 1].as_ref();
+        let Some(mut stdin) = child.and_then(|child| child.stdin.as_ref()) else { return Ok(()) };
+        stdin
+            .write_all(&by_ns.to_le_bytes())
+            .map_err(|error| Failure::failed(format!("cannot set a replica's clock: {error}")))
     }
 
     /// Ends a replica with SIGKILL.
@@ -143,6 +188,35 @@ impl Replicas {
         CountersReader::open(&path).map_or(0, |file| file.get(counter))
     }
 
+    /// How many there are, dead ones included.
+    pub(super) fn count(&self) -> u16 {
+        u16::try_from(self.children.len()).unwrap_or(u16::MAX)
+    }
+
+    /// Resident bytes of a replica; 0 when it does not run.
+    pub(super) fn rss_bytes(&self, number: u16) -> u64 {
+        let child = self.children[usize::from(number) - 1].as_ref();
+        child.map_or(0, |child| usage::rss_bytes(child.id()))
+    }
+
+    /// Bytes of a replica's log on the disk.
+    pub(super) fn log_bytes(&self, number: u16) -> u64 {
+        bytes_in(&self.dir.join(format!("station{number}/log")))
+    }
+
+    /// Where a single replica is, for a client that asks nobody else.
+    pub(super) fn place_of(&self, number: u16) -> Place {
+        let mut place = self.place();
+        place.replicas = vec![self.cluster.replicas[usize::from(number) - 1]];
+        place
+    }
+
+    /// Forgets what a replica that does not run has counted.
+    pub(super) fn forget_counters(&self, number: u16) {
+        // It may not have counted anything yet.
+        let _ = std::fs::remove_file(self.dir.join(format!("counters/station{number}.counters")));
+    }
+
     /// CPU seconds that all of them have spent.
     pub(super) fn cpu_s(&self) -> f64 {
         let live = self.children.iter().flatten().map(|child| usage::cpu_s(child.id()));
@@ -166,6 +240,11 @@ impl Replicas {
     }
 }
 
+fn program() -> Result<PathBuf, Failure> {
+    std::env::current_exe()
+        .map_err(|error| Failure::failed(format!("cannot find this program: {error}")))
+}
+
 impl Drop for Replicas {
     fn drop(&mut self) {
         for child in self.children.iter_mut().flatten() {
@@ -174,4 +253,16 @@ impl Drop for Replicas {
         }
         let _ = std::fs::remove_dir_all(&self.dir);
     }
+}
+
+/// Bytes that the files of a directory occupy on the disk, those of directories in it included.
+fn bytes_in(dir: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
+    let of = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(meta) if meta.is_dir() => bytes_in(&entry.path()),
+        Ok(meta) => meta.blocks() * 512,
+        // Just removed by the store.
+        Err(_) => 0,
+    };
+    entries.flatten().map(of).sum()
 }

@@ -53,6 +53,8 @@ pub(super) struct Ledger {
     pub(super) leader: Option<(Term, PeerId)>,
     /// Clients that wait for an answer.
     pub(super) under_way: usize,
+    /// Writes that met a full queue and were kept for later.
+    pub(super) put_off: u64,
 }
 
 /// A ledger that two look into in turn.
@@ -82,6 +84,10 @@ pub(super) struct Writer {
     /// When each client's present write began.
     began: Vec<Time>,
     waiting: VecDeque<usize>,
+    /// Clients whose write met a full queue: they try again with the next heartbeat.
+    resting: Vec<usize>,
+    /// Number of each client's present write where every write is an event of its own.
+    written: Option<Vec<u64>>,
     flying: VecDeque<Flight>,
     detail: String,
     seq: u64,
@@ -116,6 +122,8 @@ impl Writer {
             ledger,
             began: vec![Time(0); clients.end],
             waiting: clients.collect(),
+            resting: Vec::new(),
+            written: None,
             flying: VecDeque::new(),
             detail: "x".repeat(size),
             seq: 0,
@@ -123,6 +131,12 @@ impl Writer {
             generation: 0,
             leader: None,
         }
+    }
+
+    /// The same, but each write is an event that nobody has seen before.
+    pub(super) fn distinct(mut self) -> Self {
+        self.written = Some(vec![0; self.began.len()]);
+        self
     }
 
     /// The name under which a client writes.
@@ -136,7 +150,10 @@ impl Writer {
     }
 
     fn record(&self, client: usize, items: &mut Vec<u8>) {
-        let subject = Self::subject(client);
+        let subject = match &self.written {
+            None => Self::subject(client),
+            Some(written) => format!("event-{client}-{}", written[client]),
+        };
         let head = RecordHead {
             subject: Subject::named(&subject),
             incarnation: Incarnation(0),
@@ -216,10 +233,18 @@ impl Writer {
         }
         let results = flight.clients.iter().zip(ack.results.iter());
         for (client, result) in results {
-            if result.code == ItemResult::DONE {
-                ledger.acknowledged[*client] += 1;
-            } else {
-                ledger.refused += 1;
+            match (result.code, &mut self.written) {
+                (ItemResult::DONE, None) => ledger.acknowledged[*client] += 1,
+                (ItemResult::DONE, Some(written)) => {
+                    ledger.acknowledged[*client] += 1;
+                    written[*client] += 1;
+                }
+                (ItemResult::BUSY, Some(_)) => {
+                    ledger.put_off += 1;
+                    self.resting.push(*client);
+                    continue;
+                }
+                _ => ledger.refused += 1,
             }
             if ledger.is_measured {
                 ledger.latencies_ns.push(now.since(self.began[*client]));
@@ -317,6 +342,7 @@ impl Role for Writer {
         }
         if timer.kind == BEAT && timer.generation == self.generation {
             self.beat(now, out);
+            self.waiting.extend(self.resting.drain(..));
             let silent_ns = now.at.since(look(&self.ledger).last);
             if silent_ns > BEAT_NS {
                 self.send_again();

@@ -1,0 +1,52 @@
+//! What a leader keeps for followers that lag: entries that they lack, snapshots that they pull.
+
+use super::Node;
+use crate::config::Held;
+use crate::raft::snapshot::Image;
+use raft::{ProgressState, SnapshotStatus};
+use syncom_seam::Time;
+
+impl Node {
+    /// The first entry that some follower lacks who is heard by this leader.
+    pub(super) fn lacking(&self) -> Option<u64> {
+        let others =
+            self.raw.raft.prs().iter().filter(|(id, pr)| **id != self.me && pr.recent_active);
+        let lacks = others.map(|(_, pr)| match pr.state {
+            ProgressState::Snapshot => pr.pending_snapshot + 1,
+            ProgressState::Probe | ProgressState::Replicate => pr.matched + 1,
+        });
+        if self.is_leader() { lacks.min() } else { None }
+    }
+
+    /// A snapshot is announced to a follower: it stays until that has it, or is given up.
+    pub(crate) fn begin_sending(&mut self, id: u64, index: u64, now: Time) {
+        self.sending.begin(id, index, now);
+        self.raw.mut_store().pin(self.sending.oldest());
+    }
+
+    /// A follower asks for a snapshot that is not here: Raft is to send it another.
+    pub(crate) fn fail_sending(&mut self, id: u64) {
+        if self.sending.fail(id) {
+            self.raw.report_snapshot(id, SnapshotStatus::Failure);
+            self.raw.mut_store().pin(self.sending.oldest());
+        }
+    }
+
+    /// Gives up on followers that stopped pulling their snapshot.
+    pub(crate) fn give_up_snapshots(&mut self, now: Time) {
+        let prs = self.raw.raft.prs();
+        let done = |id| prs.get(id).is_none_or(|pr| pr.state != ProgressState::Snapshot);
+        for id in self.sending.give_up(now, done) {
+            self.raw.report_snapshot(id, SnapshotStatus::Failure);
+        }
+        self.raw.mut_store().pin(self.sending.oldest());
+    }
+
+    pub(crate) fn image(&self, index: u64, term: u64) -> Option<&Image> {
+        self.raw.store().image(index, term)
+    }
+
+    pub(crate) fn held(&self) -> Held {
+        self.raw.store().held()
+    }
+}

@@ -1,0 +1,34 @@
+//! A snapshot on its way to a slow disk.
+
+use super::*;
+
+/// The library looks for changes of the replicas among the entries that it has not applied, and
+/// panics when a snapshot has replaced them: found by the mutants, as elections during an install.
+#[test]
+fn nobody_stands_for_election_while_his_snapshot_goes_to_the_disk() {
+    let mut group = Group::new(1);
+    group.wire.clear();
+    let (index, term) = (40, group.nodes[0].raw.raft.term);
+    let image = Image::new(index, term, vec![1, 2, 3], vec![7; 9]);
+    let mut message = Message { to: 3, from: 1, term, ..Message::default() };
+    message.set_msg_type(MessageType::MsgSnapshot);
+    message.set_snapshot(codec::snapshot(&image.manifest));
+    let encoded = Encoded::new(&message, group.nodes[2].generation).unwrap();
+    let node = &mut group.nodes[2];
+    let kind = node.on_message(PeerId::station(1), &encoded.frame(), Time(1)).unwrap();
+    assert_eq!(kind, Some(MessageType::MsgSnapshot));
+    node.on_image(&encoded.frame().head, image);
+    let work = node.work();
+    assert!(matches!(work.records[..], [Record::Snapshot { .. }]), "{work:?}");
+    for _ in 0..100 {
+        node.on_tick();
+        assert!(node.work().messages.is_empty(), "it stood for election");
+    }
+    let installed = node.on_durable(u64::MAX).installed.unwrap();
+    assert_eq!(installed.manifest.index, index);
+    node.on_applied(index);
+    for _ in 0..100 {
+        node.on_tick();
+    }
+    assert_eq!(node.raw.raft.state, StateRole::PreCandidate);
+}
