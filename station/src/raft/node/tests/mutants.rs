@@ -34,17 +34,6 @@ struct Tally {
     installed: u64,
 }
 
-/// Says which scene it was, if the test ends in it.
-struct Confession(Setting, u64);
-
-impl Drop for Confession {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("shot {} of {:?}", self.1, self.0);
-        }
-    }
-}
-
 fn setting(number: u64, is_guarded: bool) -> Setting {
     let part = Part::ALL[usize::try_from(number % 5).unwrap()];
     let bits = number / 5;
@@ -59,7 +48,7 @@ fn setting(number: u64, is_guarded: bool) -> Setting {
 }
 
 fn count() -> u64 {
-    std::env::var("SYNCOM_MUTANTS").ok().and_then(|text| text.parse().ok()).unwrap_or(20_000)
+    option_env!("SYNCOM_MUTANTS").and_then(|text| text.parse().ok()).unwrap_or(20_000)
 }
 
 /// Shoots until `total` shots are fired.
@@ -75,16 +64,15 @@ fn bombard(total: u64, is_guarded: bool) -> Tally {
         scene.fired = (0, 0);
         for shot in 0..SHOTS << (number % 4) {
             tally.shots += 1;
-            let confession = Confession(setting, shot);
             let outcome = catch_unwind(AssertUnwindSafe(|| fire(&mut scene, &mut rng, &mut tally)));
             if let Err(panic) = outcome {
                 tally.panics += 1;
                 if is_guarded {
+                    eprintln!("shot {shot} of {setting:?}");
                     std::panic::resume_unwind(panic);
                 }
                 break;
             }
-            drop(confession);
         }
         tally.applied += scene.fired.0;
         tally.installed += scene.fired.1;
