@@ -95,3 +95,10 @@ fn loss_seed_1500_a_clock_that_jumps_voids_no_order() {
 fn swarm_seed_2_a_death_that_waits_for_the_station_stays_open_to_signs_of_life() {
     holds_briefly("swarm", 2);
 }
+
+/// The same after a one-way cut, with replicas that die at persist points: nine deaths at once, of
+/// nodes that their home had heard for seconds.
+#[test]
+fn disks_seed_1023_deaths_of_a_deaf_home_do_not_outlive_the_cut() {
+    keeps(1_023, &Options { scenario: "disks".into(), nodes: 20, ..Options::default() });
+}
