@@ -2,6 +2,7 @@
 
 use crate::args;
 use crate::client::{Client, pack};
+use crate::commands::status;
 use crate::config::{Config, Kind};
 use crate::exit::{Failure, Outcome};
 use crate::place::{self, Place};
@@ -58,7 +59,7 @@ pub fn run(place: Place, args: &args::Replace) -> Outcome {
     }
     if args.cancel == (done.state == Replace::CANCELLED) {
         if let (Some(dir), Replace::DONE) = (dir, done.state) {
-            remember(&dir, &before, &done)?;
+            remember(&mut client, &dir, before, &done)?;
         }
         return Ok(());
     }
@@ -179,17 +180,32 @@ fn late(standing: &Replace, args: &args::Replace) -> Failure {
 }
 
 /// Commands find the cluster by the new replica from now on.
-fn remember(dir: &Path, before: &[SocketAddr], done: &Replace) -> Result<(), Failure> {
-    let fresh = SocketAddr::from(done.addr);
-    let mut replicas = before.to_vec();
-    if replicas.contains(&fresh) {
-        return Ok(());
+fn remember(
+    client: &mut Client,
+    dir: &Path,
+    before: Vec<SocketAddr>,
+    done: &Replace,
+) -> Result<(), Failure> {
+    let present = status::ask(client)?.replicas;
+    let present: Vec<_> = present.iter().map(|one| SocketAddr::from(one.addr)).collect();
+    match succeed(before, &present, done.addr.into()) {
+        Some(replicas) => place::republish(dir, &replicas),
+        None => Ok(()),
     }
-    match usize::from(done.old).checked_sub(1).and_then(|at| replicas.get_mut(at)) {
-        Some(addr) => *addr = fresh,
-        None => replicas.push(fresh),
+}
+
+/// The known addresses with that of the new replica, if it is not among them, in the place of one
+/// that is no replica any more. Their number stays: it is that of the founders.
+fn succeed(
+    mut known: Vec<SocketAddr>,
+    present: &[SocketAddr],
+    fresh: SocketAddr,
+) -> Option<Vec<SocketAddr>> {
+    if known.contains(&fresh) || !present.contains(&fresh) {
+        return None;
     }
-    place::republish(dir, &replicas)
+    *known.iter_mut().find(|addr| !present.contains(addr))? = fresh;
+    Some(known)
 }
 
 #[cfg(test)]
@@ -209,5 +225,15 @@ mod tests {
         let why = newcomer("station4", None, false).unwrap_err();
         assert!(why.message.contains("station4@IP:PORT"), "{}", why.message);
         assert!(newcomer("station4@0.0.0.0:7401", None, false).is_err());
+    }
+
+    #[test]
+    fn a_new_address_takes_the_place_of_one_that_is_gone_however_often() {
+        let addr = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        let of = |ports: [u16; 3]| ports.map(addr).to_vec();
+        assert_eq!(succeed(of([1, 2, 3]), &of([1, 3, 4]), addr(4)), Some(of([1, 4, 3])));
+        assert_eq!(succeed(of([1, 4, 3]), &of([1, 3, 5]), addr(5)), Some(of([1, 5, 3])));
+        assert_eq!(succeed(of([1, 5, 3]), &of([1, 3, 5]), addr(5)), None, "known already");
+        assert_eq!(succeed(of([1, 5, 3]), &of([1, 3, 5]), addr(4)), None, "replaced since");
     }
 }
