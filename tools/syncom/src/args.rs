@@ -188,10 +188,14 @@ pub struct Member {
     pub check: bool,
 }
 
+/// What `syncom init` takes for a new cluster only; `--replica` reads it in the old one's directory.
+const OF_NEW_CLUSTERS: [&str; 5] = ["name", "replicas", "satellites", "nodes", "port"];
+
 /// `syncom init`.
 #[derive(Clone, Debug, Args)]
 #[command(override_usage = "syncom init [OPTIONS] --replicas <IP:PORT,...> \\\n            \
-                            --satellites <IP:PORT,...> --nodes <NODESET>")]
+                            --satellites <IP:PORT,...> --nodes <NODESET>\n       \
+                            syncom init [--dir <DIR>] --replica <stationN@IP:PORT>")]
 pub struct Init {
     /// Where to write (created if missing; existing files are never overwritten)
     #[arg(long, default_value = "syncom-cluster")]
@@ -215,7 +219,7 @@ pub struct Init {
     #[arg(long, default_value_t = 7420)]
     pub port: u16,
     /// Only the file of a replica that is to replace another, in the directory of its cluster
-    #[arg(long, value_name = "stationN@IP:PORT", conflicts_with_all = ["replicas", "satellites"])]
+    #[arg(long, value_name = "stationN@IP:PORT", conflicts_with_all = OF_NEW_CLUSTERS)]
     pub replica: Option<String>,
 }
 

@@ -1,9 +1,11 @@
 //! `syncom init`: the files of a new cluster.
 
+use super::replace::number;
 use crate::args;
 use crate::config::{Layout, write_cluster, write_replica};
 use crate::exit::{Failure, Outcome};
 use crate::nodeset::{NoGroups, NodeSet};
+use std::net::SocketAddr;
 
 /// Runs the command.
 ///
@@ -50,13 +52,16 @@ fn add_replica(args: &args::Init, replica: &str) -> Outcome {
     let expected =
         || Failure::usage(format!("{replica:?} is no new replica; write station4@10.0.0.4:7401"));
     let (name, addr) = replica.split_once('@').ok_or_else(expected)?;
-    let number = name.strip_prefix("station").unwrap_or(name).parse().map_err(|_| expected())?;
-    let listen = addr.parse().map_err(|_| expected())?;
+    let number = number(name)?;
+    let listen: SocketAddr = addr.parse().map_err(|_| expected())?;
     let path = write_replica(&args.dir, number, listen)?;
     let (path, dir) = (path.display(), args.dir.display());
     println!("wrote {path}; copy it and {dir}/secret.key to the new machine; there:");
     println!("  syncom station --config {path}");
     println!("and from anywhere, for the replica that is dead:");
-    println!("  syncom --cluster {dir} station replace OLD station{number}@{listen}");
+    // Where it listens on every address, only its operator knows how others reach it.
+    let ip = Some(listen.ip()).filter(|ip| !ip.is_unspecified());
+    let reached = ip.map_or_else(|| format!("IP:{}", listen.port()), |_| listen.to_string());
+    println!("  syncom --cluster {dir} station replace OLD station{number}@{reached}");
     Ok(())
 }

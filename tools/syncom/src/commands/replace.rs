@@ -76,7 +76,7 @@ fn name(number: u16) -> String {
 }
 
 /// The number in a replica's name.
-fn number(text: &str) -> Result<u16, Failure> {
+pub(super) fn number(text: &str) -> Result<u16, Failure> {
     let digits = text.strip_prefix("station").unwrap_or(text);
     let number = digits.parse::<u16>().ok().filter(|number| *number > 0);
     number.ok_or_else(|| Failure::usage(format!("{text:?} is no replica; write station2")))

@@ -70,6 +70,13 @@ pub fn write_replica(dir: &Path, number: u16, listen: SocketAddr) -> Result<Path
     let (satellites, nodes) = (Vec::new(), Vec::new());
     let layout = Layout { name, replicas, satellites, nodes, port: 0, profile, seal };
     let name = format!("station{number}");
+    let path = dir.join(format!("{name}.toml"));
+    if path.exists() {
+        return Err(Failure::failed(format!(
+            "{} exists already; take a number that was never used, or remove the file",
+            path.display()
+        )));
+    }
     let text = render(&layout, Kind::Station, &name, Some(number.into()), listen);
     Config::parse(&text, Kind::Station).map_err(Failure::usage)?;
     write(dir, &name, &text)
@@ -124,7 +131,8 @@ fn render(
         layout.replicas.iter().map(|a| format!("{:?}", a.to_string())).collect();
     let number = number.map_or_else(String::new, |n| {
         format!(
-            "# Its place among the replicas, or its number among the satellites. A replica that\n# replaces another has a number that no other ever had.\nnumber = {n}\n"
+            "# Its place among the replicas, or its number among the satellites. A replica that\n\
+             # replaces another has a number that no other ever had.\nnumber = {n}\n"
         )
     });
     let service = if number.is_empty() {
