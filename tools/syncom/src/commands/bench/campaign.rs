@@ -51,8 +51,8 @@ pub(super) fn run(args: &Reads) -> Outcome {
     left_out.iter().for_each(|words| show::tell(words));
     let began = clock::now();
     let mut tally = Tally::default();
-    for number in 1..=args.campaigns {
-        let seed = args.seed + u64::from(number) - 1;
+    for number in 0..args.campaigns {
+        let seed = args.seed.wrapping_add(number.into());
         let failed = |failure: Failure| Failure {
             message: format!("campaign of seed {seed}: {}", failure.message),
             ..failure
