@@ -43,8 +43,8 @@ pub struct Events {
     /// Events, each of its own
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
     pub events: u64,
-    /// Replicas of the station
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(3..=9))]
+    /// Replicas of the station: 3 or 5
+    #[arg(long, default_value_t = 5, value_parser = replicas)]
     pub replicas: u16,
     /// Clients, each waiting for its answer before it writes again
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=1_024))]
@@ -133,6 +133,15 @@ pub struct Reads {
     /// Already in a network of its own; the program says it to itself
     #[arg(long, hide = true)]
     pub inside: bool,
+}
+
+/// As many as a station may have that lives on when one is killed.
+fn replicas(text: &str) -> Result<u16, String> {
+    match text {
+        "3" => Ok(3),
+        "5" => Ok(5),
+        _ => Err("a station that one replica may leave has 3 or 5".into()),
+    }
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 50 per cent")]
