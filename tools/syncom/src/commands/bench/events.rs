@@ -115,9 +115,6 @@ impl Case<'_> {
             if done * LOOKS / total >= self.looks.len() as u64 {
                 self.looks.push(Look::at(done, &self.load.replicas));
             }
-            if done >= total {
-                return Ok(());
-            }
             if away.is_none() && done >= total / 4 {
                 let number = self.follower(1);
                 self.load.replicas.kill(number);
@@ -129,6 +126,9 @@ impl Case<'_> {
             {
                 self.late = self.come_back(number)?;
                 is_back = true;
+            }
+            if done >= total {
+                return Ok(());
             }
             self.load.run_until(clock::now().after(20 * MS))?;
         }
