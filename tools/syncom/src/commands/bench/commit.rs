@@ -27,6 +27,9 @@ struct Measured {
 /// Runs the case.
 pub(super) fn run(args: &Commit) -> Outcome {
     if args.rounds > 0 {
+        if args.loss_ppm() <= lossy::CLEAN_PPM {
+            return Err(Failure::usage("--rounds compares with and without loss: add --loss 1"));
+        }
         return lossy::run(args);
     }
     let measured = measure(args, args.loss_ppm())?;
@@ -42,7 +45,7 @@ fn measure(args: &Commit, loss_ppm: u32) -> Result<Measured, Failure> {
     let cpu = |load: &Load| load.replicas.cpu_s() * float(SECOND) + float(clock::cpu_ns());
     let fsyncs = |load: &Load| {
         let of = |number| load.replicas.counter(number, Counter::DiskSyncs);
-        (1..=3).map(of).max().unwrap_or(0)
+        (1..=load.replicas.count()).map(of).max().unwrap_or(0)
     };
     let (cpu_before, fsyncs_before) = (cpu(&load), fsyncs(&load));
     load.ledger().is_measured = true;

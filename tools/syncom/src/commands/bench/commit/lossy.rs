@@ -17,7 +17,7 @@ const RATIO_MIN: f64 = 0.85;
 const JUDGED_PPM: u32 = 10_000;
 
 /// As good as no loss, in parts of a million.
-const CLEAN_PPM: u32 = 1;
+pub(super) const CLEAN_PPM: u32 = 1;
 
 pub(super) fn run(args: &Commit) -> Outcome {
     let (mut clean, mut lossy) = (Vec::new(), Vec::new());
