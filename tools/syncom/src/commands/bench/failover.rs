@@ -15,6 +15,8 @@ use syncom_wire::PeerId;
 
 /// Between two blows: everybody is back and has caught up.
 const REST_NS: u64 = 1_500 * MS;
+/// How long another recovery manager may take to begin before the bench has failed.
+const PATIENCE_NS: u64 = 20 * SECOND;
 /// How long a stopped leader stays so.
 const STOP_NS: u64 = 2 * SECOND;
 
@@ -154,6 +156,9 @@ fn see_manager(load: &Load, struck: u16, began: Time) -> Result<u64, Failure> {
         let head = status::ask(&mut client)?.head;
         if head.manager == head.leader && head.leader != struck {
             return Ok(clock::now().since(began));
+        }
+        if clock::now().since(began) > PATIENCE_NS {
+            return Err(Failure::failed("no other recovery manager has begun"));
         }
         client.wait(Duration::from_millis(2));
     }
