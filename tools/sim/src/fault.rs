@@ -102,7 +102,7 @@ pub struct FaultCounts {
     /// Wall clocks set anew.
     pub clock_jumps: u64,
     /// Crashes at each persist point, as [`PersistPoint::ALL`] lists them.
-    pub points: [u64; 16],
+    pub points: [u64; PersistPoint::ALL.len()],
     /// Replicas that stopped because their disk was full or failed.
     pub disk_failures: u64,
     /// Replicas that were refused for good because of what was on their disk.

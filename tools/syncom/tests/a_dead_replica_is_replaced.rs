@@ -60,8 +60,7 @@ fn a_dead_replica_is_replaced_while_the_station_serves() {
         Command::new("kill").args(["-TERM", &new.id().to_string()]).status().unwrap().success()
     );
     assert!(new.wait().unwrap().success());
-    let moved = add(&cluster, "station5");
-    assert!(moved.contains(':'));
+    add(&cluster, "station5");
     std::fs::rename(dir.join("state/station4"), dir.join("state/station5")).unwrap();
     is_refused(&dir, "station5", "replica 4");
 }
