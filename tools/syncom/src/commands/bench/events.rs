@@ -1,10 +1,10 @@
 //! `syncom bench events`: what a station keeps of a million events, and how replicas come back to it.
 //!
 //! Every write is an event of its own. On the way one follower is killed, stays away until the
-//! others have folded what it misses into snapshots, and comes back under load: it must install one,
-//! over paths that lose datagrams both ways. At the end another follower is killed and started at
-//! once. Both must answer as the others do. Memory and log are looked at twenty times and at the end;
-//! what exceeds their bounds fails the bench.
+//! others have folded what it misses into snapshots, if the events are many, and comes back under
+//! load: it must install one then, over paths that lose datagrams both ways. At the end another
+//! follower is killed and started at once. Both must answer as the others do. Memory and log are
+//! looked at twenty times and at the end; what exceeds their bounds fails the bench.
 
 use super::load::Load;
 use super::pair::{float, host};
@@ -234,9 +234,10 @@ impl Case<'_> {
         if args.json {
             println!("{result}");
         } else {
+            let by = if late.snapshots > 0 { "by a snapshot" } else { "without a snapshot" };
             println!(
-                "{} events in {seconds:.1} s; a replica held at most {} MB, its log {} MB; back by \
-                 a snapshot under load after {:.0} ms, promptly after {:.0} ms",
+                "{} events in {seconds:.1} s; a replica held at most {} MB, its log {} MB; back {by} \
+                 under load after {:.0} ms, promptly after {:.0} ms",
                 args.events,
                 rss_bytes >> 20,
                 log_bytes >> 20,
