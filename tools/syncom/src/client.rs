@@ -8,7 +8,7 @@ use crate::place::Place;
 use crate::show;
 use std::net::SocketAddr;
 use std::time::Duration;
-use syncom_engine::{Endpoint, clock};
+use syncom_engine::{Endpoint, EndpointError, clock};
 use syncom_seam::Now;
 use syncom_wire::control::{Ask, AskHead, Line, Reply, ReplyHead, Verb};
 use syncom_wire::{Addr, Emit, Frame, FrameHeader, Frames, ids};
@@ -54,6 +54,26 @@ pub struct Shown {
     pub age_ms: u32,
 }
 
+/// Opens a socket of a cluster; loopback only where all replicas are there.
+///
+/// # Errors
+/// When no socket can be opened.
+pub fn open_endpoint(place: &Place) -> Result<Endpoint, Failure> {
+    let local = place.replicas.iter().all(|addr| addr.ip().is_loopback());
+    let bind = if local { [127, 0, 0, 1] } else { [0, 0, 0, 0] };
+    let mut builder = Endpoint::builder(&place.secret.cluster, &place.secret.bytes)
+        .bind(SocketAddr::from((bind, 0)));
+    if !place.seal {
+        builder = builder.seal_off();
+    }
+    builder.open().map_err(|error| Failure::failed(format!("cannot open a socket: {error}")))
+}
+
+/// A socket does no longer what it should.
+pub fn broken(error: EndpointError) -> Failure {
+    Failure::failed(format!("the socket failed: {error}"))
+}
+
 /// Talks to one cluster.
 #[derive(Debug)]
 pub struct Client {
@@ -75,16 +95,7 @@ impl Client {
     /// # Errors
     /// When no socket can be opened.
     pub fn open(place: Place) -> Result<Self, Failure> {
-        let local = place.replicas.iter().all(|addr| addr.ip().is_loopback());
-        let bind = if local { [127, 0, 0, 1] } else { [0, 0, 0, 0] };
-        let mut builder = Endpoint::builder(&place.secret.cluster, &place.secret.bytes)
-            .bind(SocketAddr::from((bind, 0)));
-        if !place.seal {
-            builder = builder.seal_off();
-        }
-        let endpoint = builder
-            .open()
-            .map_err(|error| Failure::failed(format!("cannot open a socket: {error}")))?;
+        let endpoint = open_endpoint(&place)?;
         let next_request = ids::mix(clock::read().wall.0 ^ u64::from(std::process::id()));
         let replicas = place.replicas.into_iter().map(Addr::from).collect();
         let (stale, shown) = (false, None);
@@ -277,7 +288,6 @@ impl Client {
         ask: &Ask<'_>,
         patience: Duration,
     ) -> Result<Option<Answer>, Failure> {
-        let broken = |error| Failure::failed(format!("the socket failed: {error}"));
         self.endpoint.send(to, ask).map_err(broken)?;
         self.endpoint.flush().map_err(broken)?;
         let until = self.endpoint.deadline(patience);

@@ -6,7 +6,7 @@
 //! acknowledged before we asked, nor take an order that its successor does not know.
 
 use super::campaign::order_to_nobody;
-use crate::client::Client;
+use crate::client::{Client, broken, open_endpoint};
 use crate::exit::Failure;
 use crate::place::Place;
 use std::net::SocketAddr;
@@ -41,10 +41,7 @@ pub(super) struct Woken {
 impl Woken {
     /// Nobody has been asked yet.
     pub(super) fn open(place: Place) -> Result<Self, Failure> {
-        let endpoint = Endpoint::builder(&place.secret.cluster, &place.secret.bytes)
-            .bind(SocketAddr::from(([127, 0, 0, 1], 0)))
-            .open()
-            .map_err(|error| Failure::failed(format!("cannot open a socket: {error}")))?;
+        let endpoint = open_endpoint(&place)?;
         let client = Client::open(place)?;
         let (answers, stale, empty) = (0, 0, 0);
         Ok(Self { endpoint, client, request: 0, acknowledged: 0, answers, stale, empty })
@@ -107,8 +104,4 @@ impl Woken {
         let id = order_id(self.endpoint.peer(), self.endpoint.boot(), request);
         Ok(self.client.ask(Verb::OrderState, id.0, &[])?.head.status != Reply::NOT_FOUND)
     }
-}
-
-fn broken(error: syncom_engine::EndpointError) -> Failure {
-    Failure::failed(format!("the socket failed: {error}"))
 }

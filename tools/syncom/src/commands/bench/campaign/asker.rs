@@ -2,7 +2,7 @@
 //! replica, and asks on until it has an answer.
 
 use super::pause;
-use crate::client::pack;
+use crate::client::{broken, open_endpoint, pack};
 use crate::exit::Failure;
 use crate::place::Place;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -86,10 +86,7 @@ pub(super) struct Asker {
 impl Asker {
     /// A client of its own socket.
     pub(super) fn open(place: &Place, common: Arc<Common>, rng: Rng) -> Result<Self, Failure> {
-        let endpoint = Endpoint::builder(&place.secret.cluster, &place.secret.bytes)
-            .bind(std::net::SocketAddr::from(([127, 0, 0, 1], 0)))
-            .open()
-            .map_err(|error| Failure::failed(format!("cannot open a socket: {error}")))?;
+        let endpoint = open_endpoint(place)?;
         let replicas = crate::assemble::addrs(&place.replicas).collect();
         Ok(Self { endpoint, replicas, common, rng, request: 0 })
     }
@@ -169,7 +166,6 @@ impl Asker {
 
     /// One question, and its answer if there is one.
     fn exchange(&mut self, to: Addr, ask: &Ask<'_>) -> Result<Option<Heard>, Failure> {
-        let broken = |error| Failure::failed(format!("the socket failed: {error}"));
         self.endpoint.send(to, ask).map_err(broken)?;
         self.endpoint.flush().map_err(broken)?;
         let until = self.endpoint.deadline(PATIENCE);
