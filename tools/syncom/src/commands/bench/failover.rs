@@ -1,5 +1,6 @@
 //! `syncom bench failover`: how long clients wait when the leader dies, or hangs, under load.
 
+use super::floor::median;
 use super::load::{Account, Load};
 use super::pair::{float, host};
 use super::woken::Woken;
@@ -178,9 +179,7 @@ fn strike(load: &mut Load, leader: u16, is_kill: bool) -> Result<u64, Failure> {
 }
 
 fn median_ms(samples: &[u64]) -> f64 {
-    let mut samples = samples.to_vec();
-    samples.sort_unstable();
-    float(samples.get(samples.len() / 2).copied().unwrap_or(0) / 1_000) / 1e3
+    float(median(samples.to_vec()) / 1_000) / 1e3
 }
 
 fn most_ms(samples: &[u64]) -> f64 {

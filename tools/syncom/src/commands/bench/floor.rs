@@ -41,7 +41,8 @@ impl Floor {
     }
 }
 
-fn median(mut samples: Vec<u64>) -> u64 {
+/// The middle one of some samples; 0 of none.
+pub(super) fn median(mut samples: Vec<u64>) -> u64 {
     samples.sort_unstable();
     samples.get(samples.len() / 2).copied().unwrap_or(0)
 }
