@@ -186,10 +186,12 @@ impl Node {
     }
 
     /// Nobody stands while a snapshot goes to his disk: the library would look for entries that it
-    /// has replaced, and panic. Nor does anybody who has no seat.
+    /// has replaced, and panic. Nor while entries do: whoever is the only voter would lead at once,
+    /// with a log that is not durable. Nor does anybody who has no seat.
     fn may_not_stand(&self) -> bool {
         let log = &self.raw.raft.raft_log;
-        log.applied + 1 < log.first_index() || self.abstains(log.last_index())
+        let waits = log.applied + 1 < log.first_index() || log.persisted < log.last_index();
+        waits || self.abstains(log.last_index())
     }
 
     /// Checks a peer's message and steps it, unless it announces a snapshot: that is returned, and
