@@ -103,9 +103,9 @@ impl Station {
         out: &mut O,
     ) {
         match self.node.on_message(from, message, now.at) {
-            Err(_) => {
+            Err(why) => {
                 out.count(Counter::RaftRefused, 1);
-                if self.node.note_beyond(&message.head) {
+                if self.node.note_beyond(&message.head, why) {
                     self.stop_tail_lost(&message.head, out);
                 }
             }

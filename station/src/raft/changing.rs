@@ -2,13 +2,13 @@
 
 use crate::raft::conf::{Change, Conf};
 use crate::raft::node::Node;
+use crate::raft::validator;
 use raft::ProgressState;
 use raft::eraftpb::{Entry, EntryType};
 use syncom_seam::Time;
+use syncom_wire::Malformed;
 use syncom_wire::raft::RaftHead;
 
-/// Number of a heartbeat on the wire.
-const HEARTBEAT: u8 = 8;
 /// So many signs of life that cannot be, one like the other, are no damaged message.
 const BEYOND_MAX: u32 = 16;
 
@@ -95,13 +95,14 @@ impl Node {
         !self.admitted && last_index > 0
     }
 
-    /// Whether a leader goes on and on believing that this replica has more than it has. One message
-    /// might be damaged; the same again and again, and no sound one between, is not.
-    pub(crate) fn note_beyond(&mut self, head: &RaftHead) -> bool {
+    /// Whether a leader goes on and on believing that this replica has more than it has: told of each
+    /// message that was refused, and why. One might be damaged; the same again and again, and no
+    /// sound one between, is not. What breaks an earlier rule, as one of another cluster does, says
+    /// nothing about this log.
+    pub(crate) fn note_beyond(&mut self, head: &RaftHead, why: Malformed) -> bool {
         let raft = &self.raw.raft;
         let leads = raft.leader_id == 0 || raft.leader_id == head.from;
-        let beyond = head.commit > raft.raft_log.last_index() && head.term >= raft.term;
-        if head.kind != HEARTBEAT || !leads || !beyond {
+        if why != validator::BEYOND || !leads || head.term < raft.term {
             return false;
         }
         let sign = (head.from, head.term, head.commit);

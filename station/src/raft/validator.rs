@@ -22,6 +22,9 @@ const READS_PENDING_MAX: usize = 256;
 /// it is granted although the leader was heard just now (Raft thesis, section 4.2.3).
 const HEIR: &[u8] = b"CampaignTransfer";
 
+/// What a leader shows that knows of more than this replica has: its tail is lost, if it goes on so.
+pub(crate) const BEYOND: Malformed = Malformed("commit beyond this replica's log");
+
 /// What the receiver is, and where its log stands.
 #[derive(Clone, Debug)]
 pub(crate) struct Guard<'a> {
@@ -67,7 +70,7 @@ pub(crate) fn check(
     match kind {
         MessageType::MsgAppend => check_append(message, guard, term_of)?,
         MessageType::MsgHeartbeat if head.commit > guard.last_index => {
-            return Err(Malformed("commit beyond this replica's log"));
+            return Err(BEYOND);
         }
         MessageType::MsgHeartbeat | MessageType::MsgHeartbeatResponse => {
             check_context(message.context)?;

@@ -1,5 +1,6 @@
 //! Damaged messages into a healthy group: refused or harmless, never a panic.
 
+mod beyond;
 mod installing;
 mod mutants;
 
