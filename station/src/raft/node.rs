@@ -244,9 +244,17 @@ impl Node {
 
     /// A snapshot has arrived whole: steps its message.
     pub(crate) fn on_image(&mut self, head: &syncom_wire::raft::RaftHead, image: Image) {
-        let message = codec::decode_snapshot(head, &image.manifest);
-        self.incoming = Some(image);
-        let _ = self.raw.step(message);
+        let pending = |raw: &RawNode<RamLog>| {
+            let snapshot = raw.raft.raft_log.unstable_snapshot().as_ref();
+            snapshot.map(|snapshot| snapshot.get_metadata().index)
+        };
+        let before = pending(&self.raw);
+        let _ = self.raw.step(codec::decode_snapshot(head, &image.manifest));
+        let taken = pending(&self.raw);
+        // The library refuses what is no news: the bytes must be those of the one that it took.
+        if taken != before && taken == Some(image.manifest.index) {
+            self.incoming = Some(image);
+        }
         self.note_conf();
         self.override_timeout();
     }
