@@ -21,6 +21,11 @@ pub(crate) struct Manifest {
 }
 
 impl Manifest {
+    /// Whether a replica has a part in what it describes.
+    pub(crate) fn names(&self, id: u64) -> bool {
+        self.voters.contains(&id) || self.learners.contains(&id)
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Encoder::default();
         out.field(self.index);

@@ -58,11 +58,12 @@ impl RamLog {
         self.newest.iter().chain(&self.pinned).find(wanted)
     }
 
-    /// The snapshot to send: the one that is being sent already, so that no more than two are held,
-    /// as long as the log goes on where it ends.
-    fn to_send(&self) -> Option<&Image> {
+    /// The snapshot to send to a replica: the one that is being sent already, so that no more than
+    /// two are held, as long as the log goes on where it ends; but one that names the replica, for
+    /// it takes no other.
+    fn to_send(&self, to: u64) -> Option<&Image> {
         let pinned = self.pinned.as_ref().filter(|image| image.manifest.index >= self.base.0);
-        pinned.or(self.newest.as_ref())
+        pinned.into_iter().chain(&self.newest).find(|image| image.manifest.names(to))
     }
 
     /// What is held, counted.
@@ -178,8 +179,8 @@ impl Storage for RamLog {
         Ok(self.last())
     }
 
-    fn snapshot(&self, request_index: u64, _to: u64) -> raft::Result<Snapshot> {
-        match self.to_send() {
+    fn snapshot(&self, request_index: u64, to: u64) -> raft::Result<Snapshot> {
+        match self.to_send(to) {
             Some(image) if image.manifest.index >= request_index => {
                 Ok(codec::snapshot(&image.manifest))
             }
@@ -203,12 +204,25 @@ mod tests {
         log.keep(image(30));
         log.pin(Some(10));
         let held = |log: &RamLog| [10, 20, 30].map(|index| log.image(index, 1).is_some());
-        let sent = |log: &RamLog| log.snapshot(1, 2).unwrap().get_metadata().index;
+        let sent = |log: &RamLog| log.snapshot(1, 1).unwrap().get_metadata().index;
         assert_eq!((held(&log), sent(&log)), ([true, false, true], 10));
         log.compact(12);
         assert_eq!(sent(&log), 30, "nothing follows the older one any more");
         log.pin(None);
         assert_eq!(held(&log), [false, false, true]);
+    }
+
+    /// It would be announced in vain, and held for him, as long as another pulls it.
+    #[test]
+    fn a_newcomer_is_sent_no_snapshot_from_before_its_time() {
+        let image = |index| Image::new(index, 1, vec![1, 2, 3], vec![7; 9]);
+        let mut log = RamLog::new(Conf::new(vec![1, 2, 3], Vec::new()));
+        log.keep(image(10));
+        log.pin(Some(10));
+        assert!(log.snapshot(1, 4).is_err());
+        log.keep(image(20).with_learners(vec![4]));
+        let sent = |to| log.snapshot(1, to).unwrap().get_metadata().index;
+        assert_eq!((sent(2), sent(4)), (10, 20));
     }
 
     #[test]
