@@ -34,7 +34,8 @@ impl Station {
             }
             // From here on somebody else may be elected at any moment.
             self.lease.surrender();
-            if let Some(heir) = self.node.hand_over() {
+            let (replicas, seated) = (&self.machine.replicas, self.config.disk != 0);
+            if let Some(heir) = self.node.hand_over(|id| replicas.may_inherit(id, seated)) {
                 out.info(|| format!("leaving: asked replica {heir} to lead"));
                 self.leaving = Some(Leaving { asked_at: Some(now.at), ..leaving });
                 return self.pump(now, out);

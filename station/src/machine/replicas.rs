@@ -102,6 +102,14 @@ impl Replicas {
         }
     }
 
+    /// Whether one that goes may ask this replica to lead: it is not on its way out, nor without a
+    /// seat, where disks are `seated`, so that it would not stand.
+    pub(crate) fn may_inherit(&self, id: u64, seated: bool) -> bool {
+        let Ok(number) = u16::try_from(id) else { return false };
+        let goes = self.under_way.is_some_and(|now| now.old == number && !now.cancelled);
+        !goes && self.seat(number).is_some_and(|seat| !seated || seat.disk != 0)
+    }
+
     /// How far the replacement of `old` by `new` is; `None` when nobody ordered it.
     pub(crate) fn standing(&self, old: u16, new: u16) -> Option<(u8, u64)> {
         match (self.under_way, self.gone(old), self.gone(new)) {

@@ -142,6 +142,23 @@ fn a_living_replica_is_replaced_only_by_force_and_stops_by_name() {
     }
 }
 
+/// It would stand for election, lead, and step down at once.
+#[test]
+fn a_leader_that_goes_names_no_heir_that_is_being_replaced() {
+    for seed in 0..12 {
+        let mut cluster = running(seed);
+        cluster.run(2_000);
+        let leader = cluster.settle();
+        let old = if leader == 3 { 2 } else { 3 };
+        let forced = order(&cluster, old, 4, Replace::FORCE);
+        ask(&mut cluster, &forced).unwrap();
+        assert_eq!(cluster.settle(), leader);
+        cluster.leave(leader);
+        cluster.run(20);
+        assert_eq!(cluster.leader(), Some(6 - leader - old), "seed {seed}");
+    }
+}
+
 /// Invariant 14: it decides nothing under its old number.
 #[test]
 fn a_replica_that_lost_its_disk_or_has_an_old_copy_is_refused_by_name() {

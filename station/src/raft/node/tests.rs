@@ -244,8 +244,8 @@ fn only_the_leader_of_the_term_names_an_heir() {
     answer[0] = 14;
     assert!(!group.deliver(from, 1, &answer), "of a follower");
     group.wire.clear();
-    assert_eq!(group.nodes[1].hand_over(), None, "a follower has nothing to hand over");
-    let heir = group.nodes[0].hand_over().unwrap();
+    assert_eq!(group.nodes[1].hand_over(|_| true), None, "a follower has nothing to hand over");
+    let heir = group.nodes[0].hand_over(|_| true).unwrap();
     group.work(0);
     let (_, to, mut asked) = group.wire[0].clone();
     assert_eq!((to, asked[0]), (heir, 14));
