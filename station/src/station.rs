@@ -206,7 +206,8 @@ impl Station {
         let (applied, every) = (self.machine.applied, self.config.snapshot_every.max(1));
         let due = applied - self.snapshot_at >= every || self.log_bytes >= SNAPSHOT_LOG_BYTES;
         // While two majorities decide, which does not last, a snapshot would have to name both.
-        if !(due || added) || self.machine.replicas.conf.is_joint() {
+        // What stopped on an entry that it cannot read has not applied it.
+        if self.stopped || !(due || added) || self.machine.replicas.conf.is_joint() {
             return;
         }
         (self.snapshot_at, self.log_bytes) = (applied, 0);
