@@ -8,10 +8,10 @@ use syncom_wire::event::Decision;
 use syncom_wire::{PeerId, Term};
 
 impl Station {
-    /// Whether this replica leads.
+    /// Whether this replica leads; one that has stopped does not.
     #[must_use]
     pub fn is_leader(&self) -> bool {
-        self.node.is_leader()
+        !self.stopped && self.node.is_leader()
     }
 
     /// Raft's current term.
@@ -92,6 +92,6 @@ impl Station {
     /// Whether this leader knows everything that was ever acknowledged, and its recovery manager
     /// has begun.
     pub(crate) fn is_settled(&self) -> bool {
-        self.node.is_settled() && self.leading.is_some()
+        !self.stopped && self.node.is_settled() && self.leading.is_some()
     }
 }

@@ -71,7 +71,7 @@ pub struct Station {
     timer_generation: u32,
     last_tick: Time,
     /// The disk failed, or the log cannot be read: nothing is done any more.
-    stopped: bool,
+    pub(crate) stopped: bool,
 }
 
 impl Station {
