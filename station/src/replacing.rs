@@ -168,10 +168,11 @@ impl Station {
         self.replacing.waits_until = now.at.after(AGAIN_NS);
         if let Change::Swap { old, .. } = change
             && old == u64::from(self.config.me)
+            && self.node.step_down()
         {
             out.info(|| "this replica is being replaced: another is to lead".to_owned());
             self.replacing.waits_until = now.at.after(2 * self.config.timing.election_max_ns());
-            return self.node.step_down();
+            return;
         }
         out.info(|| format!("replacement: {change}"));
         self.node.propose_change(change);

@@ -126,12 +126,14 @@ impl Node {
     }
 
     /// This leader hands over: another that has everything stands for election first, since this one
-    /// is slow to from now on.
-    pub(crate) fn step_down(&mut self) {
+    /// is slow to from now on. False when nobody else votes: it goes on, and brings in its successor.
+    pub(crate) fn step_down(&mut self) -> bool {
         let raft = &mut self.raw.raft;
-        if raft.prs().conf().voters().ids().len() > 1 {
+        let others = raft.prs().conf().voters().ids().len() > 1;
+        if others {
             raft.become_follower(raft.term, 0);
             self.override_timeout();
         }
+        others
     }
 }

@@ -226,3 +226,16 @@ fn what_cannot_be_done_is_refused_with_a_reason_and_asking_again_tells_how_it_st
     serves(&mut cluster, 1);
     converge(&mut cluster);
 }
+
+#[test]
+fn a_lone_replica_is_replaced_alive() {
+    let mut cluster = crate::harness::Cluster::new(1, 1);
+    cluster.start_all();
+    cluster.run(2_000);
+    cluster.settle();
+    cluster.start_newcomer(4);
+    replace(&mut cluster, 1, 4, Replace::FORCE);
+    cluster.run(3_000);
+    assert!(stopped(&cluster, 1).contains("was replaced by station4"));
+    assert_eq!(cluster.settle(), 4);
+}
