@@ -43,6 +43,10 @@ impl Node {
         let applied = self.raw.apply_conf_change(&change.to_library());
         applied.map_err(|error| error.to_string())?;
         self.note_conf();
+        // The library lets one lead that votes no more, and answer reads unasked beside a lone voter.
+        if self.is_leader() && !self.conf.votes(self.me) {
+            self.step_down();
+        }
         self.override_timeout();
         Ok(self.conf.clone())
     }
@@ -129,7 +133,8 @@ impl Node {
     /// is slow to from now on. False when nobody else votes: it goes on, and brings in its successor.
     pub(crate) fn step_down(&mut self) -> bool {
         let raft = &mut self.raw.raft;
-        let others = raft.prs().conf().voters().ids().len() > 1;
+        let others =
+            self.conf.everybody().into_iter().any(|id| id != self.me && self.conf.votes(id));
         if others {
             raft.become_follower(raft.term, 0);
             self.override_timeout();

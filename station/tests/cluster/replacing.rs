@@ -229,7 +229,7 @@ fn what_cannot_be_done_is_refused_with_a_reason_and_asking_again_tells_how_it_st
 
 #[test]
 fn a_lone_replica_is_replaced_alive() {
-    let mut cluster = crate::harness::Cluster::new(1, 1);
+    let mut cluster = Cluster::new(1, 1);
     cluster.start_all();
     cluster.run(2_000);
     cluster.settle();

@@ -1,4 +1,4 @@
-//! A leader that knows of more than a replica has.
+//! What a replica learns about its part: that it lost its tail, or its vote.
 
 use super::*;
 use crate::raft::validator::BEYOND;
@@ -23,4 +23,17 @@ fn believes(other: u64) -> bool {
 fn only_the_leader_of_this_cluster_can_know_that_a_tail_is_lost() {
     assert!(believes(0));
     assert!(!believes(1), "replicas of another cluster stopped this one");
+}
+
+/// The library would go on leading, and answer reads unasked where one other votes.
+#[test]
+fn a_leader_that_votes_no_more_leads_no_more() {
+    use crate::raft::conf::Change;
+    let node = &mut Group::new(1).nodes[0];
+    for change in [Change::Add(4), Change::Swap { old: 1, new: 4 }] {
+        node.apply_change(change).unwrap();
+        assert!(node.is_leader(), "{change}");
+    }
+    node.apply_change(Change::Leave).unwrap();
+    assert!(!node.is_leader());
 }
