@@ -49,6 +49,27 @@ impl Heartbeat {
     /// Flag: the sender goes in good order; do not miss it.
     pub const LEAVING: u16 = 1;
 
+    /// A satellite shows itself to replicas; `interval_us` as in the field, `sent_ns` by its clock.
+    #[must_use]
+    pub const fn of_satellite(seq: u64, interval_us: u32, sent_ns: u64) -> Self {
+        Self {
+            slot: Slot::NONE,
+            incarnation: Incarnation(0),
+            seq,
+            interval_us,
+            progress: 0,
+            sent_ns,
+            neighbours: 0,
+            rtt_us: 0,
+            services_up: 0,
+            services_down: 0,
+            plane: Self::GROUP,
+            health: 0,
+            flags: 0,
+            load: 0,
+        }
+    }
+
     const fn check(&self) -> Result<(), Malformed> {
         if self.plane > Self::GROUP {
             return Err(Malformed("unknown plane"));

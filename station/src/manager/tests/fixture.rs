@@ -136,24 +136,11 @@ impl Bench {
 
     fn record(&mut self, subject: Subject, name: &str, kind: &str, life: u32) {
         let head = RecordHead {
-            subject,
-            incarnation: Incarnation(life),
-            kind: EventKind::named(kind),
-            observers: 0,
             domains: 1,
             first_ns: 1,
             last_ns: 1,
-            heard_ago_us: 0,
-            reporters: 1,
-            count: 1,
-            score_x16: 0,
-            needed_x16: 0,
-            observers_of: 0,
-            probes: 0,
-            homes_silent: 0,
-            health_max: 0,
             severity: 2,
-            reserved: [0; 3],
+            ..RecordHead::new(subject, Incarnation(life), EventKind::named(kind))
         };
         let kind = if EventKind::named(kind).is_user() { kind } else { "" };
         let contributors = List::new(&[]);
