@@ -73,7 +73,8 @@ struct Waiting {
     ticket: u64,
     ready: u64,
     messages: Vec<Message>,
-    installed: bool,
+    /// The snapshot that takes the place of the machine once it is durable.
+    installed: Option<Image>,
 }
 
 /// One replica's Raft.
@@ -298,14 +299,15 @@ impl Node {
         if let Some(hard) = ready.hs() {
             self.raw.mut_store().hard = hard.clone();
         }
-        let installed = !ready.snapshot().is_empty();
+        let mut installed = None;
         let entries = ready.take_entries();
         let hard = &self.raw.store().hard;
         let voted = (hard.term, hard.vote) != (self.hard_on_disk.term, self.hard_on_disk.vote);
         let number = ready.number();
-        if installed {
+        if !ready.snapshot().is_empty() {
             let record = self.install_record(ready.snapshot().get_metadata().index);
             work.records.extend(record);
+            installed = self.raw.store().newest().cloned();
         }
         if voted || !entries.is_empty() {
             self.raw.mut_store().append(&entries);
@@ -358,8 +360,9 @@ impl Node {
             let Some(waiting) = self.waiting.pop_front() else { break };
             work.messages.extend(waiting.messages);
             self.raw.on_persist_ready(waiting.ready);
-            if waiting.installed {
-                work.installed = self.raw.store().newest().cloned();
+            // One that another follows at once is not worth a machine: the log begins after the last.
+            if self.waiting.iter().all(|later| later.installed.is_none()) {
+                work.installed = waiting.installed.or(work.installed);
             }
         }
         work

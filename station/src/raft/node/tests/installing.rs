@@ -34,6 +34,24 @@ fn an_older_snapshot_right_behind_a_newer_one_changes_nothing() {
     assert!(group.nodes[2].incoming.is_none());
 }
 
+/// A disk that is slow may have two to write: the machine waits for the last one, and never takes
+/// one that is not durable.
+#[test]
+fn a_snapshot_is_installed_when_it_is_durable_itself() {
+    let mut group = Group::new(1);
+    group.wire.clear();
+    let ticket = |work: &Work| work.records.last().unwrap().ticket();
+    install(&mut group, 40);
+    let first = ticket(&group.nodes[2].work());
+    install(&mut group, 50);
+    let node = &mut group.nodes[2];
+    let second = ticket(&node.work());
+    assert!(first < second);
+    assert!(node.on_durable(first).installed.is_none(), "the log begins after the second already");
+    assert_eq!(node.on_durable(second).installed.unwrap().manifest.index, 50);
+    node.on_applied(50);
+}
+
 /// The library looks for changes of the replicas among the entries that it has not applied, and
 /// panics when a snapshot has replaced them: found by the mutants, as elections during an install.
 #[test]
