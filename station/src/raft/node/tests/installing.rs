@@ -1,17 +1,23 @@
 //! A snapshot on its way to a slow disk.
 
 use super::*;
+use crate::raft::conf::Conf;
 
 /// Announces a snapshot of the first replica to the third, and delivers it whole.
 fn install(group: &mut Group, index: u64) {
-    let term = group.nodes[0].raw.raft.term;
-    let image = Image::new(index, term, vec![1, 2, 3], vec![7; 9]);
-    let mut message = Message { to: 3, from: 1, term, ..Message::default() };
+    install_from(group, (1, 3), index);
+}
+
+/// The same between any two.
+pub(super) fn install_from(group: &mut Group, (from, to): (u16, usize), index: u64) {
+    let term = group.nodes[usize::from(from) - 1].raw.raft.term.max(1);
+    let image = Image::new(index, term, &Conf::new(vec![1, 2, 3], vec![]), vec![7; 9]);
+    let mut message = Message { to: to as u64, from: from.into(), term, ..Message::default() };
     message.set_msg_type(MessageType::MsgSnapshot);
     message.set_snapshot(codec::snapshot(&image.manifest));
-    let encoded = Encoded::new(&message, group.nodes[2].generation).unwrap();
-    let node = &mut group.nodes[2];
-    let kind = node.on_message(PeerId::station(1), &encoded.frame(), Time(1)).unwrap();
+    let encoded = Encoded::new(&message, group.nodes[to - 1].generation).unwrap();
+    let node = &mut group.nodes[to - 1];
+    let kind = node.on_message(PeerId::station(from), &encoded.frame(), Time(1)).unwrap();
     assert_eq!(kind, Some(MessageType::MsgSnapshot));
     node.on_image(&encoded.frame().head, image);
 }
