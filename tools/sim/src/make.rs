@@ -6,7 +6,7 @@ use crate::scenario::{Options, Scenario, has_service};
 use crate::world::{World, address};
 use syncom_agent::{Agent, AgentConfig, ServiceConfig};
 use syncom_seam::Loaded;
-use syncom_station::{Station, StationConfig};
+use syncom_station::{RaftTiming, Station, StationConfig};
 use syncom_transponder::{Transponder, TransponderConfig};
 use syncom_wire::{Addr, Boot, PeerId, Uuid, ids};
 
@@ -26,7 +26,8 @@ impl World {
         if index < replicas || self.is_newcomer(index) {
             let me = self.station_number(index);
             let mut config = StationConfig::new(me, stations);
-            config.disk = u64::from(me);
+            config.disk = self.members[index].disk.as_ref().map_or(0, |disk| disk.number);
+            config.timing = RaftTiming::SHARED;
             config.boot = boot;
             config.seed = seed;
             if index == 0 && self.options.scenario == Scenario::OVERLONG {

@@ -1,5 +1,6 @@
 //! What a seed means: the size of the cluster, how bad the network is, who is struck when.
 
+mod catchup;
 mod disks;
 
 use crate::fault::Fault;
@@ -52,6 +53,8 @@ pub struct Scenario {
     pub delay_ns: u64,
     /// Random part of the delay, in ns.
     pub jitter_ns: u64,
+    /// Bytes that the path between two replicas takes per second; 0 for any number.
+    pub bytes_per_s: u64,
     /// How long a flush of the disk takes at most, in ns.
     pub flush_ns: u64,
     /// Faults and their moments.
@@ -86,7 +89,7 @@ pub struct Scenario {
 
 impl Scenario {
     /// Names of scenarios: what each is about.
-    pub const NAMES: [(&'static str, &'static str); 10] = [
+    pub const NAMES: [(&'static str, &'static str); 11] = [
         ("swarm", "every seed draws its own mix of all faults"),
         ("calm", "no faults at all"),
         ("loss", "20 % loss, duplication and reordering, clocks jump, no member dies"),
@@ -107,6 +110,11 @@ impl Scenario {
             "replicas crash, leave, stop, are cut off and their clocks jump while clients read of all",
         ),
         ("disks", "replicas die at every point of a write, disks fail, fill up, forget and lie"),
+        (
+            "catchup",
+            "snapshots cross narrow and lossy paths while replicas are restarted, replaced, and lose \
+             their disks or get old ones",
+        ),
     ];
     /// As `reads`, but clients are content with stale answers and take them for current ones: the
     /// judge must find out, or it is worth nothing.
@@ -132,7 +140,7 @@ impl Scenario {
             "loss" => (true, 0, 0, 0),
             "crashes" => (false, 12, 0, 0),
             "partition" => (false, 0, 0, 4),
-            "rules" | "replace" | "reads" | Self::UNCHECKED | Self::OVERLONG => {
+            "rules" | "replace" | "reads" | "catchup" | Self::UNCHECKED | Self::OVERLONG => {
                 (rng.chance(1, 2), 0, 0, 0)
             }
             other => {
@@ -155,6 +163,7 @@ impl Scenario {
             late_ns: 20 * MS,
             delay_ns: 20 * US + rng.below(200 * US),
             jitter_ns: 10 * US + rng.below(300 * US),
+            bytes_per_s: 0,
             flush_ns: 100 * US + rng.below(3 * MS),
             faults: Vec::new(),
             fault_from,
@@ -172,15 +181,14 @@ impl Scenario {
             notice_ns: None,
         };
         scenario.draw_faults(&mut rng, options, [crashes, pauses, cuts]);
-        if options.scenario == "surge" {
-            scenario.draw_surge(&mut rng, options);
-        }
         match options.scenario.as_str() {
+            "surge" => scenario.draw_surge(&mut rng, options),
             "reads" | Self::OVERLONG => scenario.draw_reads(&mut rng, options, Ask::CURRENT),
             "rules" => scenario.draw_rules(&mut rng, options),
             "replace" => scenario.draw_replacements(&mut rng, options),
             Self::UNCHECKED => scenario.draw_reads(&mut rng, options, Ask::STALE),
             "disks" => scenario.draw_disks(&mut rng, options),
+            "catchup" => scenario.draw_catchup(&mut rng, options),
             Self::UNSYNCED => scenario.draw_unsynced(&mut rng, options),
             "swarm" => scenario.draw_few_disks(seed, options),
             _ => {}

@@ -40,6 +40,8 @@ pub(crate) struct World {
     pub(crate) seed: u64,
     pub(crate) effects: Effects,
     pub(crate) healed: bool,
+    /// Snapshots that replicas have pulled and put in the place of their logs.
+    pub(crate) installs: u64,
     /// Things that happened at this very moment.
     crowd: u64,
 }
@@ -62,13 +64,15 @@ impl World {
             seed,
             effects: Effects::new(options.log),
             healed: false,
+            installs: 0,
             crowd: 0,
             scenario,
         };
         for index in 0..total + world.scenario.newcomers {
             let is_replica = index < options.replicas || index >= total;
             let trusting = world.scenario.trusting;
-            let disk = is_replica.then(|| SimDisk::new(seed ^ index as u64, trusting));
+            let number = u64::from(world.station_number(index));
+            let disk = is_replica.then(|| SimDisk::new(seed ^ index as u64, number, trusting));
             let name = world.name_of(index);
             world.members.push(Member::new(name, address(index), disk));
             if index >= total {
@@ -157,6 +161,10 @@ impl World {
     pub(crate) fn replicas(&self) -> impl Iterator<Item = usize> + use<> {
         let newcomers = self.options.replicas + self.options.satellites + self.options.nodes;
         (0..self.options.replicas).chain(newcomers..newcomers + self.scenario.newcomers)
+    }
+
+    fn is_replica(&self, index: usize) -> bool {
+        index < self.options.replicas || self.is_newcomer(index) && index < self.members.len()
     }
 
     fn name_of(&self, index: usize) -> String {
@@ -310,7 +318,7 @@ impl World {
         if let Some(text) = effects.fatal.take()
             && self.members[index].life == life
         {
-            self.members[index].fatal = Some(text);
+            self.refuse(index, text);
         }
         let gone = core::mem::take(&mut effects.gone);
         self.effects = effects;
@@ -332,7 +340,9 @@ impl World {
     }
 
     pub(crate) fn launch(&mut self, from: usize, to: usize, datagram: Datagram) {
-        let arrivals = self.network.carry(self.now, from, to, &mut self.counts);
+        let narrow = self.is_replica(from) && self.is_replica(to);
+        let bytes = if narrow { datagram.bytes.len() } else { 0 };
+        let arrivals = self.network.carry(self.now, (from, to), bytes, &mut self.counts);
         for at in arrivals.into_iter().flatten() {
             self.schedule.at(at, Happening::Deliver { to, datagram: datagram.clone() });
         }

@@ -93,6 +93,21 @@ fn reads_are_linearizable_and_stale_ones_are_found_out() {
     assert!(caught >= 5, "stale reads were found in {caught} of 6 runs");
 }
 
+/// Snapshots cross narrow and lossy paths, and whoever lost its disk or got an old one is refused.
+#[test]
+fn replicas_catch_up_over_narrow_paths_and_old_disks_are_refused() {
+    let small = Options { nodes: 8, satellites: 1, fault_ms: 20_000, ..options("catchup") };
+    let (mut installs, mut refused) = (0, 0);
+    for seed in 1..=12 {
+        let outcome = run(seed, &small).unwrap();
+        assert_eq!(outcome.violations, Vec::<String>::new(), "seed {seed}");
+        installs += outcome.installs;
+        refused += outcome.faults.refused;
+    }
+    println!("{installs} snapshots installed, {refused} disks refused");
+    assert!(installs >= 60 && refused >= 3, "{installs} installs, {refused} refused");
+}
+
 /// Replicas die for good and are replaced, and every promise holds all along.
 #[test]
 fn replicas_are_replaced_while_everything_else_goes_wrong() {

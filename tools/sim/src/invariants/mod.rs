@@ -4,6 +4,7 @@
 mod dead_only_dead;
 mod deaths_in_time;
 mod decided_once;
+mod disks_refused;
 mod effects_once;
 mod fences;
 mod no_report_lost;
@@ -78,7 +79,9 @@ impl Watch {
         event: &SeenEvent,
         members: &[Member],
     ) {
-        if let Some(violation) = one_order_of_events::check(&self.events, replica, event) {
+        if let Some(violation) =
+            one_order_of_events::check(&self.events, &members[replica].name, event)
+        {
             self.violation(now, &violation);
         }
         if self.events.insert(event.seq, event.clone()).is_some() {
@@ -152,6 +155,7 @@ pub(crate) fn at_rest(world: &World) -> Vec<String> {
     services_come_back::check(world, &mut violations);
     fences::check(world, &mut violations);
     replicas_replaced::check(world, &mut violations);
+    disks_refused::check(world, &mut violations);
     violations.truncate(VIOLATIONS_MAX);
     violations
 }

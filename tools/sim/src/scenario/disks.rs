@@ -21,7 +21,7 @@ impl Scenario {
         self.draw_failures(rng, options, failures);
         let blackouts = rng.below(3);
         self.draw_blackouts(rng, options, blackouts);
-        let lost = rng.below((options.replicas as u64).saturating_sub(1) / 2 + 1);
+        let lost = rng.below(minority(options) + 1);
         self.draw_liars(rng, options, lost);
     }
 
@@ -33,6 +33,7 @@ impl Scenario {
             return;
         }
         let (traps, failures, lost) = (1 + rng.below(3), rng.below(2), rng.below(2));
+        let lost = lost.min(minority(options));
         self.draw_traps(rng, options, traps);
         self.draw_failures(rng, options, failures);
         self.draw_liars(rng, options, lost);
@@ -101,6 +102,11 @@ impl Scenario {
     fn moment(&self, rng: &mut Rng) -> Time {
         self.fault_from.after(rng.below(self.heal_at.since(self.fault_from) * 9 / 10))
     }
+}
+
+/// As many replicas may be lost for good.
+const fn minority(options: &Options) -> u64 {
+    (options.replicas as u64).saturating_sub(1) / 2
 }
 
 fn replica(rng: &mut Rng, options: &Options) -> usize {
