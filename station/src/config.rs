@@ -179,6 +179,13 @@ mod tests {
         (1..=n).map(|i| (PeerId::station(i), Addr::v4([10, 0, 0, 1], i))).collect()
     }
 
+    /// SPEC: a leader that is gone is replaced within half a second on the default profile.
+    #[test]
+    fn the_default_is_that_of_the_default_profile() {
+        assert_eq!(RaftTiming::default(), RaftTiming::MEDIUM);
+        assert_eq!(RaftTiming::default().election_max_ns(), 400 * MS);
+    }
+
     #[test]
     fn a_sound_configuration_is_accepted() {
         assert_eq!(StationConfig::new(2, replicas(3)).validate(), Ok(()));

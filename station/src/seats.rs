@@ -32,7 +32,7 @@ pub(crate) struct Seats {
     heard: BTreeMap<PeerId, Addr>,
     /// The newest life heard of each replica that has a part.
     lives: BTreeMap<PeerId, Boot>,
-    /// What each other replica said last of this one.
+    /// What each other replica that votes said last of this one.
     words: BTreeMap<PeerId, ReplicaWord>,
     /// Something is stored on the disk.
     pub(crate) stored: bool,
@@ -299,12 +299,12 @@ impl Station {
 
     /// Another replica says what it knows of this one.
     pub(crate) fn on_word<O: Outbox>(&mut self, from: &Origin, word: &ReplicaWord, out: &mut O) {
-        let words = &mut self.seats.words;
-        let room = words.len() < HEARD_MAX || words.contains_key(&from.peer);
-        if word.generation != self.node.generation() || !room {
+        if word.generation != self.node.generation() {
             return out.count(Counter::DropRole, 1);
         }
-        words.insert(from.peer, *word);
+        if self.other_voters().contains(&from.peer) {
+            self.seats.words.insert(from.peer, *word);
+        }
         let disk = self.config.disk;
         let replaced = |word: &ReplicaWord| word.removed_at != 0;
         let lost = |word: &ReplicaWord| {
