@@ -112,3 +112,26 @@ const fn minority(options: &Options) -> u64 {
 fn replica(rng: &mut Rng, options: &Options) -> usize {
     usize::try_from(rng.below(options.replicas as u64)).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is on the disk of the only replica is on no other.
+    #[test]
+    fn the_disk_of_a_lone_replica_never_lies() {
+        let lies = |replicas| {
+            let options = Options { replicas, ..Options::default() };
+            let drawn = (0..400).filter_map(|seed| Scenario::draw(seed, &options).ok());
+            let faults = drawn.flat_map(|scenario| scenario.faults);
+            faults
+                .filter(|(_, fault)| {
+                    matches!(fault, Fault::Disk { fault, .. }
+                if !matches!(fault, DiskFault::Full | DiskFault::Io))
+                })
+                .count()
+        };
+        assert_eq!(lies(1), 0);
+        assert!(lies(3) > 0);
+    }
+}
