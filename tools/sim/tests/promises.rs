@@ -105,7 +105,7 @@ fn replicas_catch_up_over_narrow_paths_and_old_disks_are_refused() {
         refused += outcome.faults.refused;
     }
     println!("{installs} snapshots installed, {refused} disks refused");
-    assert!(installs >= 60 && refused >= 3, "{installs} installs, {refused} refused");
+    assert!(installs >= 20 && refused >= 3, "{installs} installs, {refused} refused");
 }
 
 /// Replicas die for good and are replaced, and every promise holds all along.
