@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod commit;
+pub mod detect;
 mod recovery;
 mod station;
 
@@ -172,6 +173,9 @@ pub struct Up {
     /// Failure domains to spread the nodes over
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub domains: u32,
+    /// Whether members take the network's word that nobody listens at a port any more (ICMP)
+    #[arg(long, value_enum, default_value_t)]
+    pub icmp: OnOff,
     /// Print JSON: one line per event, and a last line with totals
     #[arg(long)]
     pub json: bool,

@@ -1,7 +1,7 @@
 //! `syncom up`: a whole cluster on this machine, loopback only, without set-up.
 
 mod embedded;
-mod processes;
+pub(crate) mod processes;
 pub(crate) mod usage;
 mod watch;
 
@@ -29,7 +29,7 @@ const BUSY: &str =
 
 /// A cluster about to start.
 #[derive(Debug)]
-struct Plan<'a> {
+pub(crate) struct Plan<'a> {
     args: &'a args::Up,
     dir: PathBuf,
     secret: Secret,
@@ -97,12 +97,27 @@ pub fn run(args: &args::Up) -> Outcome {
     };
     let cluster = plan.cluster(&replicas);
     place::publish(&plan.dir, &cluster)?;
-    let place =
-        Place { replicas, secret: plan.secret.clone(), seal: true, dir: Some(plan.dir.clone()) };
+    let place = plan.place(replicas);
     watch::watch(&plan, place, running.as_mut())
 }
 
-impl Plan<'_> {
+impl<'a> Plan<'a> {
+    /// A cluster in an empty directory, with a secret of its own.
+    ///
+    /// # Errors
+    /// When the directory cannot be written.
+    pub(crate) fn new(args: &'a args::Up, dir: PathBuf) -> Result<Self, Failure> {
+        std::fs::create_dir_all(&dir).map_err(|error| file_failure("create", &dir, &error))?;
+        let secret = keep_secret(&dir)?;
+        Ok(Self { args, dir, secret, began: clock::now() })
+    }
+
+    /// Where the cluster is, for a client, once its replicas listen there.
+    pub(crate) fn place(&self, replicas: Vec<SocketAddr>) -> Place {
+        let dir = Some(self.dir.clone());
+        Place { replicas, secret: self.secret.clone(), seal: true, dir }
+    }
+
     fn cluster(&self, replicas: &[SocketAddr]) -> Cluster {
         let profile = match self.args.profile {
             args::ProfileName::Fast => "fast",
