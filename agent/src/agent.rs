@@ -3,6 +3,7 @@
 use crate::config::{AgentConfig, ConfigError};
 use crate::control::Control;
 use crate::entry::{Entered, Entry, ask};
+use crate::gone;
 use crate::heartbeats::Heartbeats;
 use crate::node::{Identity, Node, is_group};
 use crate::observing::Observing;
@@ -17,7 +18,7 @@ use syncom_seam::{Counter, Done, Now, Origin, Outbox, Role, Timer};
 use syncom_wire::heartbeat::{Heartbeat, HomeAnswer};
 use syncom_wire::neighbours::Neighbours;
 use syncom_wire::report::ReportAck;
-use syncom_wire::{Frame, PeerId};
+use syncom_wire::{Addr, Frame, PeerId};
 
 /// A node's agent.
 ///
@@ -192,6 +193,8 @@ impl Agent {
                 if probe::on_probe(now, from, probe, node, out) {
                     // Our other home may be asking in vain, and hears us all the same.
                     self.heartbeats.show(now, self.services.counts(), node, out);
+                } else {
+                    self.observing.on_probe(now, probe, node, out);
                 }
             }
             Frame::ReportAck(ack) => self.on_report_ack(now, from, ack, out),
@@ -303,6 +306,15 @@ impl Role for Agent {
             None => {
                 self.orders.on_exit(now, token, &exit, node, out);
             }
+        }
+    }
+
+    fn on_returned<O: Outbox>(&mut self, now: Now, to: Addr, frame: &Frame<'_>, out: &mut O) {
+        if let Frame::Heartbeat(beat) = frame
+            && self.entry.state == State::Member
+            && let Some(observer) = self.heartbeats.on_returned(to, beat)
+        {
+            gone::report(now, observer, &mut self.node, out);
         }
     }
 

@@ -16,7 +16,7 @@ use syncom_wire::heartbeat::Heartbeat;
 use syncom_wire::ids::mix;
 use syncom_wire::limits::NEIGHBOURS_MAX;
 use syncom_wire::neighbours::Neighbours;
-use syncom_wire::{Addr, Slot};
+use syncom_wire::{Addr, Incarnation, Slot};
 
 /// Observers at a time: the present ones and those that were replaced lately.
 const OBSERVERS_KEPT_MAX: usize = 2 * NEIGHBOURS_MAX;
@@ -24,6 +24,7 @@ const OBSERVERS_KEPT_MAX: usize = 2 * NEIGHBOURS_MAX;
 #[derive(Clone, Copy, Debug)]
 struct Observer {
     slot: Slot,
+    incarnation: Incarnation,
     /// [`Time::NEVER`] while it is in the set; else when to stop.
     until: Time,
 }
@@ -96,14 +97,24 @@ impl Heartbeats {
         }
         for one in set.observers.iter() {
             let at = self.observers.iter().position(|observer| observer.slot == one.slot);
-            if let Some(addr) = at.and_then(|at| self.addrs.get_mut(at)) {
-                *addr = one.addr;
+            let held = at.and_then(|at| self.observers.get_mut(at).zip(self.addrs.get_mut(at)));
+            if let Some((observer, addr)) = held {
+                (observer.incarnation, *addr) = (one.incarnation, one.addr);
                 continue;
             }
             self.make_room();
-            self.observers.push(Observer { slot: one.slot, until: Time::NEVER });
+            let (slot, incarnation) = (one.slot, one.incarnation);
+            self.observers.push(Observer { slot, incarnation, until: Time::NEVER });
             self.addrs.push(one.addr);
         }
+    }
+
+    /// The observer at `to`, when the heartbeat that came back from there is one of the last two: an
+    /// older one says nothing of the present.
+    pub(crate) fn on_returned(&self, to: Addr, beat: &Heartbeat) -> Option<(Slot, Incarnation)> {
+        let is_fresh = beat.plane == Heartbeat::PEER && beat.seq + 1 >= self.peer_seq;
+        let at = self.addrs.iter().position(|addr| *addr == to).filter(|_| is_fresh)?;
+        self.observers.get(at).map(|observer| (observer.slot, observer.incarnation))
     }
 
     /// How late the burst to observers is by now, in ns: how long this process cannot have run.

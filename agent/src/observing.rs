@@ -15,6 +15,7 @@ use syncom_seam::{Counter, Now, Outbox, SECOND, Time};
 use syncom_wire::heartbeat::Heartbeat;
 use syncom_wire::limits::HOMES;
 use syncom_wire::neighbours::Neighbours;
+use syncom_wire::probe::Probe;
 use syncom_wire::report::{AckItem, EventKind, Report, ReportAck, ReportHead, ReportId};
 use syncom_wire::{Incarnation, PeerId, Slot, Subject};
 
@@ -100,12 +101,29 @@ impl Observing {
         watched.claim = match watched.claim {
             Claim::Accused { seq, .. } => {
                 // Refuted: our margins are too tight for what we are.
-                node.health.blame(now.at);
+                if !watched.is_asked(now.at) {
+                    node.health.blame(now.at);
+                }
                 out.count(Counter::Retractions, 1);
                 Claim::Retracting { seq, heard_by: None, repeats: 0, next: now.at }
             }
             Claim::None | Claim::Settled | Claim::Retracting { .. } => Claim::None,
         };
+        self.judge(now, node, out);
+    }
+
+    /// A home asks whether we still hear somebody of whom it has been told that its agent is gone.
+    pub(crate) fn on_probe<O: Outbox>(
+        &mut self,
+        now: Now,
+        probe: &Probe,
+        node: &mut Node,
+        out: &mut O,
+    ) {
+        let life = (probe.slot, probe.incarnation);
+        let is_meant = |watched: &&mut Watched| (watched.slot, watched.incarnation) == life;
+        let Some(watched) = self.watched.iter_mut().find(is_meant) else { return };
+        watched.ask(now.at, node);
         self.judge(now, node, out);
     }
 

@@ -14,7 +14,7 @@ use crate::world::World;
 use syncom_seam::{Counter, Now, Origin, Outbox, Time, US};
 use syncom_wire::heartbeat::{Heartbeat, HomeAnswer};
 use syncom_wire::join::Join;
-use syncom_wire::probe::ProbeAnswer;
+use syncom_wire::probe::{Probe, ProbeAnswer};
 use syncom_wire::report::{EventKind, Report, ReportAck};
 use syncom_wire::{Frame, Role, Slot};
 
@@ -127,12 +127,42 @@ impl Transponder {
                 ReportAck::COMMITTED
             }
             Some(entry) if entry.head.incarnation == head.incarnation => {
+                if head.flags & Report::REFUSED != 0 {
+                    self.on_refused(now, report, slot, out);
+                    return;
+                }
                 self.take_word(now, from, report, slot, out)
             }
             // The reporter's view is ahead of this one.
             Some(_) | None => ReportAck::RECEIVED,
         };
         acknowledge(from.addr, head.id, level, 0, out);
+    }
+
+    /// A heartbeat to a node came back to somebody whom it observes. That is no vote.
+    fn on_refused<O: Outbox>(&mut self, now: Now, report: &Report<'_>, slot: Slot, out: &mut O) {
+        let id = report.head.id;
+        let is_subject = self.world.living(id.slot, id.incarnation).is_some()
+            && self.world.subjects(slot).contains(&id.slot);
+        if !is_subject {
+            out.count(Counter::UplinkNoise, 1);
+            return;
+        }
+        let Self { suspects, world, homes, config, .. } = self;
+        let sight = Sight { now, world, homes, profile: &config.profile };
+        suspects.on_refused(&sight, slot, report.head.incarnation);
+    }
+
+    /// A probe came back: nobody listens where the accused did. Asks its observers.
+    pub(crate) fn on_probe_returned<O: Outbox>(&mut self, probe: &Probe, out: &mut O) {
+        if !self.suspects.is_returned(probe) {
+            return;
+        }
+        for observer in self.world.observers(probe.slot) {
+            if let Some(addr) = self.homes.addr(&self.world, *observer) {
+                out.send(addr, &Probe { nonce: 0, ..*probe });
+            }
+        }
     }
 
     fn take_word<O: Outbox>(

@@ -5,6 +5,7 @@ mod hostile;
 mod joining;
 mod nodes;
 mod orders;
+mod refused;
 mod replaced;
 mod reports;
 mod seen;

@@ -211,6 +211,11 @@ impl World {
         self.rings.observers(slot)
     }
 
+    /// Whom a node observes, as of the present view.
+    pub(crate) fn subjects(&self, slot: Slot) -> &[Slot] {
+        self.rings.subjects(slot)
+    }
+
     /// The bit of a reporter in evidence about `subject`: its place among the observers, or behind
     /// them among those who were until lately. `None`: it has no vote.
     pub(crate) fn observer_bit(&self, subject: Slot, reporter: Slot, now: Time) -> Option<usize> {

@@ -1,6 +1,7 @@
 //! The agent as its cluster sees it, in virtual time.
 
 mod entry;
+mod gone;
 mod hostile;
 mod observing;
 mod orders;

@@ -118,6 +118,8 @@ counters! {
     StreamCopiedOut = "stream_copied_out", count, "Bytes of streams copied into datagrams, repairs included.";
     StreamCopiedIn = "stream_copied_in", count, "Bytes of streams gathered because a message straddled datagrams or came before its turn.";
     StreamLaggards = "stream_laggards", count, "Receivers that a stream to many no longer waited for.";
+    Returned = "returned", count, "Own datagrams that came back because nobody listens where they went.";
+    DropReturned = "drop_bad_return", count, "Datagrams said to come back that this life never sealed.";
     StreamMissed = "stream_missed_bytes", count, "Bytes of streams that came too late to be repaired and were given up.";
 }
 

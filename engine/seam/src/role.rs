@@ -75,6 +75,12 @@ pub trait Role {
     /// Something asked for earlier is finished.
     fn on_done<O: Outbox>(&mut self, now: Now, done: Done, out: &mut O);
 
+    /// A frame that this role sent to `to` came back: the host there says that nobody listens at that
+    /// port (ICMP port unreachable). It is as authentic as the frame, which nobody else could have
+    /// sealed, and no more: whoever saw the datagram go by can send it back. Comes like a frame, and
+    /// only where the link hears such things.
+    fn on_returned<O: Outbox>(&mut self, _now: Now, _to: Addr, _frame: &Frame<'_>, _out: &mut O) {}
+
     /// A burst of frames and timers has been handled: flush what was gathered.
     fn on_burst_end<O: Outbox>(&mut self, now: Now, out: &mut O);
 

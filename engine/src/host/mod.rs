@@ -43,6 +43,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 use syncom_seam::{Counter, Done, Durable, MS, Notice, Now, Role, Time};
+use syncom_wire::limits::MTU;
 
 const WAKER: Token = Token(0);
 /// Token of the first member's link; children's tokens are far beyond.
@@ -112,6 +113,8 @@ pub struct Host<R> {
     touched: Vec<usize>,
     /// Members whose links must be looked at every turn.
     watched: Vec<usize>,
+    /// Room for a datagram that came back.
+    returned: Vec<u8>,
     turn_ns_max: u64,
     /// Turns since the poll was asked.
     unpolled_turns: u32,
@@ -182,6 +185,7 @@ impl<R: Role> Host<R> {
             tokens: Vec::with_capacity(EVENTS_MAX),
             touched: Vec::new(),
             watched: Vec::new(),
+            returned: vec![0; MTU],
             turn_ns_max: 0,
             unpolled_turns: 0,
         })

@@ -7,6 +7,9 @@ use syncom_wire::Frames;
 /// Bursts taken in one turn beyond one per ready link. More than the kernel's buffer of one link
 /// holds, so that only a flood goes on arriving after it; the rest is taken in the next turn.
 const EXTRA_BURSTS_MAX: usize = 256;
+/// Datagrams that came back, looked at for each burst of a link; the rest is looked at in the next
+/// turn.
+const RETURNED_MAX: usize = 64;
 
 impl<R: Role> Host<R> {
     /// Drains all links that may have something, in turn, one burst each.
@@ -30,6 +33,7 @@ impl<R: Role> Host<R> {
             if seat.link_wake != Time::NEVER {
                 self.watch(index);
             }
+            self.take_returned(index, now);
             // Without frames the call only starts a member that is new.
             if self.burst.is_empty() {
                 self.start(index, now);
@@ -40,6 +44,25 @@ impl<R: Role> Host<R> {
                 self.mark_ready(index);
             }
         }
+    }
+
+    /// Tells the role what came back to its link.
+    fn take_returned(&mut self, index: usize, now: Now) {
+        let mut room = std::mem::take(&mut self.returned);
+        for _ in 0..RETURNED_MAX {
+            let Some(Some(seat)) = self.seats.get_mut(index) else { break };
+            match seat.port.returned(&mut room) {
+                Ok(Some((to, body))) => {
+                    for frame in Frames::new(body).flatten() {
+                        self.call(index, now, |role, out| role.on_returned(now, to, &frame, out));
+                    }
+                }
+                Ok(None) => break,
+                // There may be more.
+                Err(_) => self.mark_ready(index),
+            }
+        }
+        self.returned = room;
     }
 
     fn start(&mut self, index: usize, now: Now) {

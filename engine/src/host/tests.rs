@@ -96,6 +96,10 @@ impl Role for Toy {
         }
     }
 
+    fn on_returned<O: Outbox>(&mut self, _: Now, to: Addr, frame: &Frame<'_>, _: &mut O) {
+        self.heard.push(format!("returned {} from {to}", frame.kind()));
+    }
+
     fn on_timer<O: Outbox>(&mut self, _: Now, timer: Timer, out: &mut O) {
         self.heard.push(format!("timer {}", timer.key));
         if let Script::Spawn(spawn) = &self.script {

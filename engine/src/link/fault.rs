@@ -192,6 +192,10 @@ impl<L: Link> Link for FaultLink<L> {
         self.inner.refused()
     }
 
+    fn returned(&mut self, room: &mut [u8]) -> Option<(Addr, usize)> {
+        self.inner.returned(room)
+    }
+
     fn advance(&mut self, now: Time) -> Time {
         self.now = self.now.max(now);
         let inner = self.inner.advance(now);

@@ -6,6 +6,7 @@
 
 pub(super) mod address;
 pub(super) mod cmsg;
+pub(super) mod errors;
 mod group;
 mod receive;
 pub(super) mod send;
@@ -31,6 +32,9 @@ pub struct MmsgLink {
     /// The kernel's own count of drops, which wraps.
     drops_seen: u32,
     overflow: u64,
+    hears_refusals: bool,
+    /// There may be something in the queue of errors.
+    has_errors: bool,
     shortcomings: Vec<String>,
 }
 
@@ -53,14 +57,18 @@ impl MmsgLink {
     }
 
     fn of(opened: Opened, options: &Options) -> Self {
+        let mut sender = Sender::new(opened.family, opened.segments);
+        sender.hear_refusals(options.hears_refusals);
         Self {
             socket: opened.socket,
             local: opened.local,
             batch: TxBatch::new(options.tx_bytes, options.tx_datagrams),
-            sender: Sender::new(opened.family, opened.segments),
+            sender,
             receiver: Receiver::new(!options.takes_runs && !options.is_stamped),
             drops_seen: 0,
             overflow: 0,
+            hears_refusals: options.hears_refusals,
+            has_errors: false,
             shortcomings: opened.shortcomings,
         }
     }
@@ -129,6 +137,14 @@ impl Link for MmsgLink {
 
     fn refused(&mut self) -> u64 {
         self.sender.take_refused()
+    }
+
+    fn returned(&mut self, room: &mut [u8]) -> Option<(Addr, usize)> {
+        let failed = self.receiver.take_failed() | self.sender.take_failed();
+        self.has_errors |= failed && self.hears_refusals;
+        let found = self.has_errors.then(|| errors::take(self.socket.as_raw_fd(), room)).flatten();
+        self.has_errors = found.is_some();
+        found
     }
 
     fn connect(&mut self, to: Addr) -> io::Result<bool> {

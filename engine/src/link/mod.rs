@@ -93,6 +93,15 @@ pub trait Link: Send + fmt::Debug {
     /// longer than the path allows.
     fn refused(&mut self) -> u64;
 
+    /// The next datagram that came back since nobody listens at the port that it went to: the start of
+    /// it is written to `room`. Returns where it went and how much was written; `None` when there is
+    /// no more. Nothing of it is proved. Only with [`Options::hears_refusals`], and then to be asked
+    /// after every burst until there is no more: what is not taken fills the receive buffer.
+    fn returned(&mut self, room: &mut [u8]) -> Option<(Addr, usize)> {
+        let _ = room;
+        None
+    }
+
     /// Tells the link the time, once per duty cycle, before receiving. Only links that hold
     /// datagrams back look at it; they return when they next want to be told, else
     /// [`Time::NEVER`]. What is due now is queued: see [`Self::tx_pending`].
@@ -159,6 +168,10 @@ impl<L: Link + ?Sized> Link for Box<L> {
         (**self).refused()
     }
 
+    fn returned(&mut self, room: &mut [u8]) -> Option<(Addr, usize)> {
+        (**self).returned(room)
+    }
+
     fn advance(&mut self, now: Time) -> Time {
         (**self).advance(now)
     }
@@ -208,6 +221,8 @@ pub struct Options {
     /// Whether whoever reads datagrams proves each by a seal: a link that sees UDP's checksum itself
     /// then need not sum up what the seal covers better. What leaves has its checksum all the same.
     pub is_proved: bool,
+    /// Whether to hear that nobody listens where a datagram went, see [`Link::returned`].
+    pub hears_refusals: bool,
 }
 
 impl Options {
@@ -220,6 +235,7 @@ impl Options {
         is_stamped: true,
         takes_runs: true,
         is_proved: false,
+        hears_refusals: false,
     };
 
     /// For one of a thousand agents in a process: below 40 KB even when everything was used. The
@@ -232,6 +248,7 @@ impl Options {
         is_stamped: true,
         takes_runs: true,
         is_proved: false,
+        hears_refusals: false,
     };
 }
 

@@ -120,6 +120,10 @@ where
         self.inner.refused()
     }
 
+    fn returned(&mut self, room: &mut [u8]) -> Option<(Addr, usize)> {
+        self.inner.returned(room)
+    }
+
     fn advance(&mut self, now: Time) -> Time {
         self.inner.advance(now)
     }

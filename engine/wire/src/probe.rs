@@ -5,7 +5,8 @@ use crate::ids::{Incarnation, Slot};
 use crate::layout::{Malformed, layout};
 
 layout! {
-    /// Do you live?
+    /// Do you live? To an observer of the accused: do you still hear it? It then waits for one
+    /// heartbeat only, and answers by accusing it or not at all.
     pub struct Probe: 24 {
         /// Chosen by the prober, returned in the answer.
         nonce: u64,

@@ -135,6 +135,10 @@ impl Report<'_> {
     pub const SELF_SUSPECT: u16 = 2;
     /// Flag: the subject was never heard by this reporter.
     pub const NEVER_HEARD: u16 = 4;
+    /// Flag: no word of an observer. The subject observes the reporter, whose heartbeat came back from
+    /// its host: nobody listens there any more. Counts nothing; the homes ask the subject and its
+    /// observers.
+    pub const REFUSED: u16 = 8;
 }
 
 impl Emit for Report<'_> {

@@ -68,6 +68,7 @@ pub fn run(kind: Kind, args: &args::Member) -> Outcome {
         show::tell("datagrams are NOT sealed: anyone on the network may forge them");
     }
     let options = if kind == Kind::Agent { Options::SMALL } else { Options::LARGE };
+    let options = Options { hears_refusals: config.member.icmp, ..options };
     let mut link = assemble::open_link(&config.member.link, config.member.listen, &options)?;
     if config.member.loss_ppm > 0 {
         let loss_ppm = config.member.loss_ppm;

@@ -13,7 +13,7 @@ fn when_all_observers_miss_a_node_that_answers_nothing_it_is_dead_once() {
     let mut rig = Rig::new(20, 4);
     rig.kill(3);
     rig.accuse_by_all(3, 900);
-    rig.run(90 * MS);
+    rig.run(55 * MS);
     assert_eq!(rig.count(Counter::ProbesSent), 3);
     assert!(rig.records(EventKind::DEAD).is_empty(), "the probes may still be answered");
     rig.run(SECOND);

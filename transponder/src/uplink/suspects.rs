@@ -5,7 +5,7 @@ use crate::uplink::batch::{Batches, Tag};
 use crate::uplink::evidence::{Absorbed, Word};
 use crate::uplink::hold::Hold;
 use crate::uplink::suspicion::{Sight, Stage, Suspicion, Tally};
-use crate::uplink::verdict::{Verdict, judge};
+use crate::uplink::verdict::{Asked, Verdict, judge};
 use crate::world::World;
 use alloc::vec::Vec;
 use syncom_seam::bounded::BoundedMap;
@@ -93,6 +93,25 @@ impl Suspects {
             out.count(Counter::Vetoes, 1);
         }
         Taken::Kept
+    }
+
+    /// A node's host has refused the heartbeat of somebody whom it observes: asks the node.
+    pub(crate) fn on_refused(&mut self, sight: &Sight<'_>, slot: Slot, incarnation: Incarnation) {
+        let is_new = self.get(slot, incarnation).is_none();
+        if let Some(case) = self.open(sight, slot, incarnation) {
+            // Nobody accuses it here, so nothing is here to be cleared.
+            case.is_gray &= !is_new;
+            case.doubt(sight);
+        }
+    }
+
+    /// The question with this nonce came back from the host of a node; whether it is of the present
+    /// round, so that its observers should be asked.
+    pub(crate) fn is_returned(&self, probe: &Probe) -> bool {
+        let case = self.get(probe.slot, probe.incarnation);
+        case.is_some_and(|case| {
+            case.stage == Stage::Open && case.inquiry.is_answered_by(probe.nonce)
+        })
     }
 
     /// Opens a case because this home itself misses the node.
@@ -253,10 +272,7 @@ impl Suspects {
         let situation = case.situation(tally, sight);
         match judge(&situation) {
             Verdict::Wait => {}
-            Verdict::Probe => {
-                let rto_ns = sight.homes.rto_ns(case.slot);
-                case.inquiry.begin(now, rng.next_u64(), sight.profile.interval_ns, rto_ns);
-            }
+            Verdict::Probe => inquire(case, sight, rng),
             Verdict::Dead if now >= case.not_before && !case.is_unborn(sight) => {
                 case.stage = Stage::Ripe;
             }
@@ -275,7 +291,11 @@ impl Suspects {
                 return true;
             }
         }
-        if situation.is_probable && !situation.is_vetoed {
+        let is_doubted = case.is_doubted(now);
+        if is_doubted && case.inquiry.asked(now) == Asked::No {
+            inquire(case, sight, rng);
+        }
+        if (situation.is_probable || is_doubted) && !situation.is_vetoed {
             probe(case, tally, sight, out);
         }
         false
@@ -295,6 +315,12 @@ impl Suspects {
             self.list[at].stage = Stage::Announced;
         }
     }
+}
+
+/// Begins to ask the accused.
+fn inquire(case: &mut Suspicion, sight: &Sight<'_>, rng: &mut Rng) {
+    let rtt_ns = sight.homes.rtt_ns(case.slot);
+    case.inquiry.begin(sight.now.at, rng.next_u64(), sight.profile.interval_ns, rtt_ns);
 }
 
 /// Sends the probes that are due.

@@ -58,6 +58,8 @@ pub(crate) struct Suspicion {
     pub(crate) since: Time,
     /// Nothing is announced before: the station was full.
     pub(crate) not_before: Time,
+    /// Its host is said to have refused somebody's heartbeat: until then it is asked, accused or not.
+    pub(crate) doubted_until: Time,
 }
 
 /// The votes of a moment.
@@ -94,7 +96,18 @@ impl Suspicion {
             is_probable: false,
             since: now,
             not_before: now,
+            doubted_until: Time(0),
         }
+    }
+
+    /// Somebody's heartbeat came back from its host.
+    pub(crate) fn doubt(&mut self, sight: &Sight<'_>) {
+        self.doubted_until = sight.now.at.after(2 * sight.profile.interval_ns);
+    }
+
+    /// Whether its host was said lately to have refused a heartbeat.
+    pub(crate) fn is_doubted(&self, now: Time) -> bool {
+        now < self.doubted_until
     }
 
     /// Forgets words that count no more when there is no room for another.
@@ -185,8 +198,8 @@ impl Suspicion {
         let quorum = sight.world.quorum();
         let low = quorum.low.min(tally.distinct + tally.quiet);
         let stands = self.is_own && sight.homes.is_silent(self.slot, self.incarnation, 2, now);
-        let is_empty = tally.distinct == 0 && !stands;
-        let is_probable = !is_empty && tally.distinct >= low;
+        let is_empty = tally.distinct == 0 && !stands && !self.is_doubted(now);
+        let is_probable = !is_empty && (tally.distinct > 0 || stands) && tally.distinct >= low;
         if is_probable != self.is_probable {
             (self.is_probable, self.since) = (is_probable, now);
         }

@@ -12,8 +12,9 @@ use syncom_seam::{MS, SECOND, Time};
 
 /// Probes of one round.
 const PROBES: u32 = 3;
-/// Least time in which an answer may come after the last probe, in ns.
-const RTO_MIN_NS: u64 = 50 * MS;
+/// Least time in which an answer may come after the last probe, in ns: a busy machine's turn. It has
+/// been silent for several intervals when it is asked.
+const ANSWER_MIN_NS: u64 = 10 * MS;
 /// From the start of one round to that of the next, in ns.
 const ROUNDS_NS: u64 = 200 * MS;
 /// After so long an unanswered round says nothing about the present, in ns.
@@ -31,7 +32,7 @@ pub(crate) struct Inquiry {
     sent: u32,
     started: Time,
     spacing_ns: u64,
-    rto_ns: u64,
+    answer_ns: u64,
     /// Probes sent in all rounds.
     total: u32,
     /// When a sign of life stopped the case.
@@ -39,8 +40,9 @@ pub(crate) struct Inquiry {
 }
 
 impl Inquiry {
-    /// Begins a round, when the last one is over and long enough ago. `interval_ns` is η.
-    pub(crate) fn begin(&mut self, now: Time, nonce: u64, interval_ns: u64, rto_ns: u64) {
+    /// Begins a round, when the last one is over and long enough ago. `interval_ns` is η; a round
+    /// trip to the node usually takes `rtt_ns`.
+    pub(crate) fn begin(&mut self, now: Time, nonce: u64, interval_ns: u64, rtt_ns: u64) {
         match self.asked(now) {
             Asked::UnderWay | Asked::Twice => return,
             Asked::Once if now.since(self.started) < ROUNDS_NS => return,
@@ -51,7 +53,7 @@ impl Inquiry {
         self.sent = 0;
         self.started = now;
         self.spacing_ns = (interval_ns / 10).clamp(5 * MS, 20 * MS);
-        self.rto_ns = rto_ns.max(RTO_MIN_NS);
+        self.answer_ns = rtt_ns.saturating_mul(4).max(ANSWER_MIN_NS).max(self.spacing_ns);
     }
 
     /// The nonce of the next probe, when one is due.
@@ -71,8 +73,8 @@ impl Inquiry {
         if self.round == 0 || age_ns > STALE_NS {
             return Asked::No;
         }
-        let over =
-            self.sent == PROBES && age_ns >= self.spacing_ns * u64::from(PROBES) + self.rto_ns;
+        let last_ns = self.spacing_ns * u64::from(PROBES - 1);
+        let over = self.sent == PROBES && age_ns >= last_ns + self.answer_ns;
         match (over, self.round) {
             (false, _) => Asked::UnderWay,
             (true, 1) => Asked::Once,
@@ -132,8 +134,8 @@ mod tests {
         assert_eq!(inquiry.asked(start), Asked::No);
         inquiry.begin(start, 7, ETA_NS, 0);
         assert_eq!(run(&mut inquiry, start, 100 * MS), 3);
-        assert_eq!(inquiry.asked(start.after(109 * MS)), Asked::UnderWay);
-        assert_eq!(inquiry.asked(start.after(110 * MS)), Asked::Once);
+        assert_eq!(inquiry.asked(start.after(59 * MS)), Asked::UnderWay);
+        assert_eq!(inquiry.asked(start.after(60 * MS)), Asked::Once);
         assert_eq!(inquiry.asked(start.after(STALE_NS + 1)), Asked::No);
     }
 

@@ -164,3 +164,26 @@ fn drops(counters: &Counters) -> u64 {
     let is_drop = |(counter, _): &(Counter, u64)| counter.name().starts_with("drop_");
     counters.iter().filter(is_drop).map(|(_, value)| value).sum()
 }
+
+#[test]
+fn a_frame_to_a_port_where_nobody_listens_comes_back_to_its_role() {
+    for kind in [link::Kind::Mmsg, link::Kind::Uring] {
+        let options = link::Options { hears_refusals: true, ..link::Options::SMALL };
+        let Ok(link) = link::open(&kind, local(), &options) else { continue };
+        let gone = link::open(&kind, local(), &options).unwrap().local_addr();
+        let quiet = member(2, &kind, Script::Listen);
+        let shout = Script::Shout(vec![gone, quiet.link.local_addr()]);
+        let Member { role, sealer, counters, store, .. } = member(1, &kind, shout);
+        let counted = counters.clone();
+        let mut host = host();
+        host.add(Member { role, link, sealer, counters, store }).unwrap();
+        host.add(quiet).unwrap();
+        turn_until(&mut host, |host| {
+            toy(host, 0).count("returned") == 1 && toy(host, 1).count("frame") == 1
+        });
+        let line = format!("returned {} from {gone}", syncom_wire::Kind::Line as u8);
+        assert!(toy(&host, 0).heard.contains(&line), "{:?}", toy(&host, 0).heard);
+        assert_eq!((counted.get(Counter::Returned), counted.get(Counter::DropReturned)), (1, 0));
+        assert_eq!(counted.get(Counter::TxRefused), 0);
+    }
+}

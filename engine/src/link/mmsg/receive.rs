@@ -58,12 +58,19 @@ pub(super) struct Receiver {
     peer: Option<Addr>,
     /// Nothing is left of what others had sent before.
     is_drained: bool,
+    /// A call failed by an error about something sent earlier, or was interrupted.
+    failed: bool,
 }
 
 impl Receiver {
     /// `is_plain` says that the socket tells neither times nor lengths of runs.
     pub(super) fn new(is_plain: bool) -> Self {
         Self { is_plain, ..Self::default() }
+    }
+
+    /// Whether a call has failed since the last time that this was asked.
+    pub(super) fn take_failed(&mut self) -> bool {
+        std::mem::take(&mut self.failed)
     }
 
     /// The socket hears `peer` alone from now on, and what is in it already.
@@ -131,6 +138,7 @@ impl Receiver {
             // Interrupted, or an ICMP error about something sent earlier: reading it cleared it.
             Some(_) => {
                 *errors += 1;
+                self.failed = true;
                 Ok(*errors <= ERRORS_MAX)
             }
         }

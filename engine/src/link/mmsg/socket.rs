@@ -1,6 +1,7 @@
 //! Opening a UDP socket with everything that this link wants of it.
 
 use super::address::{Family, SockAddr, length};
+use super::errors;
 use super::send::Segments;
 use crate::link::{OpenError, Options};
 use std::io;
@@ -55,6 +56,9 @@ pub(super) fn open_with(
         if is_wanted && let Err(error) = set(&socket, libc::SOL_SOCKET, flag, 1) {
             shortcomings.push(format!("no {name}: {error}; {loss}"));
         }
+    }
+    if options.hears_refusals {
+        shortcomings.extend(errors::hear(&socket, family));
     }
     if options.takes_runs
         && let Err(error) = set(&socket, libc::SOL_UDP, libc::UDP_GRO, 1)

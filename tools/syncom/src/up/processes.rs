@@ -123,13 +123,7 @@ impl Processes {
         Ok(())
     }
 
-    fn launch(
-        &self,
-        role: &str,
-        name: &str,
-        config: &Path,
-        log: &Path,
-    ) -> Result<Child, Failure> {
+    fn launch(&self, role: &str, name: &str, config: &Path, log: &Path) -> Result<Child, Failure> {
         let errors = File::create(log).map_err(|error| file_failure("write", log, &error))?;
         Command::new(&self.program)
             .args([role, "--config"])

@@ -39,7 +39,8 @@ impl Sample {
 impl fmt::Display for Sample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, seen_ns, decided_ns, first_ns, last_ns, probes } = self;
-        let [seen, decided, first, last] = [seen_ns, decided_ns, first_ns, last_ns].map(|ns| ms(*ns));
+        let [seen, decided, first, last] =
+            [seen_ns, decided_ns, first_ns, last_ns].map(|ns| ms(*ns));
         write!(
             f,
             "{name} known dead after {seen:.1} ms (first report {first:.1}, last {last:.1}, {probes} \
