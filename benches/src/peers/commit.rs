@@ -136,7 +136,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     options.out.as_deref().map_or(Ok(()), |folder| keep(folder, &lines))
 }
 
-fn build(name: &str, words: &[&str], target: &Path) -> Result<PathBuf, String> {
+pub(super) fn build(name: &str, words: &[&str], target: &Path) -> Result<PathBuf, String> {
     eprintln!("building {name}");
     let mut cargo = Command::new("cargo");
     cargo.args(["build", "--release", "--locked", "--quiet"]).args(words).current_dir(ROOT);
