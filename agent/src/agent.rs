@@ -192,6 +192,9 @@ impl Agent {
                 if probe::on_probe(now, from, probe, node, out) {
                     // Our other home may be asking in vain, and hears us all the same.
                     self.heartbeats.show(now, self.services.counts(), node, out);
+                } else {
+                    let subject = (probe.slot, probe.incarnation);
+                    self.observing.on_asked(now, from.addr, subject, node, out);
                 }
             }
             Frame::ReportAck(ack) => self.on_report_ack(now, from, ack, out),

@@ -137,6 +137,11 @@ impl Numbers {
         Some(seq)
     }
 
+    /// The newest number that was given; 0 before the first.
+    pub(crate) const fn newest(&self) -> u64 {
+        self.next.saturating_sub(1)
+    }
+
     /// A number for an accusation.
     pub(crate) fn for_accusation(&mut self) -> u64 {
         let last = self.oldest.map_or(u64::MAX, |oldest| oldest + Self::WINDOW - 1);

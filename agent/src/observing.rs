@@ -16,7 +16,7 @@ use syncom_wire::heartbeat::Heartbeat;
 use syncom_wire::limits::HOMES;
 use syncom_wire::neighbours::Neighbours;
 use syncom_wire::report::{AckItem, EventKind, Report, ReportAck, ReportHead, ReportId};
-use syncom_wire::{Incarnation, PeerId, Slot, Subject};
+use syncom_wire::{Addr, Incarnation, PeerId, Slot, Subject};
 
 /// First refresh of an accusation, in ns; it doubles.
 const REFRESH_FIRST_NS: u64 = SECOND;
@@ -214,6 +214,32 @@ impl Observing {
         send(watched, seq, flags, identity, now, node, out);
     }
 
+    /// A home asks about a subject that others accuse: says again what was said, or that it was heard.
+    /// Whoever is about to accuse it says nothing else.
+    pub(crate) fn on_asked<O: Outbox>(
+        &self,
+        now: Now,
+        home: Addr,
+        (slot, incarnation): (Slot, Incarnation),
+        node: &Node,
+        out: &mut O,
+    ) {
+        let mine = |one: &&Watched| one.slot == slot && one.incarnation == incarnation;
+        let Some(watched) = self.watched.iter().find(mine) else { return };
+        let Some(identity) = node.identity else { return };
+        let (seq, flags) = match watched.claim {
+            Claim::Settled => return,
+            Claim::Accused { seq, .. } => (seq, 0),
+            Claim::Retracting { seq, .. } => (seq, Report::RETRACT),
+            Claim::None if watched.is_late(node, now.at) => return,
+            Claim::None => (node.numbers.newest(), Report::RETRACT),
+        };
+        let flags = flags | if self.self_suspect { Report::SELF_SUSPECT } else { 0 };
+        let head = report(watched, seq, flags, identity, now, node);
+        out.send(home, &Report { head, subject: "", kind: "", detail: "" });
+        out.count(Counter::ReportsSent, 1);
+    }
+
     /// Waits for the next moment at which there may be something to say; after a moment that had to
     /// be passed over in silence, for a fraction of an interval.
     fn arm<O: Outbox>(&self, now: Time, node: &mut Node, out: &mut O) {
@@ -241,23 +267,21 @@ fn homes(node: &Node) -> usize {
     HOMES.min(node.roster.rendezvous().len()).max(1)
 }
 
-/// Sends a report about one subject to both homes of the subject.
-fn send<O: Outbox>(
+/// What there is to say about one subject.
+fn report(
     watched: &Watched,
     seq: u64,
     flags: u16,
     identity: Identity,
     now: Now,
     node: &Node,
-    out: &mut O,
-) {
+) -> ReportHead {
     let heard = watched.arrival.heard();
     let ago_us = now.at.since(heard.unwrap_or(watched.since)) / 1_000;
     let never = if heard.is_none() { Report::NEVER_HEARD } else { 0 };
-    let subject = Subject::node(watched.slot);
-    let head = ReportHead {
+    ReportHead {
         id: ReportId { slot: identity.slot, incarnation: identity.incarnation, seq },
-        subject,
+        subject: Subject::node(watched.slot),
         incarnation: watched.incarnation,
         kind: EventKind::SILENT,
         heard_ago_us: u32::try_from(ago_us).unwrap_or(u32::MAX),
@@ -268,7 +292,21 @@ fn send<O: Outbox>(
         severity: 0,
         reserved: 0,
         count: 1,
-    };
+    }
+}
+
+/// Sends a report about one subject to both homes of the subject.
+fn send<O: Outbox>(
+    watched: &Watched,
+    seq: u64,
+    flags: u16,
+    identity: Identity,
+    now: Now,
+    node: &Node,
+    out: &mut O,
+) {
+    let head = report(watched, seq, flags, identity, now, node);
+    let subject = head.subject;
     for n in 0..homes(node) {
         if let Some(home) = node.homes.choice(subject, n, &node.roster, now.at) {
             out.send(home, &Report { head, subject: "", kind: "", detail: "" });

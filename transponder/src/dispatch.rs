@@ -153,15 +153,16 @@ impl Transponder {
         }
         let silent_since = Time(from.heard.0.saturating_sub(u64::from(head.heard_ago_us) * US));
         let is_heard = head.flags & Report::NEVER_HEARD == 0;
+        let is_retracted = head.flags & Report::RETRACT != 0;
         let word = Word {
             slot: id.slot,
             incarnation: id.incarnation,
             seq: id.seq,
-            is_retracted: head.flags & Report::RETRACT != 0,
+            is_retracted,
             suspects_itself: head.flags & Report::SELF_SUSPECT != 0,
             health: head.health,
             domain: head.domain,
-            silent_since,
+            silent_since: if is_heard || !is_retracted { silent_since } else { Time(0) },
             heard: if is_heard { silent_since } else { Time(0) },
             first: from.heard,
             last: from.heard,

@@ -3,6 +3,7 @@
 mod fixture;
 mod hostile;
 mod joining;
+mod lossy;
 mod nodes;
 mod orders;
 mod replaced;

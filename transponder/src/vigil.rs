@@ -83,6 +83,6 @@ impl Transponder {
         let case = Suspicion::new(slot, incarnation, now.at, true);
         let tally = case.tally(&sight, |_, _| false);
         let head = case.record(EventKind::CLEARED, &tally, &sight);
-        suspects::send(&sight, &head, batches, out);
+        suspects::send(&sight, &head, "", batches, out);
     }
 }

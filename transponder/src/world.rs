@@ -262,6 +262,11 @@ impl World {
         &self.members
     }
 
+    /// This satellite as the view has it, if it does.
+    pub(crate) fn me(&self) -> Option<&Entry> {
+        self.members.get(self.me)
+    }
+
     pub(crate) const fn roster(&self) -> &Roster {
         &self.roster
     }

@@ -1,4 +1,5 @@
-//! Probes: a home asks an accused node directly; any answer vetoes its death.
+//! Probes: a home asks an accused node directly; any answer vetoes its death. Observers of the node
+//! that do not accuse it get the same probe, and answer with a report of what they hear.
 
 use crate::frame::fixed_frame;
 use crate::ids::{Incarnation, Slot};

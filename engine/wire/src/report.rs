@@ -129,7 +129,7 @@ pub struct Report<'a> {
 }
 
 impl Report<'_> {
-    /// Flag: the reporter takes an earlier accusation back.
+    /// Flag: the reporter takes an earlier accusation back; or it was asked, and does not accuse.
     pub const RETRACT: u16 = 1;
     /// Flag: so many subjects are late that the reporter suspects itself; counts a quarter.
     pub const SELF_SUSPECT: u16 = 2;
