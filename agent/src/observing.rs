@@ -234,7 +234,8 @@ impl Observing {
             Claim::None if watched.is_late(node, now.at) => return,
             Claim::None => (node.numbers.newest(), Report::RETRACT),
         };
-        let flags = flags | if self.self_suspect { Report::SELF_SUSPECT } else { 0 };
+        let suspect = if self.self_suspect { Report::SELF_SUSPECT } else { 0 };
+        let flags = flags | suspect | Report::ASKED;
         let head = report(watched, seq, flags, identity, now, node);
         out.send(home, &Report { head, subject: "", kind: "", detail: "" });
         out.count(Counter::ReportsSent, 1);

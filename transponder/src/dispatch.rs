@@ -132,7 +132,9 @@ impl Transponder {
             // The reporter's view is ahead of this one.
             Some(_) | None => ReportAck::RECEIVED,
         };
-        acknowledge(from.addr, head.id, level, 0, out);
+        if head.flags & Report::ASKED == 0 {
+            acknowledge(from.addr, head.id, level, 0, out);
+        }
     }
 
     fn take_word<O: Outbox>(

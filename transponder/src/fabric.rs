@@ -88,8 +88,8 @@ impl Transponder {
         self.shards.on_view(&self.world);
         let Self { suspects, world, homes, .. } = self;
         suspects.on_view(world, |case| {
-            // Its reporters need not ask any more.
-            for word in case.evidence.words() {
+            // Its accusers need not ask any more.
+            for word in case.evidence.words().iter().filter(|word| !word.is_retracted) {
                 let id = ReportId { slot: word.slot, incarnation: word.incarnation, seq: word.seq };
                 if let Some(addr) = homes.addr(world, word.slot) {
                     acknowledge(addr, id, ReportAck::COMMITTED, 0, out);

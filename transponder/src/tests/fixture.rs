@@ -390,7 +390,7 @@ impl Rig {
             return;
         }
         let ago_ms = self.silent_ms(observer, subject);
-        let head = self.silence(observer, subject, ago_ms, 0, Report::RETRACT, 0);
+        let head = self.silence(observer, subject, ago_ms, 0, Report::RETRACT | Report::ASKED, 0);
         let report = Report { head, subject: "", kind: "", detail: "" };
         self.hear_bytes(PeerId::agent(Slot(observer)), node_addr(observer), &bytes_of(&report));
     }

@@ -116,6 +116,22 @@ fn one_quiet_observer_that_hears_the_accused_vetoes_when_it_is_asked() {
 }
 
 #[test]
+fn an_answer_to_a_question_is_not_acknowledged_for_its_number_is_another_reports() {
+    let mut rig = Rig::new(20, 4);
+    let observers = rig.observers(3);
+    rig.kill(3);
+    for observer in &observers[..6] {
+        rig.accuse(*observer, 3, 900);
+    }
+    rig.run(SECOND);
+    rig.set(3, MemberState::Dead, 4);
+    rig.feed();
+    assert!(rig.count(Counter::ObserversAsked) >= 3);
+    assert_eq!(rig.acks_to(observers[7]), []);
+    assert_eq!(rig.acks_to(observers[0]).last(), Some(&(1, 1, 0)));
+}
+
+#[test]
 fn quiet_observers_that_have_heard_nothing_newer_veto_nothing_and_do_not_vote() {
     let mut rig = Rig::new(20, 4);
     rig.kill(3);

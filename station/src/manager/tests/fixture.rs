@@ -167,7 +167,11 @@ impl Bench {
 
     /// A node is in that state in its first life.
     pub(super) fn verdict(&mut self, node: u32, kind: &str) {
-        self.record(Subject::node(Slot(node)), "", kind, 1);
+        self.verdict_of_life(node, kind, 1);
+    }
+
+    pub(super) fn verdict_of_life(&mut self, node: u32, kind: &str, life: u32) {
+        self.record(Subject::node(Slot(node)), "", kind, life);
     }
 
     pub(super) fn kill(&mut self, node: u32) {
