@@ -125,8 +125,13 @@ impl Station {
     fn node_detail(&self, entry: &Entry, slot: Slot, home: PeerId) -> NodeDetailHead {
         let machine = &self.machine;
         let now_ns = machine.clock.at(machine.clock.wall_ns());
-        let drained = u8::from(machine.recovery.is_drained(slot));
-        let damped = u8::from(machine.recovery.flaps.is_damped(slot, now_ns));
+        let mut drained = 0;
+        if machine.recovery.is_drained(slot) {
+            drained |= NodeDetailHead::DRAINED;
+        }
+        if machine.recovery.flaps.is_damped(slot, now_ns) {
+            drained |= NodeDetailHead::DAMPED;
+        }
         let stat = self.satellites.stat(slot).map(|(_, stat)| stat);
         NodeDetailHead {
             slot,
@@ -136,7 +141,7 @@ impl Station {
             services_up: stat.map_or(0, |stat| stat.services_up),
             services_down: stat.map_or(0, |stat| stat.services_down),
             home,
-            drained: drained * NodeDetailHead::DRAINED | damped * NodeDetailHead::DAMPED,
+            drained,
             reserved: [0; 7],
         }
     }
