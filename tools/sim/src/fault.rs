@@ -43,6 +43,13 @@ pub enum Fault {
         /// Which one comes.
         new: usize,
     },
+    /// The cable of a member loses some of what it sends, until healing.
+    Mumble {
+        /// Which member.
+        member: usize,
+        /// Parts of 10,000 lost.
+        loss: u64,
+    },
     /// A managed service of a node dies.
     ServiceDeath {
         /// Which member.

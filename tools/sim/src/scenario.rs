@@ -1,6 +1,7 @@
 //! What a seed means: the size of the cluster, how bad the network is, who is struck when.
 
 mod disks;
+mod gray;
 
 use crate::fault::Fault;
 use crate::rules::STORM_DEATHS;
@@ -86,12 +87,16 @@ pub struct Scenario {
 
 impl Scenario {
     /// Names of scenarios: what each is about.
-    pub const NAMES: [(&'static str, &'static str); 10] = [
+    pub const NAMES: [(&'static str, &'static str); 11] = [
         ("swarm", "every seed draws its own mix of all faults"),
         ("calm", "no faults at all"),
         ("loss", "20 % loss, duplication and reordering, clocks jump, no member dies"),
         ("crashes", "members of every role crash and come back, and managed services die"),
         ("partition", "groups are cut off, one-way and both ways"),
+        (
+            "gray",
+            "cables of some nodes lose four of five datagrams that these send, and nobody dies",
+        ),
         ("surge", "half of the nodes join at once, and within the next second some of all die"),
         (
             "rules",
@@ -127,7 +132,7 @@ impl Scenario {
         let mut rng = Rng::new(seed);
         let (network, crashes, pauses, cuts) = match options.scenario.as_str() {
             "swarm" => (rng.chance(3, 4), rng.below(8), rng.below(5), rng.below(3)),
-            "calm" | "surge" | Self::UNSYNCED => (false, 0, 0, 0),
+            "calm" | "surge" | Self::GRAY | Self::UNSYNCED => (false, 0, 0, 0),
             "disks" => (rng.chance(1, 2), 0, rng.below(3), rng.below(2)),
             "loss" => (true, 0, 0, 0),
             "crashes" => (false, 12, 0, 0),
@@ -177,6 +182,7 @@ impl Scenario {
         }
         match options.scenario.as_str() {
             "reads" | Self::OVERLONG => scenario.draw_reads(&mut rng, options, Ask::CURRENT),
+            Self::GRAY => scenario.draw_gray(&mut rng, options),
             "rules" => scenario.draw_rules(&mut rng, options),
             "replace" => scenario.draw_replacements(&mut rng, options),
             Self::UNCHECKED => scenario.draw_reads(&mut rng, options, Ask::STALE),

@@ -6,6 +6,7 @@ mod deaths_in_time;
 mod decided_once;
 mod effects_once;
 mod fences;
+mod gray_in_time;
 mod no_report_lost;
 pub(crate) mod one_lease;
 mod one_manager;
@@ -145,6 +146,7 @@ pub(crate) fn at_rest(world: &World) -> Vec<String> {
     let mut violations = Vec::new();
     one_view::check(world, &mut violations);
     deaths_in_time::check(world, &mut violations);
+    gray_in_time::check(world, &mut violations);
     no_report_lost::check(world, &mut violations);
     effects_once::check(world, &mut violations);
     orders_end::check(world, &mut violations);
