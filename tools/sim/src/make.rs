@@ -42,6 +42,7 @@ impl World {
             let mut config = TransponderConfig::new(n, boot, listen, stations);
             config.name = name;
             config.rng_seed = seed;
+            config.profile = self.scenario.profile;
             return (AnyRole::Satellite(Box::new(Transponder::new(config))), PeerId::satellite(n));
         }
         let mut uuid = [0; 16];
@@ -49,9 +50,13 @@ impl World {
         uuid[8..].copy_from_slice(&self.seed.to_le_bytes());
         let seeds = stations.iter().map(|(_, addr)| *addr).collect();
         let mut config = AgentConfig::new(Uuid(uuid), boot, &name, listen, seeds, seed);
-        // Ten racks.
-        config.domain = format!("rack{}", index % 10);
-        if has_service(index) {
+        config.profile = self.scenario.profile;
+        let first = replicas + satellites;
+        config.domain = match self.scenario.rack {
+            0 => format!("rack{}", index % 10),
+            rack => format!("rack{}", (index - first) / rack),
+        };
+        if self.scenario.has_services && has_service(index) {
             let argv = vec![SERVICE.into(), SERVICE_NAME.into()];
             config.services = vec![ServiceConfig { name: SERVICE_NAME.into(), argv }];
         }

@@ -4,6 +4,7 @@ mod disks;
 
 use crate::fault::Fault;
 use crate::rules::STORM_DEATHS;
+use syncom_group::Profile;
 use syncom_seam::{MS, Rng, SECOND, Time, US};
 use syncom_wire::control::Ask;
 
@@ -62,7 +63,7 @@ pub struct Scenario {
     pub heal_at: Time,
     /// Until when the cluster must have healed.
     pub end_at: Time,
-    /// Reports and orders that clients make per virtual second.
+    /// Reports and orders that clients make per virtual second; with 0 there are no clients.
     pub load_per_s: u64,
     /// Clients that submit orders and read them at any replica, one thing at a time each.
     pub askers: usize,
@@ -76,8 +77,20 @@ pub struct Scenario {
     pub ambushes: u64,
     /// Replicas that are not there from the beginning.
     pub newcomers: usize,
-    /// When the second half of the nodes starts; with the first half when `None`.
+    /// Indices at which the replicas' states are compared are multiples of this: comparing costs as
+    /// much as a snapshot.
+    pub compared_every: u64,
+    /// When the last nodes start; with the first ones when `None`.
     pub surge_at: Option<Time>,
+    /// How many nodes the last ones are.
+    pub surge_of: usize,
+    /// How fast nodes and satellites want to know.
+    pub profile: Profile,
+    /// Nodes of a failure domain stand side by side, so many of them; with 0, every tenth node is of
+    /// the same domain.
+    pub rack: usize,
+    /// Whether every fourth node manages a service.
+    pub has_services: bool,
     /// Whether a policy fences dead nodes and moves what ran there.
     pub has_policy: bool,
     /// How long the death of a member may take to be announced, in ns; no promise when `None`.
@@ -146,30 +159,17 @@ impl Scenario {
             (true, false) => rng.below(most + 1),
             (false, _) => 0,
         };
-        let fault_from = Time(5 * SECOND);
-        let heal_at = fault_from.after(options.fault_ms * MS);
         let mut scenario = Self {
             loss: up_to(&mut rng, 2_000),
             duplication: up_to(&mut rng, 500),
             reordering: up_to(&mut rng, 1_000),
-            late_ns: 20 * MS,
             delay_ns: 20 * US + rng.below(200 * US),
             jitter_ns: 10 * US + rng.below(300 * US),
             flush_ns: 100 * US + rng.below(3 * MS),
-            faults: Vec::new(),
-            fault_from,
-            heal_at,
-            end_at: heal_at.after(30 * SECOND),
             load_per_s: 5 + rng.below(20),
-            snapshot_every: 500,
-            trusting: false,
-            askers: 0,
-            freshness: Ask::CURRENT,
-            ambushes: 0,
-            newcomers: 0,
-            surge_at: None,
-            has_policy: false,
-            notice_ns: None,
+            surge_of: options.nodes.div_ceil(2),
+            has_services: true,
+            ..Self::calm(Time(5 * SECOND).after(options.fault_ms * MS))
         };
         scenario.draw_faults(&mut rng, options, [crashes, pauses, cuts]);
         if options.scenario == "surge" {
@@ -194,6 +194,38 @@ impl Scenario {
         scenario.draw_mishaps(&mut rng, options, services, clock_jumps);
         scenario.faults.sort_by_key(|(at, _)| *at);
         Ok(scenario)
+    }
+
+    /// No faults, no clients and no services, on a network that delays nothing.
+    pub(crate) const fn calm(heal_at: Time) -> Self {
+        Self {
+            loss: 0,
+            duplication: 0,
+            reordering: 0,
+            late_ns: 20 * MS,
+            delay_ns: 0,
+            jitter_ns: 0,
+            flush_ns: MS,
+            faults: Vec::new(),
+            fault_from: Time(5 * SECOND),
+            heal_at,
+            end_at: heal_at.after(30 * SECOND),
+            load_per_s: 0,
+            snapshot_every: 500,
+            trusting: false,
+            askers: 0,
+            freshness: Ask::CURRENT,
+            ambushes: 0,
+            newcomers: 0,
+            compared_every: 8,
+            surge_at: None,
+            surge_of: 0,
+            profile: Profile::DEFAULT,
+            rack: 0,
+            has_services: false,
+            has_policy: false,
+            notice_ns: None,
+        }
     }
 
     fn draw_faults(&mut self, rng: &mut Rng, options: &Options, counts: [u64; 3]) {

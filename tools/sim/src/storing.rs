@@ -9,10 +9,6 @@ use crate::schedule::Happening;
 use crate::world::World;
 use syncom_seam::{Done, Loaded, Record};
 
-/// A replica's state is compared at every index that is a multiple of this: comparing costs as much
-/// as a snapshot.
-const COMPARED_EVERY: u64 = 8;
-
 impl World {
     /// A replica asks for a record to be made durable, and may die of it.
     pub(crate) fn persist(&mut self, index: usize, record: Record) {
@@ -118,11 +114,12 @@ impl World {
         let managing = station.managing().filter(|_| self.members[index].paused.is_none());
         let violation = self.watch.managers.observe(self.now, index, managing, station.manager());
         self.watch.note(self.now, violation);
-        let violation = one_lease::check(self.now, &self.members);
+        let replicas = self.replicas().filter_map(|index| self.members.get(index));
+        let violation = one_lease::check(self.now, replicas);
         self.watch.note(self.now, violation);
         let Some(station) = self.members.get(index).and_then(Member::station) else { return };
         let applied = station.applied();
-        if applied.is_multiple_of(COMPARED_EVERY) && self.watch.states.is_new(index, applied) {
+        if applied.is_multiple_of(self.scenario.compared_every) && self.watch.states.is_new(index, applied) {
             let violation = self.watch.states.compare(index, applied, station.state_hash());
             self.watch.note(self.now, violation);
         }

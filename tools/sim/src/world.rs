@@ -5,6 +5,7 @@ use crate::client::Client;
 use crate::disk::SimDisk;
 use crate::fault::FaultCounts;
 use crate::invariants::Watch;
+use crate::meter::Meter;
 use crate::member::{AnyRole, Member, SOCKET_HOLDS};
 use crate::network::Network;
 use crate::outbox::Effects;
@@ -32,6 +33,7 @@ pub(crate) struct World {
     pub(crate) client: Client,
     pub(crate) askers: Askers,
     pub(crate) watch: Watch,
+    pub(crate) meter: Meter,
     pub(crate) counts: FaultCounts,
     pub(crate) trace: Trace,
     pub(crate) network: Network,
@@ -54,6 +56,7 @@ impl World {
             client: Client::default(),
             askers: Askers::new(seed, scenario.askers, scenario.freshness, options.replicas),
             watch: Watch::default(),
+            meter: Meter::new(options),
             counts: FaultCounts::default(),
             trace: Trace::default(),
             network: Network::new(seed, &scenario),
@@ -77,15 +80,17 @@ impl World {
             // Servers first.
             let servers = options.replicas + options.satellites;
             let late = if index < servers { 0 } else { world.rng.below(START_SPREAD_NS) };
-            let is_second_half = index >= servers + options.nodes / 2;
-            let surge_at = world.scenario.surge_at.filter(|_| is_second_half);
+            let is_of_surge = index >= servers + options.nodes - world.scenario.surge_of;
+            let surge_at = world.scenario.surge_at.filter(|_| is_of_surge);
             let at = surge_at.unwrap_or(world.now).after(late);
             world.schedule.at(at, Happening::Start { member: index });
         }
         for (at, fault) in world.scenario.faults.clone() {
             world.schedule.at(at, Happening::Fault(fault));
         }
-        world.schedule.at(world.now.after(2_000 * MS), Happening::Client);
+        if world.scenario.load_per_s > 0 {
+            world.schedule.at(world.now.after(2_000 * MS), Happening::Client);
+        }
         if world.scenario.askers > 0 {
             world.schedule.at(world.now.after(2_000 * MS), Happening::Askers);
         }
@@ -157,6 +162,12 @@ impl World {
     pub(crate) fn replicas(&self) -> impl Iterator<Item = usize> + use<> {
         let newcomers = self.options.replicas + self.options.satellites + self.options.nodes;
         (0..self.options.replicas).chain(newcomers..newcomers + self.scenario.newcomers)
+    }
+
+    /// The member that is the node with this name, if there can be one.
+    pub(crate) fn node_named(options: &Options, name: &str) -> Option<usize> {
+        let number: usize = name.strip_prefix("node")?.parse().ok()?;
+        Some(number.checked_sub(1)? + options.replicas + options.satellites)
     }
 
     fn name_of(&self, index: usize) -> String {
@@ -272,7 +283,7 @@ impl World {
             self.members[index].identified_at = Some(self.now);
         }
         for (to, bytes) in effects.sends.drain(..) {
-            self.transmit(index, to, &bytes);
+            self.transmit(index, to, bytes.into());
         }
         for (timer, at) in effects.timers.drain(..) {
             let at = at.max(self.now);
@@ -300,7 +311,7 @@ impl World {
             }
         }
         for event in effects.events.drain(..) {
-            self.watch.on_event(self.now, index, &event, &self.members);
+            self.watch.on_event(self.now, index, &event, &self.members, &self.options);
         }
         if let Some(log) = &mut effects.log {
             for line in log.drain(..) {
@@ -320,14 +331,11 @@ impl World {
         }
     }
 
-    fn transmit(&mut self, from: usize, to: Addr, bytes: &[u8]) {
+    fn transmit(&mut self, from: usize, to: Addr, bytes: Rc<[u8]>) {
         let member = &self.members[from];
-        let datagram = Datagram {
-            from: member.addr,
-            peer: member.identity,
-            boot: member.boot,
-            bytes: Rc::from(bytes),
-        };
+        self.meter.note(from, bytes.len());
+        let datagram =
+            Datagram { from: member.addr, peer: member.identity, boot: member.boot, bytes };
         self.launch(from, index_of(to), datagram);
     }
 

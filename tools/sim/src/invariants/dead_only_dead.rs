@@ -14,14 +14,14 @@ const JUST_FOR_NS: u64 = 8 * SECOND;
 pub(super) fn check(
     watch: &Watch,
     now: Time,
-    replica: usize,
-    event: &SeenEvent,
+    (replica, event): (usize, &SeenEvent),
+    subject: Option<&Member>,
     members: &[Member],
 ) -> Option<String> {
     if event.kind != "deadPeer" {
         return None;
     }
-    let Some(member) = members.iter().find(|member| member.name == event.subject) else {
+    let Some(member) = subject else {
         return Some(format!("deadPeer for {:?}, which does not exist", event.subject));
     };
     let troubled = member.troubled_at.is_some_and(|at| watch.able_ns(at, now) < JUST_FOR_NS);

@@ -21,18 +21,19 @@ use crate::child::SERVICE;
 use crate::member::Member;
 use crate::outbox::SeenEvent;
 use crate::rules::Hook;
+use crate::scenario::Options;
 use crate::world::World;
 use std::collections::BTreeMap;
 use syncom_seam::{SECOND, Time};
 
 /// A member that crashed.
 #[derive(Debug)]
-struct Crash {
-    at: Time,
+pub(crate) struct Crash {
+    pub(crate) at: Time,
     /// How long it had been a member, in ns.
     age_ns: u64,
     /// When its death was announced first, and the view after it.
-    announced: Option<(Time, u64)>,
+    pub(crate) announced: Option<(Time, u64)>,
 }
 
 /// What is watched all along.
@@ -49,7 +50,7 @@ pub(crate) struct Watch {
     /// Fence scripts of rules.
     pub(crate) fences: fences::Fences,
     /// Nodes that crashed when they were known to be members, by name.
-    crashed: BTreeMap<String, Crash>,
+    pub(crate) crashed: BTreeMap<String, Crash>,
     /// What the replicas' disks were told.
     pub(crate) raft: raft_safety::RaftSafety,
     /// Who manages.
@@ -77,6 +78,7 @@ impl Watch {
         replica: usize,
         event: &SeenEvent,
         members: &[Member],
+        options: &Options,
     ) {
         if let Some(violation) = one_order_of_events::check(&self.events, replica, event) {
             self.violation(now, &violation);
@@ -93,7 +95,10 @@ impl Watch {
         {
             crash.announced.get_or_insert((now, event.view));
         }
-        if let Some(violation) = dead_only_dead::check(self, now, replica, event, members) {
+        let subject = World::node_named(options, &event.subject).and_then(|at| members.get(at));
+        if let Some(violation) =
+            dead_only_dead::check(self, now, (replica, event), subject, members)
+        {
             self.violation(now, &violation);
         }
     }
