@@ -46,6 +46,7 @@ impl Transponder {
                 Delivery::Message(key) => self.on_message(now, key, &message, out),
                 Delivery::Reset(key, _) if self.feed.leader() == Some(key) => {
                     let view = self.world.view();
+                    self.world.drop_parts();
                     self.feed.attach(now.at, view, &mut self.streams, out);
                     self.begin_anew(now, out);
                 }

@@ -213,12 +213,11 @@ impl Feed {
             world.begin();
         }
         if head.from != world.view() || head.to < head.from {
+            world.drop_parts();
             self.attach(now, world.view(), streams, out);
             return Fed::Refused;
         }
-        for member in delta.iter() {
-            world.apply(&member);
-        }
+        world.take(delta);
         if head.more != 0 {
             return Fed::Partly;
         }

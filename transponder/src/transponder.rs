@@ -1,5 +1,6 @@
 //! The role itself: its state, its timers, and when what is done.
 
+use crate::atlas::Atlas;
 use crate::config::TransponderConfig;
 use crate::downlink::shard::Means;
 use crate::downlink::shards::Shards;
@@ -13,6 +14,7 @@ use crate::uplink::combine::Combiner;
 use crate::uplink::suspects::Suspects;
 use crate::uplink::suspicion::Sight;
 use crate::world::World;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use syncom_seam::{Done, MS, Now, Origin, Outbox, Rng, Role, SECOND, Time, Timer};
 use syncom_stream::{Config, Streams};
@@ -123,8 +125,20 @@ impl Transponder {
 
     /// The view that this satellite holds.
     #[must_use]
-    pub const fn view(&self) -> View {
+    pub fn view(&self) -> View {
         self.world.view()
+    }
+
+    /// What follows from the view alone, to be offered to other satellites in the same memory.
+    #[must_use]
+    pub const fn atlas(&self) -> &Arc<Atlas> {
+        self.world.atlas()
+    }
+
+    /// Says that another satellite has made this atlas: when the view leads here, too, it is shared
+    /// and not made again. An atlas that does not fit changes nothing.
+    pub fn offer(&mut self, atlas: Arc<Atlas>) {
+        self.world.offer(atlas);
     }
 
     /// Whether the view holds this life of this satellite.

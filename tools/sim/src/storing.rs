@@ -3,10 +3,12 @@
 
 use crate::disk::Written;
 use crate::invariants::one_lease;
-use crate::member::Member;
+use crate::member::{AnyRole, Member};
 use crate::persist::{Moment, Write};
+use crate::scenario::Options;
 use crate::schedule::Happening;
 use crate::world::World;
+use std::sync::Arc;
 use syncom_seam::{Done, Loaded, Record};
 
 impl World {
@@ -105,8 +107,26 @@ impl World {
         }
     }
 
-    /// Looks at a replica after each burst.
+    /// A hundred satellites would hold, and make, the same atlas of each view: the first one that
+    /// makes it offers it to the others.
+    fn share(&mut self, index: usize) {
+        let Some(satellite) = self.members.get(index).and_then(Member::satellite) else { return };
+        if satellite.view() <= self.shared {
+            return;
+        }
+        self.shared = satellite.view();
+        let atlas = Arc::clone(satellite.atlas());
+        let Options { replicas, satellites, .. } = self.options;
+        for other in (replicas..replicas + satellites).filter(|other| *other != index) {
+            if let Some(AnyRole::Satellite(satellite)) = &mut self.members[other].role {
+                satellite.offer(Arc::clone(&atlas));
+            }
+        }
+    }
+
+    /// Looks at a member after each burst.
     pub(crate) fn observe(&mut self, index: usize) {
+        self.share(index);
         let Some(station) = self.members.get(index).and_then(Member::station) else { return };
         let leads = station.is_leader().then(|| station.term());
         let violation = self.watch.raft.on_leader(index, leads);
@@ -119,7 +139,9 @@ impl World {
         self.watch.note(self.now, violation);
         let Some(station) = self.members.get(index).and_then(Member::station) else { return };
         let applied = station.applied();
-        if applied.is_multiple_of(self.scenario.compared_every) && self.watch.states.is_new(index, applied) {
+        if applied.is_multiple_of(self.scenario.compared_every)
+            && self.watch.states.is_new(index, applied)
+        {
             let violation = self.watch.states.compare(index, applied, station.state_hash());
             self.watch.note(self.now, violation);
         }

@@ -5,8 +5,8 @@ use crate::client::Client;
 use crate::disk::SimDisk;
 use crate::fault::FaultCounts;
 use crate::invariants::Watch;
-use crate::meter::Meter;
 use crate::member::{AnyRole, Member, SOCKET_HOLDS};
+use crate::meter::Meter;
 use crate::network::Network;
 use crate::outbox::Effects;
 use crate::scenario::{Options, START_SPREAD_NS, Scenario};
@@ -14,7 +14,7 @@ use crate::schedule::{Datagram, Happening, Schedule};
 use crate::trace::Trace;
 use std::rc::Rc;
 use syncom_seam::{Done, MS, Now, Rng, Time, WallTime};
-use syncom_wire::{Addr, Boot};
+use syncom_wire::{Addr, Boot, View};
 
 /// Wall clock at the beginning of virtual time: 2026-01-01, in ns.
 pub(crate) const WALL_NS: u64 = 1_767_225_600_000_000_000;
@@ -42,6 +42,8 @@ pub(crate) struct World {
     pub(crate) seed: u64,
     pub(crate) effects: Effects,
     pub(crate) healed: bool,
+    /// The newest view whose atlas was offered to all satellites.
+    pub(crate) shared: View,
     /// Things that happened at this very moment.
     crowd: u64,
 }
@@ -65,6 +67,7 @@ impl World {
             seed,
             effects: Effects::new(options.log),
             healed: false,
+            shared: View(0),
             crowd: 0,
             scenario,
         };
