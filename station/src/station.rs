@@ -390,7 +390,7 @@ impl SeamRole for Station {
         }
         match timer.kind {
             TICK if timer.generation == self.timer_generation => self.on_tick(now, out),
-            FLUSH => self.proposals.on_timer(timer),
+            FLUSH => self.proposals.on_timer(now.at, timer, out),
             _ => {}
         }
     }

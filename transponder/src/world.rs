@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 use syncom_group::{Entry, Homes, Members, Quorum, Roster, SlotSet};
 use syncom_seam::{SECOND, Time};
 use syncom_wire::limits::OBSERVERS_MAX;
-use syncom_wire::member::{ViewDelta, ViewDeltaHead};
+use syncom_wire::member::{MemberState, ViewDelta, ViewDeltaHead};
 use syncom_wire::neighbours::Neighbour;
 use syncom_wire::roster::RosterEntry;
 use syncom_wire::{Addr, Incarnation, PeerId, Role, Slot, View};
@@ -179,6 +179,18 @@ impl World {
         let former = self.former.get(&subject)?;
         let counts = |old: &Former| old.slot == reporter && now.since(old.replaced) <= FORMER_NS;
         former.iter().position(counts).map(|at| OBSERVERS_MAX + at)
+    }
+
+    /// How many former observers of a node are dead: they died with it, or soon before or after, and
+    /// are replaced by others who have never heard it.
+    pub(crate) fn observers_buried(&self, subject: Slot, now: Time) -> u32 {
+        let former = self.former.get(&subject).into_iter().flatten();
+        let is_dead = |old: &&Former| {
+            let entry = self.members().agent(old.slot);
+            let is_dead = entry.is_some_and(|entry| entry.state() == MemberState::Dead);
+            is_dead && now.since(old.replaced) <= FORMER_NS
+        };
+        u32::try_from(former.filter(is_dead).count()).unwrap_or(0)
     }
 
     /// Epoch of a node's neighbour set; 0 when it has none.

@@ -40,7 +40,7 @@ const KEEP_BYTES: usize = 16 << 20;
 /// must be there when they have installed it, or they never catch up under load.
 const LAG_BYTES: usize = 64 << 20;
 /// Bytes of the largest entry: it fits a message of a stream with everything around it.
-pub(crate) const ENTRY_MAX: usize = MESSAGE_MAX / 2;
+pub(crate) const ENTRY_MAX: usize = MESSAGE_MAX - 32 * 1024;
 
 /// What has to be done after the library was moved.
 #[derive(Debug, Default)]

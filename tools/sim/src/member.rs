@@ -4,7 +4,7 @@ use crate::child::Children;
 use crate::disk::SimDisk;
 use crate::outbox::Effects;
 use crate::schedule::Datagram;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use syncom_agent::Agent;
 use syncom_seam::{Done, Now, Origin, Role as _, Time, Timer};
 use syncom_station::Station;
@@ -72,11 +72,11 @@ pub(crate) struct Member {
     pub(crate) identity: PeerId,
     /// When this life was told who it is.
     pub(crate) identified_at: Option<Time>,
-    pub(crate) paused: Option<Missed>,
+    pub(crate) paused: Option<Box<Missed>>,
     pub(crate) children: Children,
-    pub(crate) disk: Option<SimDisk>,
-    /// Newest life heard of each sender: the engine drops older ones.
-    newest: BTreeMap<PeerId, Boot>,
+    pub(crate) disk: Option<Box<SimDisk>>,
+    /// Newest life heard of each sender, by sender: the engine drops older ones.
+    newest: Vec<(PeerId, Boot)>,
     /// Last moment at which the member was down, stopped or cut off from a satellite (which may lie
     /// ahead): deaths soon after are just.
     pub(crate) troubled_at: Option<Time>,
@@ -103,8 +103,8 @@ impl Member {
             identified_at: None,
             paused: None,
             children: Children::default(),
-            disk,
-            newest: BTreeMap::new(),
+            disk: disk.map(Box::new),
+            newest: Vec::new(),
             troubled_at: None,
             wall_shift_ns: 0,
             fatal: None,
@@ -178,11 +178,11 @@ impl Member {
         datagram: &Datagram,
         out: &mut Effects,
     ) {
-        let newest = self.newest.entry(datagram.peer).or_insert(datagram.boot);
-        if datagram.boot < *newest {
-            return;
+        match self.newest.binary_search_by_key(&datagram.peer, |(peer, _)| *peer) {
+            Ok(at) if datagram.boot < self.newest[at].1 => return,
+            Ok(at) => self.newest[at].1 = datagram.boot,
+            Err(at) => self.newest.insert(at, (datagram.peer, datagram.boot)),
         }
-        *newest = datagram.boot;
         let Some(role) = &mut self.role else { return };
         let origin =
             Origin { peer: datagram.peer, boot: datagram.boot, addr: datagram.from, heard };

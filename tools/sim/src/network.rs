@@ -2,6 +2,7 @@
 
 use crate::fault::FaultCounts;
 use crate::scenario::Scenario;
+use std::collections::BTreeMap;
 use syncom_seam::{Rng, Time};
 
 /// A cut: what crosses it is lost.
@@ -39,6 +40,8 @@ pub(crate) struct Network {
     delay_ns: u64,
     jitter_ns: u64,
     cuts: Vec<Cut>,
+    /// Parts of 10,000 lost of what these members send: cables that hear and hardly speak.
+    mumbling: BTreeMap<usize, u64>,
     healed: bool,
 }
 
@@ -53,6 +56,7 @@ impl Network {
             delay_ns: scenario.delay_ns,
             jitter_ns: scenario.jitter_ns,
             cuts: Vec::new(),
+            mumbling: BTreeMap::new(),
             healed: false,
         }
     }
@@ -61,6 +65,12 @@ impl Network {
     pub(crate) fn heal(&mut self) {
         self.healed = true;
         self.cuts.clear();
+        self.mumbling.clear();
+    }
+
+    /// From now on, so many parts of 10,000 are lost of what a member sends.
+    pub(crate) fn muffle(&mut self, member: usize, loss: u64) {
+        self.mumbling.insert(member, loss);
     }
 
     pub(crate) fn cut(&mut self, cut: Cut) {
@@ -89,7 +99,11 @@ impl Network {
             return [None, None];
         }
         self.cuts.retain(|cut| now < cut.until);
-        if self.rng.chance(self.loss, 10_000) {
+        let loss = match self.mumbling.is_empty() {
+            true => self.loss,
+            false => self.mumbling.get(&from).copied().unwrap_or(0).max(self.loss),
+        };
+        if self.rng.chance(loss, 10_000) {
             counts.lost += 1;
             return [None, None];
         }

@@ -4,11 +4,15 @@
 //! other; each is measured in virtual time. There are no clients, and nothing but what the stage is
 //! about goes wrong; the network loses what [`Plan::loss`] says.
 
+mod curve;
 mod figures;
+pub mod picture;
 mod stages;
+mod trouble;
 
 use crate::scenario::{Options, Scenario};
 use crate::world::World;
+pub use curve::{Curve, Point};
 pub use figures::{Figure, Finding};
 pub use stages::Stage;
 use syncom_group::Profile;
@@ -31,6 +35,8 @@ pub struct Plan {
     pub loss: u64,
     /// Nodes of one failure domain.
     pub rack: usize,
+    /// How long [`Stage::Rest`] lasts at least, in ns.
+    pub rest_ns: u64,
     /// What happens after all nodes have joined, in order.
     pub stages: Vec<Stage>,
 }
@@ -48,6 +54,7 @@ impl Plan {
             profile: Profile::DEFAULT,
             loss: 0,
             rack: (nodes / 10).clamp(1, 40),
+            rest_ns: 2 * SECOND,
             stages: Stage::ALL.to_vec(),
         }
     }

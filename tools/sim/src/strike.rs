@@ -1,7 +1,7 @@
 //! Faults as they strike, and how a stopped member goes on.
 
 use crate::fault::{DiskFault, Fault};
-use crate::member::{AnyRole, Member, Missed};
+use crate::member::{AnyRole, Member};
 use crate::network::Cut;
 use crate::scenario::Options;
 use crate::schedule::Happening;
@@ -61,7 +61,7 @@ impl World {
                 let struck = &mut self.members[member];
                 if struck.is_up() && struck.paused.is_none() {
                     self.counts.pauses += 1;
-                    struck.paused = Some(Missed::default());
+                    struck.paused = Some(Box::default());
                     struck.trouble(self.now);
                     self.watch.managers.rest(member);
                     let life = self.members[member].life;

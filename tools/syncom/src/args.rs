@@ -328,7 +328,7 @@ pub struct Graph {
 /// `syncom sim`.
 #[derive(Clone, Debug, Args)]
 pub struct Sim {
-    /// The seed, or `soak` for many
+    /// The seed, `soak` for many, or `scale` for one large cluster that is measured
     #[arg(default_value = "1")]
     pub seed: String,
     /// With `soak`: how many seeds
@@ -340,9 +340,23 @@ pub struct Sim {
     /// Nodes
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub nodes: u32,
-    /// Satellites
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=100))]
-    pub satellites: u16,
+    /// Satellites [default: 2; with `scale` one for a thousand nodes]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub satellites: Option<u16>,
+    /// With `scale`: what happens after all nodes have joined, in this order
+    #[arg(
+        long,
+        value_name = "STAGES",
+        value_delimiter = ',',
+        default_value = "quiet,kills,power,tenth,half"
+    )]
+    pub what: Vec<String>,
+    /// With `scale`: how fast the cluster wants to know
+    #[arg(long, value_enum, default_value_t)]
+    pub profile: ProfileName,
+    /// With `scale`: per cent of datagrams that are lost
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=50))]
+    pub loss: u64,
     /// Which mix of faults
     #[arg(long, default_value = "swarm")]
     pub scenario: String,

@@ -144,6 +144,10 @@ impl Suspicion {
                 tally.domains_able |= bit(entry.head.domain);
             }
         }
+        // Those who are dead by now cannot speak, either.
+        let buried = sight.world.observers_buried(self.slot, sight.now.at);
+        tally.weighted += buried * VOTE;
+        tally.unweighted += buried;
         if sight.world.is_home(self.slot) && self.is_missed(sight) {
             tally.weighted += VOTE;
             tally.unweighted += 1;

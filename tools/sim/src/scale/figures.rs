@@ -74,6 +74,13 @@ pub(super) fn percentile(sorted: &[f64], percent: usize) -> f64 {
     sorted.get(rank - 1).copied().unwrap_or(0.0)
 }
 
+/// Counts stay far below what a float holds exactly.
+pub(super) fn count(number: impl TryInto<u64>) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "see above")]
+    let number = number.try_into().unwrap_or(0) as f64;
+    number
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

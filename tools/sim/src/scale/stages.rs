@@ -1,6 +1,6 @@
 //! The stages of a trial: what happens to the cluster, and what is looked at.
 
-use super::figures::{Figure, Finding, percentile};
+use super::figures::{Figure, Finding, count, percentile};
 use super::{JOINS_AT, LOOK_NS, Plan};
 use crate::fault::Fault;
 use crate::member::Member;
@@ -24,6 +24,9 @@ pub enum Stage {
     Tenth,
     /// Half of the nodes die at one moment.
     Half,
+    /// For so many seconds, of all nodes 5 % are starved or stopped at any time, and 1 % lose 80 % of
+    /// what they send. Nobody dies.
+    Trouble(u64),
 }
 
 impl Stage {
@@ -39,6 +42,7 @@ impl Stage {
             Self::Power => "power",
             Self::Tenth => "tenth",
             Self::Half => "half",
+            Self::Trouble(_) => "trouble",
         }
     }
 }
@@ -58,18 +62,18 @@ const SMALL: usize = 500;
 
 /// A cluster that lives through stages.
 pub(super) struct Trial<'a> {
-    world: World,
-    plan: &'a Plan,
-    rng: Rng,
-    dead: BTreeSet<usize>,
+    pub(super) world: World,
+    pub(super) plan: &'a Plan,
+    pub(super) rng: Rng,
+    pub(super) dead: BTreeSet<usize>,
 }
 
 /// Where the cluster stood when a stage began.
-struct Mark {
-    at: Time,
+pub(super) struct Mark {
+    pub(super) at: Time,
     happened: u64,
     /// Number of the last event.
-    event: u64,
+    pub(super) event: u64,
     applied: u64,
     violations: usize,
     accusations: u64,
@@ -116,12 +120,13 @@ impl<'a> Trial<'a> {
                 let victims = self.pick(self.plan.nodes / 2);
                 self.mass(stage, victims, [None, None, None])
             }
+            Stage::Trouble(seconds) => self.trouble(seconds),
         }
     }
 
     fn rest(&mut self) -> Finding {
         let mark = self.mark();
-        let for_ns = (2 * self.plan.profile.home_interval_ns).max(2 * SECOND);
+        let for_ns = (2 * self.plan.profile.home_interval_ns).max(self.plan.rest_ns);
         self.world.run_until(self.world.now.after(for_ns));
         let sent = self.world.meter.nodes.since(mark.sent);
         let per_s = count(for_ns) / count(SECOND) * count(self.alive());
@@ -221,7 +226,7 @@ impl<'a> Trial<'a> {
     }
 
     /// Running nodes to strike.
-    fn pick(&mut self, many: usize) -> Vec<usize> {
+    pub(super) fn pick(&mut self, many: usize) -> Vec<usize> {
         let running = self.plan.nodes - self.dead.len();
         let mut picked = BTreeSet::new();
         while picked.len() < many.min(running) {
@@ -268,19 +273,24 @@ impl<'a> Trial<'a> {
         self.world.effects.counts[Counter::Accusations as usize]
     }
 
-    /// In how many views and entries of the log events of a kind came since.
+    /// In how many views events of a kind came since, how many entries the log took until the last
+    /// of them, and how many until now: the recovery manager takes note of each event.
     fn changes(&self, mark: &Mark, kind: &str, most: [Option<f64>; 2]) -> Vec<Figure> {
         let since = self.world.watch.events.range(mark.event + 1..);
         let views: BTreeSet<u64> =
             since.filter(|(_, event)| event.kind == kind).map(|(_, event)| event.view).collect();
-        let applied = self.leader().map_or(0, Station::applied) - mark.applied;
+        // A view is the index of the entry that made it.
+        let last = views.last().copied().unwrap_or(mark.applied);
+        let applied = self.leader().map_or(0, Station::applied);
+        let figure = |name, value, most| Figure { name, value: count(value), most };
         vec![
-            Figure { name: "views", value: count(views.len()), most: most[0] },
-            Figure { name: "entries", value: count(applied), most: most[1] },
+            figure("views", views.len() as u64, most[0]),
+            figure("entries", last.saturating_sub(mark.applied), most[1]),
+            figure("entries_all", applied.saturating_sub(mark.applied), None),
         ]
     }
 
-    fn mark(&self) -> Mark {
+    pub(super) fn mark(&self) -> Mark {
         Mark {
             at: self.world.now,
             happened: self.world.trace.events(),
@@ -292,11 +302,16 @@ impl<'a> Trial<'a> {
         }
     }
 
-    fn since_ms(&self, at: Time) -> f64 {
+    pub(super) fn since_ms(&self, at: Time) -> f64 {
         count(self.world.now.since(at)) / count(MS)
     }
 
-    fn finding(&self, stage: &'static str, mark: &Mark, figures: Vec<Figure>) -> Finding {
+    pub(super) fn finding(
+        &self,
+        stage: &'static str,
+        mark: &Mark,
+        figures: Vec<Figure>,
+    ) -> Finding {
         Finding {
             stage,
             virtual_ms: self.world.now.since(mark.at) / MS,
@@ -305,11 +320,4 @@ impl<'a> Trial<'a> {
             violations: self.world.watch.violations[mark.violations..].to_vec(),
         }
     }
-}
-
-/// Counts stay far below what a float holds exactly.
-fn count(number: impl TryInto<u64>) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "see above")]
-    let number = number.try_into().unwrap_or(0) as f64;
-    number
 }
