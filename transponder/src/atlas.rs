@@ -225,3 +225,77 @@ fn print(member: &Member<'_>) -> u64 {
     let parts = [head.view.0, u64::from(head.state), head.boot.0, hash(&head.uuid.0)];
     parts.into_iter().fold(mix(life), |print, part| mix(print ^ part).rotate_left(23))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use syncom_seam::Rng;
+    use syncom_wire::member::{MemberHead, MemberState};
+    use syncom_wire::{Addr, Boot, Emit, FrameHeader, Incarnation, PeerId, Uuid, frame};
+
+    fn put(members: &mut Vec<u8>, member: &Member<'_>) {
+        let at = members.len();
+        members.resize(at + FrameHeader::SIZE + member.size(), 0);
+        let len = frame::emit(member, &mut members[at..]).unwrap();
+        members.truncate(at + len);
+    }
+
+    fn member(number: u32, view: u64, state: MemberState) -> Vec<u8> {
+        let mut members = Vec::new();
+        let head = MemberHead {
+            uuid: Uuid([u8::try_from(number).unwrap(); 16]),
+            boot: Boot(1),
+            peer: PeerId::agent(Slot(number)),
+            incarnation: Incarnation(1),
+            view: View(view),
+            since_ns: 0,
+            addr: Addr::v4([10, 0, 0, u8::try_from(number).unwrap()], 1),
+            domain: u16::try_from(number % 5).unwrap(),
+            pid: 0,
+            state: state as u8,
+            reserved: 0,
+            weight: 0,
+            join_index: number,
+        };
+        let name = std::format!("node{number}");
+        put(&mut members, &Member { head, name: &name, domain: "rack" });
+        members
+    }
+
+    fn shows(atlas: &Atlas) -> impl PartialEq + core::fmt::Debug {
+        let of = |slot: u32| {
+            let slot = Slot(slot);
+            (atlas.rings.observers(slot).to_vec(), atlas.epoch(slot), atlas.homes(slot).copied())
+        };
+        let all: Vec<_> = (0..60).map(of).collect();
+        (all, atlas.members.view(), atlas.fingerprint, atlas.domains(), atlas.changed.to_image())
+    }
+
+    #[test]
+    fn an_atlas_that_was_offered_is_the_one_that_would_be_made() {
+        let mut rng = Rng::new(3);
+        let (mut maker, mut taker, mut alone): (Arc<Atlas>, Arc<Atlas>, Arc<Atlas>) =
+            Default::default();
+        for view in 1..200 {
+            let state = if rng.chance(2, 3) { MemberState::Alive } else { MemberState::Dead };
+            let number = u32::try_from(rng.below(60)).unwrap();
+            let delta = member(number, view, state);
+            maker.turn(&delta, View(view), &[]);
+            taker.turn(&delta, View(view), &[Arc::clone(&maker)]);
+            alone.turn(&delta, View(view), &[]);
+            assert!(Arc::ptr_eq(&maker, &taker), "shared");
+            assert_eq!(shows(&maker), shows(&alone), "view {view}");
+        }
+    }
+
+    #[test]
+    fn an_atlas_of_another_view_or_history_is_not_taken() {
+        let (mut maker, mut taker): (Arc<Atlas>, Arc<Atlas>) = Default::default();
+        let delta = member(7, 2, MemberState::Alive);
+        maker.turn(&member(3, 1, MemberState::Alive), View(1), &[]);
+        maker.turn(&delta, View(2), &[]);
+        taker.turn(&delta, View(2), &[Arc::clone(&maker)]);
+        assert!(!Arc::ptr_eq(&maker, &taker));
+        assert_eq!((taker.rings.len(), maker.rings.len()), (1, 2));
+    }
+}

@@ -343,13 +343,9 @@ pub struct Sim {
     /// Satellites [default: 2; with `scale` one for a thousand nodes]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=100))]
     pub satellites: Option<u16>,
-    /// With `scale`: what happens after all nodes have joined, in this order
-    #[arg(
-        long,
-        value_name = "STAGES",
-        value_delimiter = ',',
-        default_value = "quiet,kills,power,tenth,half"
-    )]
+    /// With `scale`: what happens after all nodes have joined, of quiet, kills, power, tenth, half and
+    /// trouble; all but the last when not said
+    #[arg(long, value_name = "STAGES", value_delimiter = ',')]
     pub what: Vec<String>,
     /// With `scale`: how fast the cluster wants to know
     #[arg(long, value_enum, default_value_t)]

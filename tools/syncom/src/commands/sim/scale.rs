@@ -15,7 +15,9 @@ pub(super) fn run(args: &args::Sim) -> Outcome {
     let mut plan = Plan::of(args.nodes as usize);
     plan.seed = args.first;
     plan.loss = args.loss * 100;
-    plan.stages = args.what.iter().map(|name| stage(name)).collect::<Result<_, _>>()?;
+    if !args.what.is_empty() {
+        plan.stages = args.what.iter().map(|name| stage(name)).collect::<Result<_, _>>()?;
+    }
     plan.profile = match args.profile {
         args::ProfileName::Fast => Profile::FAST,
         args::ProfileName::Default => Profile::DEFAULT,
@@ -39,9 +41,9 @@ pub(super) fn run(args: &args::Sim) -> Outcome {
 }
 
 fn stage(name: &str) -> Result<Stage, Failure> {
-    let all = Stage::ALL.into_iter().chain([Stage::Trouble(30)]);
+    let mut all = Stage::ALL.into_iter().chain([Stage::Trouble(30)]);
     let names: Vec<&str> = all.clone().map(Stage::name).collect();
-    all.into_iter().find(|stage| stage.name() == name).ok_or_else(|| {
+    all.find(|stage| stage.name() == name).ok_or_else(|| {
         Failure::usage(format!("{name:?} is no stage; there are: {}", names.join(", ")))
     })
 }
