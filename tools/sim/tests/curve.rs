@@ -2,8 +2,6 @@
 //! measures the small clusters only; `cargo x curve` measures all of them. When the curve changes
 //! for a reason, `cargo x curve --write` writes it anew.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 use std::path::PathBuf;
 use syncom_sim::scale::{Curve, picture};
 
