@@ -99,10 +99,8 @@ impl Network {
             return [None, None];
         }
         self.cuts.retain(|cut| now < cut.until);
-        let loss = match self.mumbling.is_empty() {
-            true => self.loss,
-            false => self.mumbling.get(&from).copied().unwrap_or(0).max(self.loss),
-        };
+        let own = if self.mumbling.is_empty() { None } else { self.mumbling.get(&from) };
+        let loss = own.map_or(self.loss, |own| self.loss.max(*own));
         if self.rng.chance(loss, 10_000) {
             counts.lost += 1;
             return [None, None];

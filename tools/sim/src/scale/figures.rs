@@ -76,9 +76,7 @@ pub(super) fn percentile(sorted: &[f64], percent: usize) -> f64 {
 
 /// Counts stay far below what a float holds exactly.
 pub(super) fn count(number: impl TryInto<u64>) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "see above")]
-    let number = number.try_into().unwrap_or(0) as f64;
-    number
+    number.try_into().unwrap_or(0) as f64
 }
 
 #[cfg(test)]
