@@ -49,6 +49,16 @@ pub enum Done {
     },
 }
 
+/// Datagrams that this host lost, as its kernel and its link tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// So many that had arrived were dropped, because our buffer was full. Heartbeats may have been
+    /// among them: for a watcher this is like having been stopped.
+    Unheard(u64),
+    /// So many of ours were never sent, for want of room.
+    Unsent(u64),
+}
+
 /// A pure state machine: agent, transponder or station.
 ///
 /// **Order of calls.** `on_start` once; then, per burst, all frames in order of arrival, then timers
@@ -77,6 +87,10 @@ pub trait Role {
 
     /// A burst of frames and timers has been handled: flush what was gathered.
     fn on_burst_end<O: Outbox>(&mut self, now: Now, out: &mut O);
+
+    /// Datagrams were lost on this host. Told after the frames that did arrive and before any timer
+    /// expires, so that nobody is accused of what we lost ourselves.
+    fn on_loss<O: Outbox>(&mut self, _now: Now, _loss: Loss, _out: &mut O) {}
 
     /// The program wants this member to go in good order. When it has said so to whom it may
     /// concern, it tells the driver with [`Notice::Gone`].

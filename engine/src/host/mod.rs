@@ -112,6 +112,8 @@ pub struct Host<R> {
     touched: Vec<usize>,
     /// Members whose links must be looked at every turn.
     watched: Vec<usize>,
+    /// Members whose links do not tell of all that arrives.
+    patient: Vec<usize>,
     turn_ns_max: u64,
     /// Turns since the poll was asked.
     unpolled_turns: u32,
@@ -125,6 +127,8 @@ struct Seat<R> {
     source: Option<RawFd>,
     /// When its link wants to be told the time.
     link_wake: Time,
+    /// Datagrams without room to be sent that the role has been told of.
+    unsent_told: u64,
     is_started: bool,
     is_ready: bool,
     is_touched: bool,
@@ -182,6 +186,7 @@ impl<R: Role> Host<R> {
             tokens: Vec::with_capacity(EVENTS_MAX),
             touched: Vec::new(),
             watched: Vec::new(),
+            patient: Vec::new(),
             turn_ns_max: 0,
             unpolled_turns: 0,
         })
@@ -228,6 +233,9 @@ impl<R: Role> Host<R> {
         let start_disk =
             |store| Disk::start(store, self.done_sender(index), member.counters.clone());
         let disk = member.store.map(start_disk).transpose()?;
+        if member.link.is_patient() {
+            self.patient.push(index);
+        }
         let port = Port { link: member.link, sealer: member.sealer, counters: member.counters };
         self.seats.push(Some(Seat {
             role: member.role,
@@ -235,6 +243,7 @@ impl<R: Role> Host<R> {
             disk,
             source,
             link_wake: Time::NEVER,
+            unsent_told: 0,
             is_started: false,
             is_ready: false,
             is_touched: false,

@@ -1,7 +1,7 @@
 //! What arrives: from the links, through the seal, to the roles.
 
 use super::Host;
-use syncom_seam::{Counter, Notice, Now, Role, Time};
+use syncom_seam::{Counter, Loss, Notice, Now, Role, Time};
 use syncom_wire::Frames;
 
 /// Bursts taken in one turn beyond one per ready link. More than the kernel's buffer of one link
@@ -13,6 +13,9 @@ impl<R: Role> Host<R> {
     pub(super) fn receive(&mut self, now: Now) {
         for at in 0..self.watched.len() {
             self.mark_ready(self.watched[at]);
+        }
+        for at in 0..self.patient.len() {
+            self.mark_ready(self.patient[at]);
         }
         let bursts_max = self.ready.len() + EXTRA_BURSTS_MAX;
         for _ in 0..bursts_max {
@@ -26,9 +29,13 @@ impl<R: Role> Host<R> {
                 self.shared.ended.push(index);
                 continue;
             }
-            seat.port.counters.add(Counter::RxOverflow, self.burst.take_lost());
+            let lost = self.burst.take_lost() + seat.port.link.overflow();
+            seat.port.counters.add(Counter::RxOverflow, lost);
             if seat.link_wake != Time::NEVER {
                 self.watch(index);
+            }
+            if lost > 0 {
+                self.call(index, now, |role, out| role.on_loss(now, Loss::Unheard(lost), out));
             }
             // Without frames the call only starts a member that is new.
             if self.burst.is_empty() {

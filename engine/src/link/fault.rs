@@ -184,6 +184,10 @@ impl<L: Link> Link for FaultLink<L> {
         self.inner.source()
     }
 
+    fn is_patient(&self) -> bool {
+        self.inner.is_patient()
+    }
+
     fn overflow(&mut self) -> u64 {
         self.inner.overflow()
     }

@@ -16,6 +16,7 @@ pub use group::{Group, Interface};
 use receive::Receiver;
 use send::Sender;
 use socket::Opened;
+pub(super) use socket::Sharing;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use syncom_wire::Addr;
@@ -41,6 +42,18 @@ impl MmsgLink {
     /// See [`super::open`].
     pub fn open(bind: Addr, options: &Options) -> Result<Self, OpenError> {
         Ok(Self::of(socket::open(bind, options)?, options))
+    }
+
+    /// Opens a socket bound to `bind`, perhaps together with others.
+    ///
+    /// # Errors
+    /// See [`super::open`].
+    pub(super) fn open_with(
+        bind: Addr,
+        options: &Options,
+        sharing: &Sharing,
+    ) -> Result<Self, OpenError> {
+        Ok(Self::of(socket::open_with(bind, options, sharing)?, options))
     }
 
     /// Opens a socket that listens to a multicast group, together with others on this host, if
@@ -74,9 +87,11 @@ impl MmsgLink {
 
     /// Counts what was lost on the way into `burst`.
     fn note(&mut self, drops: Option<u32>, burst: &mut RxBurst) {
-        if let Some(drops) = drops {
-            self.overflow += u64::from(drops.wrapping_sub(self.drops_seen));
-            self.drops_seen = drops;
+        // A count that came with a datagram may be older than one that was asked for.
+        let lost = drops.map_or(0, |drops| drops.wrapping_sub(self.drops_seen));
+        if lost <= u32::MAX / 2 {
+            self.overflow += u64::from(lost);
+            self.drops_seen = self.drops_seen.wrapping_add(lost);
         }
         self.overflow += burst.take_lost();
     }

@@ -23,6 +23,7 @@ pub mod tap;
 #[cfg(test)]
 mod tests;
 mod tx;
+pub mod unhurried;
 pub mod uring;
 pub mod xdp;
 
@@ -83,6 +84,12 @@ pub trait Link: Send + fmt::Debug {
     /// What to register for readiness; `None` when the link must be polled. Readiness is told once
     /// (edge-triggered), so receive until a burst is not full before parking.
     fn source(&self) -> Option<RawFd>;
+
+    /// Whether some of what arrives makes no readiness, because it can wait: then receive in every
+    /// duty cycle.
+    fn is_patient(&self) -> bool {
+        false
+    }
 
     /// Datagrams that arrived and were dropped for want of buffer since the last call. The kernel
     /// counts a coalesced run once and tells with the next datagram that it accepts, so this is a
@@ -149,6 +156,10 @@ impl<L: Link + ?Sized> Link for Box<L> {
 
     fn source(&self) -> Option<RawFd> {
         (**self).source()
+    }
+
+    fn is_patient(&self) -> bool {
+        (**self).is_patient()
     }
 
     fn overflow(&mut self) -> u64 {

@@ -112,6 +112,10 @@ where
         self.inner.source()
     }
 
+    fn is_patient(&self) -> bool {
+        self.inner.is_patient()
+    }
+
     fn overflow(&mut self) -> u64 {
         self.inner.overflow()
     }

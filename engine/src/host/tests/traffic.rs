@@ -164,3 +164,37 @@ fn drops(counters: &Counters) -> u64 {
     let is_drop = |(counter, _): &(Counter, u64)| counter.name().starts_with("drop_");
     counters.iter().filter(is_drop).map(|(_, value)| value).sum()
 }
+
+#[test]
+fn who_lost_datagrams_is_told_before_any_timer_expires() {
+    let mut listener = member(1, &link::Kind::Mmsg, Script::Arm(vec![(1, 0)]));
+    let options = link::Options { rx_buffer: 16 * 1024, ..link::Options::SMALL };
+    listener.link = link::open(&link::Kind::Mmsg, local(), &options).unwrap();
+    let to = listener.link.local_addr();
+    let mut host = host();
+    host.add(listener).unwrap();
+    let mut flood = link::open(&link::Kind::Mmsg, local(), &link::Options::SMALL).unwrap();
+    for len in 100..400 {
+        // Each of another length, so no two travel as one. Nothing comes after the last one lost.
+        flood.tx_claim(to, len).unwrap().fill(1);
+        flood.tx_commit(len);
+        flood.tx_flush().unwrap();
+    }
+    turn_until(&mut host, |host| toy(host, 0).count("timer") == 1);
+    let heard = &toy(&host, 0).heard;
+    let lost = heard.iter().position(|line| line.starts_with("unheard")).unwrap();
+    let timer = heard.iter().position(|line| line.starts_with("timer")).unwrap();
+    assert!(lost < timer, "{heard:?}");
+    assert_eq!(toy(&host, 0).count("unheard"), 1, "{heard:?}");
+}
+
+#[test]
+fn who_has_no_room_to_send_is_told_once() {
+    let kind = mem();
+    let to = vec![member(9, &kind, Script::Listen).link.local_addr(); 20_000];
+    let mut host = host();
+    host.add(member(1, &kind, Script::Shout(to))).unwrap();
+    let turns = std::cell::Cell::new(0);
+    turn_until(&mut host, |_| turns.replace(turns.get() + 1) == 5);
+    assert!(toy(&host, 0).count("unsent") <= 1, "{:?}", toy(&host, 0).heard);
+}
