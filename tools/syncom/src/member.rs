@@ -24,8 +24,8 @@ use syncom_group::Profile;
 use syncom_seam::{Notice, Role};
 use syncom_wire::{Addr, Uuid, ids};
 
-/// How often a member looks whether it was told to stop.
-const LOOK: Duration = Duration::from_millis(200);
+/// How long to wait for a signal at a time: for ever, but for what goes wrong with signals.
+const LOOK: Duration = Duration::from_secs(3600);
 /// How long a member may take to leave in good order.
 const LEAVE: Duration = Duration::from_secs(2);
 
@@ -67,13 +67,20 @@ pub fn run(kind: Kind, args: &args::Member) -> Outcome {
     if !common.seal {
         show::tell("datagrams are NOT sealed: anyone on the network may forge them");
     }
-    let options = if kind == Kind::Agent { Options::SMALL } else { Options::LARGE };
-    let mut link = assemble::open_link(&config.member.link, config.member.listen, &options)?;
+    let (link, listen) = (&config.member.link, config.member.listen);
+    let mut link = match kind {
+        Kind::Agent => assemble::open_agent_link(link, listen)?,
+        Kind::Station | Kind::Satellite => assemble::open_link(link, listen, &Options::LARGE)?,
+    };
+    for shortcoming in link.shortcomings() {
+        show::tell(&shortcoming);
+    }
     if config.member.loss_ppm > 0 {
         let loss_ppm = config.member.loss_ppm;
         show::tell(&format!("{loss_ppm} of a million datagrams are LOST ON PURPOSE"));
         let faults = Faults { loss_ppm, ..Faults::default() };
         let seed = u64::from(std::process::id());
+        let options = if kind == Kind::Agent { Options::SMALL } else { Options::LARGE };
         link = Box::new(FaultLink::new(link, faults, seed, &options));
     }
     let role = kind.name();
