@@ -6,7 +6,7 @@ use crate::outbox::Effects;
 use crate::schedule::Datagram;
 use std::collections::{BTreeMap, VecDeque};
 use syncom_agent::Agent;
-use syncom_seam::{Done, Now, Origin, Role as _, Time, Timer};
+use syncom_seam::{Done, Loss, Now, Origin, Role as _, Time, Timer};
 use syncom_station::Station;
 use syncom_transponder::Transponder;
 use syncom_wire::{Addr, Boot, Frame, Frames, PeerId};
@@ -42,6 +42,9 @@ impl AnyRole {
     pub(crate) fn on_done(&mut self, now: Now, done: Done, out: &mut Effects) {
         each!(self, role => role.on_done(now, done, out));
     }
+    pub(crate) fn on_loss(&mut self, now: Now, loss: Loss, out: &mut Effects) {
+        each!(self, role => role.on_loss(now, loss, out));
+    }
     pub(crate) fn on_leave(&mut self, now: Now, out: &mut Effects) {
         each!(self, role => role.on_leave(now, out));
     }
@@ -56,6 +59,10 @@ pub(crate) struct Missed {
     pub(crate) frames: VecDeque<(Time, Datagram)>,
     pub(crate) timers: Vec<Timer>,
     pub(crate) done: Vec<Done>,
+    /// Datagrams that its socket had no room for.
+    pub(crate) lost: u64,
+    /// The pause is too short to excuse its death.
+    pub(crate) is_short: bool,
 }
 
 /// Datagrams that a stopped member's socket holds.

@@ -1,8 +1,10 @@
 //! What a seed means: the size of the cluster, how bad the network is, who is struck when.
 
 mod disks;
+mod watchers;
 
 use crate::fault::Fault;
+use crate::member::SOCKET_HOLDS;
 use crate::rules::STORM_DEATHS;
 use syncom_seam::{MS, Rng, SECOND, Time, US};
 use syncom_wire::control::Ask;
@@ -80,13 +82,17 @@ pub struct Scenario {
     pub surge_at: Option<Time>,
     /// Whether a policy fences dead nodes and moves what ran there.
     pub has_policy: bool,
+    /// Longest pause that is no excuse for a death, in ns.
+    pub excused_ns: u64,
+    /// Datagrams that the socket of a stopped member holds.
+    pub socket_holds: usize,
     /// How long the death of a member may take to be announced, in ns; no promise when `None`.
     pub notice_ns: Option<u64>,
 }
 
 impl Scenario {
     /// Names of scenarios: what each is about.
-    pub const NAMES: [(&'static str, &'static str); 10] = [
+    pub const NAMES: [(&'static str, &'static str); 11] = [
         ("swarm", "every seed draws its own mix of all faults"),
         ("calm", "no faults at all"),
         ("loss", "20 % loss, duplication and reordering, clocks jump, no member dies"),
@@ -105,6 +111,10 @@ impl Scenario {
         (
             "reads",
             "replicas crash, leave, stop, are cut off and their clocks jump while clients read of all",
+        ),
+        (
+            "watchers",
+            "observers are stopped, starved, deaf, and their buffers overflow; whoever runs stays alive",
         ),
         ("disks", "replicas die at every point of a write, disks fail, fill up, forget and lie"),
     ];
@@ -127,7 +137,7 @@ impl Scenario {
         let mut rng = Rng::new(seed);
         let (network, crashes, pauses, cuts) = match options.scenario.as_str() {
             "swarm" => (rng.chance(3, 4), rng.below(8), rng.below(5), rng.below(3)),
-            "calm" | "surge" | Self::UNSYNCED => (false, 0, 0, 0),
+            "calm" | "surge" | "watchers" | Self::UNSYNCED => (false, 0, 0, 0),
             "disks" => (rng.chance(1, 2), 0, rng.below(3), rng.below(2)),
             "loss" => (true, 0, 0, 0),
             "crashes" => (false, 12, 0, 0),
@@ -169,6 +179,8 @@ impl Scenario {
             newcomers: 0,
             surge_at: None,
             has_policy: false,
+            excused_ns: 0,
+            socket_holds: SOCKET_HOLDS,
             notice_ns: None,
         };
         scenario.draw_faults(&mut rng, options, [crashes, pauses, cuts]);
@@ -180,6 +192,7 @@ impl Scenario {
             "rules" => scenario.draw_rules(&mut rng, options),
             "replace" => scenario.draw_replacements(&mut rng, options),
             Self::UNCHECKED => scenario.draw_reads(&mut rng, options, Ask::STALE),
+            "watchers" => scenario.draw_watchers(&mut rng, options),
             "disks" => scenario.draw_disks(&mut rng, options),
             Self::UNSYNCED => scenario.draw_unsynced(&mut rng, options),
             "swarm" => scenario.draw_few_disks(seed, options),

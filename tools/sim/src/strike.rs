@@ -6,7 +6,7 @@ use crate::network::Cut;
 use crate::scenario::Options;
 use crate::schedule::Happening;
 use crate::world::{World, address};
-use syncom_seam::{Exit, MS};
+use syncom_seam::{Exit, Loss, MS};
 use syncom_station::Station;
 
 const SIGSEGV: i32 = 11;
@@ -19,13 +19,18 @@ impl World {
     pub(crate) fn resume(&mut self, index: usize) {
         let now = self.now_at(index);
         let Some(missed) = self.members[index].paused.take() else { return };
-        self.members[index].trouble(self.now);
+        if !missed.is_short {
+            self.members[index].trouble(self.now);
+        }
         let mut effects = core::mem::take(&mut self.effects);
         let member = &mut self.members[index];
         for (heard, datagram) in &missed.frames {
             member.deliver(now, *heard, datagram, &mut effects);
         }
         if let Some(role) = &mut member.role {
+            if missed.lost > 0 {
+                role.on_loss(now, Loss::Unheard(missed.lost), &mut effects);
+            }
             for timer in missed.timers {
                 role.on_timer(now, timer, &mut effects);
             }
@@ -61,8 +66,11 @@ impl World {
                 let struck = &mut self.members[member];
                 if struck.is_up() && struck.paused.is_none() {
                     self.counts.pauses += 1;
-                    struck.paused = Some(Missed::default());
-                    struck.trouble(self.now);
+                    let is_short = for_ns <= self.scenario.excused_ns;
+                    struck.paused = Some(Missed { is_short, ..Missed::default() });
+                    if !is_short {
+                        struck.trouble(self.now);
+                    }
                     self.watch.managers.rest(member);
                     let life = self.members[member].life;
                     let resume = Happening::Resume { member, life };

@@ -5,7 +5,7 @@ use crate::client::Client;
 use crate::disk::SimDisk;
 use crate::fault::FaultCounts;
 use crate::invariants::Watch;
-use crate::member::{AnyRole, Member, SOCKET_HOLDS};
+use crate::member::{AnyRole, Member};
 use crate::network::Network;
 use crate::outbox::Effects;
 use crate::scenario::{Options, START_SPREAD_NS, Scenario};
@@ -227,9 +227,10 @@ impl World {
             return;
         }
         if let Some(missed) = &mut member.paused {
-            if missed.frames.len() < SOCKET_HOLDS {
+            if missed.frames.len() < self.scenario.socket_holds {
                 missed.frames.push_back((now.at, datagram.clone()));
             } else {
+                missed.lost += 1;
                 self.counts.overflows += 1;
             }
             return;

@@ -77,6 +77,21 @@ fn rules_fence_the_dead_within_their_bounds() {
     );
 }
 
+/// Invariant 4: nobody who runs is declared dead, whatever befalls those who watch it.
+#[test]
+fn slow_deaf_and_forgetful_watchers_condemn_nobody() {
+    let long = Options { nodes: 60, fault_ms: 30_000, ..options("watchers") };
+    let (mut pauses, mut overflows, mut cut) = (0, 0, 0);
+    for seed in 1..=6 {
+        let outcome = run(seed, &long).unwrap();
+        assert_eq!(outcome.violations, Vec::<String>::new(), "seed {seed}");
+        pauses += outcome.faults.pauses;
+        overflows += outcome.faults.overflows;
+        cut += outcome.faults.cut_datagrams;
+    }
+    assert!(pauses > 200 && overflows > 100 && cut > 1_000, "{pauses}, {overflows}, {cut}");
+}
+
 /// Invariant 13: every answer is current whatever befalls the replicas; and the judge that says so finds the fault
 /// when clients take stale answers for current ones.
 #[test]
