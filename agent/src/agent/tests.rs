@@ -5,3 +5,4 @@ mod hostile;
 mod observing;
 mod orders;
 mod reports;
+mod watching;

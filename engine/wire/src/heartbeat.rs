@@ -48,6 +48,12 @@ impl Heartbeat {
     pub const GROUP: u8 = 2;
     /// Flag: the sender goes in good order; do not miss it.
     pub const LEAVING: u16 = 1;
+    /// Flag, from a node to a new observer: say whether you watch me.
+    pub const ARM: u16 = 2;
+    /// Flag, from an observer to a node, outside of any schedule: I hear you, and watch you.
+    pub const ARMED: u16 = 4;
+    /// Flag, from a node to an observer that was replaced: others watch me now.
+    pub const RELEASED: u16 = 8;
 
     const fn check(&self) -> Result<(), Malformed> {
         if self.plane > Self::GROUP {
