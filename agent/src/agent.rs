@@ -263,7 +263,7 @@ impl Agent {
         if self.observing.asks_group(now.at, &self.node) {
             // Is it us? Any answer says that it is not.
             self.heartbeats.show(now, self.services.counts(), &self.node, out);
-            self.entry.ask_seed(&mut self.node, out);
+            self.entry.ask_seed(&self.node, out);
         }
     }
 
