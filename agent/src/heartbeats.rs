@@ -23,8 +23,9 @@ use syncom_wire::{Addr, Incarnation, Slot};
 /// Observers at a time: the present ones and those that were replaced lately.
 const OBSERVERS_KEPT_MAX: usize = 2 * NEIGHBOURS_MAX;
 
-/// How often an observer is told that it is released: once would do on a network without loss.
-const RELEASES: u8 = 3;
+/// How often an observer is told that it is released. Once would do on a network without loss; where
+/// one in five is lost, eight in a row are not.
+const RELEASES: u8 = 8;
 
 #[derive(Clone, Copy, Debug)]
 struct Observer {
