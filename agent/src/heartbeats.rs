@@ -118,11 +118,11 @@ impl Heartbeats {
         for observer in &mut self.observers {
             let is_same = |one: &Neighbour| one.slot == observer.slot;
             match set.observers.iter().find(is_same) {
-                // A new life knows nothing of what the one before heard.
-                Some(one) if one.incarnation == observer.incarnation => {
-                    (observer.until, observer.releases) = (Time::NEVER, 0);
+                // A new life, or one that was released, has to hear us anew.
+                Some(one) if one.incarnation != observer.incarnation || observer.releases > 0 => {
+                    *observer = Observer::new(&one);
                 }
-                Some(one) => *observer = Observer::new(&one),
+                Some(_) => observer.until = Time::NEVER,
                 None => observer.until = observer.until.min(until),
             }
         }

@@ -109,7 +109,7 @@ impl Observing {
         }
         if beat.flags & Heartbeat::RELEASED != 0 && watched.leave_at != Time::NEVER {
             // What was said of it is taken back below, and then it is forgotten.
-            watched.leave_at = now.at.after(node.pace.interval_ns());
+            watched.leave_at = watched.leave_at.min(now.at.after(node.pace.interval_ns()));
         }
         if watched.is_late(node, now.at) || !watched.claim.is_open() {
             return;
