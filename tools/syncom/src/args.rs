@@ -4,6 +4,7 @@ pub mod bench;
 pub mod commit;
 mod recovery;
 mod station;
+pub mod suspect;
 
 pub use bench::{Bench, BenchAlloc, BenchCase, BenchPair, BenchRtt, BenchStream, OnOff};
 pub use recovery::{Decisions, Drain, Policy, PolicyFile, PolicyVerb};

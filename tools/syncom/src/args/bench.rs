@@ -1,6 +1,6 @@
 //! Arguments of `syncom bench`.
 
-use super::{LinkName, commit, duration};
+use super::{LinkName, commit, duration, suspect};
 use crate::commands::bench::{BenchCompare, BenchQueue};
 use clap::{Args, Subcommand, ValueEnum};
 use std::net::SocketAddr;
@@ -36,6 +36,8 @@ pub enum BenchCase {
     Failover(commit::Failover),
     /// Whether what concurrent clients read is linearizable while replicas are struck
     Reads(commit::Reads),
+    /// Whether a node that runs is ever declared dead while others are stopped, starved or not heard
+    Suspect(suspect::Suspect),
 }
 
 /// Sealing, on or off.

@@ -10,6 +10,7 @@ use crate::config::Cluster;
 use crate::exit::{Failure, Outcome, file_failure};
 use crate::place::{self, Place};
 use crate::secret::{Secret, user};
+use std::fs::File;
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
@@ -120,7 +121,47 @@ impl Plan<'_> {
 
     /// The failure domain of node `number`.
     fn domain(&self, number: u32) -> String {
-        format!("rack{}", (number - 1) % self.args.domains + 1)
+        domain(number, self.args.domains)
+    }
+}
+
+/// The failure domain of node `number` where there are so many.
+pub(crate) fn domain(number: u32, domains: u32) -> String {
+    format!("rack{}", (number - 1) % domains + 1)
+}
+
+/// A cluster of processes that nobody watches: for benches. It stops when this is dropped, or when
+/// this process dies.
+#[derive(Debug)]
+pub(crate) struct Launched {
+    running: processes::Processes,
+    place: Place,
+    _lock: File,
+}
+
+impl Launched {
+    /// Starts it in `dir`.
+    ///
+    /// # Errors
+    /// A directory in use or not writable; members that cannot start.
+    pub(crate) fn start(args: &args::Up, dir: &Path) -> Result<Self, Failure> {
+        let lock = place::lock(dir, BUSY)?;
+        let secret = keep_secret(dir)?;
+        let plan = Plan { args, dir: dir.to_path_buf(), secret, began: clock::now() };
+        let (replicas, running) = processes::start(&plan)?;
+        place::publish(dir, &plan.cluster(&replicas))?;
+        let place = Place { replicas, secret: plan.secret, seal: true, dir: Some(plan.dir) };
+        Ok(Self { running, place, _lock: lock })
+    }
+
+    /// Where it is, for a client.
+    pub(crate) fn place(&self) -> Place {
+        self.place.clone()
+    }
+
+    /// Members that ended by themselves since the last call, as lines for a person.
+    pub(crate) fn troubles(&mut self) -> Vec<String> {
+        self.running.troubles()
     }
 }
 

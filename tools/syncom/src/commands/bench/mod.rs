@@ -17,6 +17,7 @@ mod queue;
 mod replicas;
 mod rtt;
 mod stream;
+mod suspect;
 mod woken;
 mod writer;
 
@@ -41,5 +42,6 @@ pub fn run(args: &Bench) -> Outcome {
         BenchCase::Events(args) => events::run(args),
         BenchCase::Failover(args) => failover::run(args),
         BenchCase::Reads(args) => campaign::run(args),
+        BenchCase::Suspect(args) => suspect::run(args),
     }
 }
