@@ -31,6 +31,7 @@ use crate::port::{Gather, Port};
 use crate::seal::Sealer;
 use crate::timers::Timers;
 use crossbeam::channel::{Receiver, Sender, bounded};
+use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use send::HostOutbox;
@@ -285,21 +286,37 @@ impl<R: Role> Host<R> {
     pub fn turn(&mut self, wait: Duration) -> io::Result<()> {
         let patience = self.patience(wait);
         self.unpolled_turns += 1;
+        self.tokens.clear();
         if self.idle.strategy().parks() || self.unpolled_turns > UNPOLLED_TURNS_MAX {
             self.unpolled_turns = 0;
-            match self.poll.poll(&mut self.events, Some(patience)) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
-                result => result?,
-            }
-        } else {
-            self.events.clear();
+            self.ask_poll(patience)?;
         }
+        self.work()
+    }
+
+    /// The turn after its wait.
+    fn work(&mut self) -> io::Result<()> {
         let now = self.clock.sample();
+        // This thread may have stood still since the poll answered, and an interrupted poll has told
+        // nothing. Before anybody is judged by this clock, ask for what has arrived until then.
+        if self.shared.timers.next() <= now.at && self.idle.strategy().parks() {
+            self.ask_poll(Duration::ZERO)?;
+        }
         self.finish(now);
         self.receive(now);
         self.expire(now);
         self.end_burst(now);
         self.account(now);
+        Ok(())
+    }
+
+    /// Waits until the poll has something, and notes what it says.
+    fn ask_poll(&mut self, patience: Duration) -> io::Result<()> {
+        match self.poll.poll(&mut self.events, Some(patience)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
+            result => result?,
+        }
+        self.tokens.extend(self.events.iter().map(Event::token));
         Ok(())
     }
 

@@ -164,3 +164,26 @@ fn drops(counters: &Counters) -> u64 {
     let is_drop = |(counter, _): &(Counter, u64)| counter.name().starts_with("drop_");
     counters.iter().filter(is_drop).map(|(_, value)| value).sum()
 }
+
+#[test]
+fn what_arrived_while_a_thread_stood_still_is_heard_before_timers_expire() {
+    let mut host = host();
+    let listener = member(1, &link::Kind::Mmsg, Script::Arm(vec![(1, 1_000_000)]));
+    let to = listener.link.local_addr();
+    host.add(listener).unwrap();
+    host.turn(Duration::ZERO).unwrap();
+    assert_eq!(toy(&host, 0).count("start"), 1);
+    let mut other = super::host();
+    other.add(member(2, &link::Kind::Mmsg, Script::Shout(vec![to]))).unwrap();
+    // The poll has told nothing, as when it is interrupted; the thread goes on only now.
+    host.tokens.clear();
+    turn_until(&mut other, |other| toy(other, 0).count("end") > 0);
+    let due = host.shared.timers.next();
+    while clock::now() < due {
+        std::hint::spin_loop();
+    }
+    host.work().unwrap();
+    let heard = &toy(&host, 0).heard;
+    let at = |what: &str| heard.iter().position(|line| line.starts_with(what));
+    assert!(at("frame") < at("timer") && at("frame").is_some(), "{heard:?}");
+}
