@@ -19,6 +19,7 @@ use syncom_engine::clock;
 use syncom_engine::host::{Host, HostHandle, Member, Sink};
 use syncom_engine::link::Options;
 use syncom_engine::link::fault::{FaultLink, Faults};
+use syncom_engine::priority;
 use syncom_engine::signal::StopSignals;
 use syncom_group::Profile;
 use syncom_seam::{Notice, Role};
@@ -195,6 +196,8 @@ fn alone(config: &Config) -> String {
 /// Drives one member until a signal, the end of its parent, or its own end. Says `alone` when it is
 /// not ready in good time.
 fn drive<R: Role>(member: Member<R>, role: &str, alone: &str) -> Outcome {
+    // Whoever is judged by when it speaks, or judges by it. A station's disk must not wait for it.
+    let is_timely = role != Kind::Station.name();
     let signals = StopSignals::install()
         .map_err(|error| Failure::failed(format!("cannot watch for signals: {error}")))?;
     let fatal: Arc<Mutex<Option<String>>> = Arc::default();
@@ -203,9 +206,30 @@ fn drive<R: Role>(member: Member<R>, role: &str, alone: &str) -> Outcome {
         .and_then(|mut host| host.add(member).map(|_| host))
         .map_err(|error| Failure::failed(format!("cannot start: {error}")))?;
     let _running = watch(signals, host.handle(), ready, alone.to_owned());
+    if is_timely {
+        put_first(role);
+    }
     host.run().map_err(|error| Failure::failed(format!("the main loop failed: {error}")))?;
     let fatal = fatal.lock().ok().and_then(|mut text| text.take());
     fatal.map_or(Ok(()), |text| Err(Failure::failed(text)))
+}
+
+/// Lets this thread run before ordinary ones, its memory kept; says once what the system does not
+/// permit.
+fn put_first(role: &str) {
+    let late = "when other programs take all cores";
+    if let Err(error) = priority::rise() {
+        show::tell(&format!(
+            "{role} runs at ordinary priority ({error}): {late}, its heartbeats are late and it may \
+             be taken for dead; give it CAP_SYS_NICE, or LimitRTPRIO=1 in its systemd unit"
+        ));
+    }
+    if let Err(error) = priority::stay_in_memory() {
+        show::tell(&format!(
+            "{role} may be swapped out ({error}): its heartbeats are late then; give it \
+             CAP_IPC_LOCK, or LimitMEMLOCK=infinity in its systemd unit"
+        ));
+    }
 }
 
 /// Says what a person should know; keeps what ended the member.
