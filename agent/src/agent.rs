@@ -190,8 +190,10 @@ impl Agent {
             Frame::HomeAnswer(answer) => self.on_home_answer(now, from, answer, out),
             Frame::Probe(probe) => {
                 if probe::on_probe(now, from, probe, node, out) {
-                    // Our other home may be asking in vain, and hears us all the same.
+                    // Our other home may be asking in vain, and hears us all the same. And where most
+                    // of what we send is lost, any observer who hears us now takes its word back.
                     self.heartbeats.show(now, self.services.counts(), node, out);
+                    self.heartbeats.repeat(now, self.services.counts(), node, out);
                 }
             }
             Frame::ReportAck(ack) => self.on_report_ack(now, from, ack, out),

@@ -180,6 +180,21 @@ impl Heartbeats {
         }
     }
 
+    /// Says the last heartbeat to the observers once more, outside of any schedule: some miss us. It
+    /// keeps its number, so that it tells nothing new to those who have heard it.
+    pub(crate) fn repeat<O: Outbox>(
+        &self,
+        now: Now,
+        services: ServiceCounts,
+        node: &Node,
+        out: &mut O,
+    ) {
+        let Some(identity) = node.identity.filter(|_| self.peer_seq > 0) else { return };
+        let beat = self.beat(Heartbeat::PEER, now, identity, services, node);
+        out.send_all(&self.addrs, &beat);
+        out.count(Counter::HeartbeatsSent, self.addrs.len() as u64);
+    }
+
     /// Tells observers and homes that the next heartbeat will not come, and stops.
     pub(crate) fn on_leave<O: Outbox>(&mut self, now: Now, node: &Node, out: &mut O) {
         self.peers_due = None;
