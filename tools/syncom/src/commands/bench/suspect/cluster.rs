@@ -3,7 +3,7 @@
 use crate::args::suspect::Suspect;
 use crate::args::{LinkName, Up};
 use crate::client::Client;
-use crate::commands::nodes::Roll;
+use crate::commands::nodes::{Node, Roll};
 use crate::commands::status;
 use crate::exit::{Failure, Outcome, file_failure};
 use crate::place::{self, Local};
@@ -135,7 +135,7 @@ impl Processes {
             if waited_ns > PATIENCE_NS {
                 let roll = Roll::ask(&mut self.client)?;
                 let ill = roll.0.values().filter(|node| node.state() != MemberState::Alive);
-                let ill = roll.fold(ill.map(super::super::super::nodes::Node::slot));
+                let ill = roll.fold(ill.map(Node::slot));
                 return Err(Failure::failed(format!("never happened: {what}; not well: {ill}")));
             }
             self.client.wait(LOOK);
