@@ -3,6 +3,7 @@
 use crate::config::{AgentConfig, ConfigError};
 use crate::control::Control;
 use crate::entry::{Entered, Entry, ask};
+use crate::gone;
 use crate::heartbeats::Heartbeats;
 use crate::node::{Identity, Node, is_group};
 use crate::observing::Observing;
@@ -13,11 +14,12 @@ use crate::services::Services;
 use crate::state::{Event, State};
 use crate::timers::TimerKind;
 use syncom_group::Pace;
-use syncom_seam::{Counter, Done, Now, Origin, Outbox, Role, Timer};
+use syncom_seam::{Counter, Done, Loss, Now, Origin, Outbox, Role, Timer};
 use syncom_wire::heartbeat::{Heartbeat, HomeAnswer};
 use syncom_wire::neighbours::Neighbours;
+use syncom_wire::probe::Probe;
 use syncom_wire::report::ReportAck;
-use syncom_wire::{Frame, PeerId};
+use syncom_wire::{Addr, Frame, PeerId};
 
 /// A node's agent.
 ///
@@ -47,6 +49,9 @@ pub struct Agent {
 const _: () = assert!(size_of::<Agent>() < 2_048, "tables are on the heap, sized at the start");
 
 impl Agent {
+    /// Bytes of membership in a cluster of 100,000 nodes, with a satellite for each 1,000.
+    pub const MEMBERSHIP_MAX: usize = 4_096;
+
     /// An agent that has not started. A configuration that breaks a rule should be refused before,
     /// by [`AgentConfig::validate`]; here, services that break one are left out.
     #[must_use]
@@ -84,6 +89,13 @@ impl Agent {
         self.node.identity
     }
 
+    /// Bytes of membership that it holds now: its observers, its subjects, satellites and replicas.
+    /// Bounded by [`Self::MEMBERSHIP_MAX`] in the largest cluster.
+    #[must_use]
+    pub fn membership_bytes(&self) -> usize {
+        self.heartbeats.bytes() + self.observing.bytes() + self.node.roster.bytes()
+    }
+
     /// Takes leave: tells observers and homes, stops services, and stops heartbeats. The driver
     /// goes on until [`Self::state`] is [`State::Gone`], some 150 ms later. Repeating it does
     /// nothing.
@@ -107,7 +119,14 @@ impl Agent {
             out.count(Counter::DropRole, 1);
             return;
         }
+        if beat.flags & Heartbeat::ARMED != 0 {
+            self.heartbeats.on_armed(beat.slot, beat.incarnation);
+            return;
+        }
         self.observing.on_heartbeat(now, beat, from.heard, &mut self.node, out);
+        if beat.flags & Heartbeat::ARM != 0 && self.observing.watches(beat.slot) {
+            self.heartbeats.arm(now, from.addr, &self.node, out);
+        }
     }
 
     fn on_home_answer<O: Outbox>(
@@ -190,8 +209,15 @@ impl Agent {
             Frame::HomeAnswer(answer) => self.on_home_answer(now, from, answer, out),
             Frame::Probe(probe) => {
                 if probe::on_probe(now, from, probe, node, out) {
-                    // Our other home may be asking in vain, and hears us all the same.
+                    // Our other home may be asking in vain, and hears us all the same. And where most
+                    // of what we send is lost, any observer who hears us now takes its word back.
                     self.heartbeats.show(now, self.services.counts(), node, out);
+                    self.heartbeats.repeat(now, self.services.counts(), node, out);
+                } else if probe.nonce == Probe::REFUSED {
+                    self.observing.on_refused(now, probe, node, out);
+                } else {
+                    let subject = (probe.slot, probe.incarnation);
+                    self.observing.on_asked(now, from.addr, subject, node, out);
                 }
             }
             Frame::ReportAck(ack) => self.on_report_ack(now, from, ack, out),
@@ -236,6 +262,18 @@ impl Agent {
             self.node.health.blame(now.at);
         }
         self.heartbeats.on_peers(now, self.services.counts(), &mut self.node, out);
+        if self.heartbeats.is_home_turn(now.at, &self.node) {
+            self.on_homes(now, out);
+        }
+    }
+
+    fn on_watch<O: Outbox>(&mut self, now: Now, out: &mut O) {
+        self.observing.judge(now, &mut self.node, out);
+        if self.observing.asks_group(now.at, &self.node) {
+            // Is it us? Any answer says that it is not.
+            self.heartbeats.show(now, self.services.counts(), &self.node, out);
+            self.entry.ask_seed(&self.node, out);
+        }
     }
 
     fn on_homes<O: Outbox>(&mut self, now: Now, out: &mut O) {
@@ -254,7 +292,8 @@ impl Agent {
 impl Role for Agent {
     fn on_start<O: Outbox>(&mut self, now: Now, out: &mut O) {
         self.node.started = now.at;
-        self.node.pace = Pace::new(&self.node.config.profile, now.at);
+        let config = &self.node.config;
+        self.node.pace = Pace::new(&config.profile, config.budget, now.at);
         self.services.start(&mut self.node, out);
         self.entry.start(now, &mut self.node, out);
     }
@@ -269,7 +308,15 @@ impl Role for Agent {
                 self.control.on_ask(now, from, ask, &mut self.reports, &mut self.node, out);
             }
             Frame::Unknown(_) => {}
-            _ if is_group(from.peer) => self.on_group_frame(now, from, frame, out),
+            _ if is_group(from.peer) => {
+                let was_in_doubt = self.observing.is_in_doubt(&self.node);
+                self.node.homes.on_group(from.heard);
+                if was_in_doubt && !self.observing.is_in_doubt(&self.node) {
+                    // Judged when everything that has arrived was heard.
+                    self.node.timers.set(TimerKind::Watch, now.at, out);
+                }
+                self.on_group_frame(now, from, frame, out);
+            }
             _ => out.count(Counter::DropRole, 1),
         }
     }
@@ -283,8 +330,7 @@ impl Role for Agent {
         match kind {
             TimerKind::Entry => self.entry.on_timer(now, &mut self.node, out),
             TimerKind::Peers => self.on_peers(now, out),
-            TimerKind::Homes => self.on_homes(now, out),
-            TimerKind::Watch => self.observing.judge(now, &mut self.node, out),
+            TimerKind::Watch => self.on_watch(now, out),
             TimerKind::Reports => self.reports.send_due(now, &mut self.node, out),
             TimerKind::Orders => self.orders.on_timer(now, &mut self.node, out),
             TimerKind::Services => self.services.on_timer(now, &mut self.node, out),
@@ -303,6 +349,23 @@ impl Role for Agent {
             None => {
                 self.orders.on_exit(now, token, &exit, node, out);
             }
+        }
+    }
+
+    fn on_returned<O: Outbox>(&mut self, now: Now, to: Addr, frame: &Frame<'_>, out: &mut O) {
+        if let Frame::Heartbeat(beat) = frame
+            && self.entry.state == State::Member
+            && let Some(observer) = self.heartbeats.on_returned(to, beat)
+        {
+            gone::report(now, observer, &mut self.node, out);
+        }
+    }
+
+    fn on_loss<O: Outbox>(&mut self, now: Now, loss: Loss, out: &mut O) {
+        self.node.health.blame(now.at);
+        match loss {
+            Loss::Unheard(_) => self.observing.on_overflow(now.at, &self.node, out),
+            Loss::Unsent(_) => {}
         }
     }
 

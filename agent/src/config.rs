@@ -45,6 +45,10 @@ pub struct AgentConfig {
     /// How fast the cluster wants to know. Should be the same everywhere, but need not: each
     /// sender announces its own interval.
     pub profile: Profile,
+    /// What heartbeats may cost this node at most, in bytes per second on the wire, 0 for no
+    /// bound. What does not fit makes them rarer, and deaths of this node known later: at most one
+    /// every 10 s.
+    pub budget: u64,
     /// Seed of the agent's only source of chance (jitter of retries). Different on every node.
     pub rng_seed: u64,
     /// Services started with the agent, at most [`SERVICES_MAX`].
@@ -111,6 +115,7 @@ impl AgentConfig {
             listen,
             seeds,
             profile: Profile::DEFAULT,
+            budget: 0,
             rng_seed,
             services: Vec::new(),
         }

@@ -1,12 +1,14 @@
 //! Saying that we live.
 //!
-//! Two planes, each on a schedule of its own: one burst to all observers every η, and a slower
-//! heartbeat to each home, which answers. Schedules keep to a grid, because observers expect
-//! arrivals by number; where a node's grid begins is given by a hash of its slot, so that a cluster
-//! that started at once does not beat at once.
+//! Two planes: one burst to all observers every η, and a slower heartbeat to each home, which
+//! answers. Both keep to a grid, because arrivals are expected by number; where a node's grid begins
+//! is given by a hash of its slot, so that a cluster that started at once does not beat at once. A
+//! heartbeat to the homes goes with the burst next to its turn: one wake-up serves both.
 //!
-//! Old observers are kept for a while after they were replaced: they may hear of it later than we
-//! did, and must not accuse us meanwhile.
+//! An observer that was replaced is kept until all new ones have said that they hear us, and is
+//! then told so: at no moment do fewer watch than should. Where a new one never says so, the old one
+//! is kept for a while, longer than it may take to learn that it was replaced: it must not accuse us
+//! meanwhile.
 
 use crate::node::{Identity, Node};
 use crate::timers::TimerKind;
@@ -15,17 +17,37 @@ use syncom_seam::{Counter, Now, Outbox, Time};
 use syncom_wire::heartbeat::Heartbeat;
 use syncom_wire::ids::mix;
 use syncom_wire::limits::NEIGHBOURS_MAX;
-use syncom_wire::neighbours::Neighbours;
-use syncom_wire::{Addr, Slot};
+use syncom_wire::neighbours::{Neighbour, Neighbours};
+use syncom_wire::{Addr, Incarnation, Slot};
 
 /// Observers at a time: the present ones and those that were replaced lately.
 const OBSERVERS_KEPT_MAX: usize = 2 * NEIGHBOURS_MAX;
 
+/// How often an observer is told that it is released. Once would do on a network without loss; where
+/// one in five is lost, eight in a row are not.
+const RELEASES: u8 = 8;
+
 #[derive(Clone, Copy, Debug)]
 struct Observer {
     slot: Slot,
+    incarnation: Incarnation,
     /// [`Time::NEVER`] while it is in the set; else when to stop.
     until: Time,
+    /// It has said that it watches us.
+    is_armed: bool,
+    /// How often it was told that it is released.
+    releases: u8,
+}
+
+impl Observer {
+    fn new(one: &Neighbour) -> Self {
+        let (slot, incarnation) = (one.slot, one.incarnation);
+        Self { slot, incarnation, until: Time::NEVER, is_armed: false, releases: 0 }
+    }
+
+    fn is_present(&self) -> bool {
+        self.until == Time::NEVER
+    }
 }
 
 /// How the services of this node do, as heartbeats say it.
@@ -66,6 +88,11 @@ impl Heartbeats {
         }
     }
 
+    /// Bytes that the observers take here.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(self.observers.as_slice()) + size_of_val(self.addrs.as_slice())
+    }
+
     pub(crate) const fn on_duty_cycle(&mut self) {
         self.progress = self.progress.wrapping_add(1);
     }
@@ -82,8 +109,6 @@ impl Heartbeats {
         self.peers_due = Some(peers_due);
         self.homes_due = now.at.after(hash % node.home_interval_ns().max(1));
         node.timers.set(TimerKind::Peers, peers_due, out);
-        // Homes are to hear of us before observers can miss us.
-        node.timers.set(TimerKind::Homes, self.homes_due.min(peers_due), out);
     }
 
     /// Takes the observers of a newer set.
@@ -91,19 +116,35 @@ impl Heartbeats {
         self.epoch = set.head.epoch;
         let until = now.after(node.handover_ns());
         for observer in &mut self.observers {
-            let stays = set.observers.iter().any(|one| one.slot == observer.slot);
-            observer.until = if stays { Time::NEVER } else { observer.until.min(until) };
+            let is_same = |one: &Neighbour| one.slot == observer.slot;
+            match set.observers.iter().find(is_same) {
+                // A new life, or one that was released, has to hear us anew.
+                Some(one) if one.incarnation != observer.incarnation || observer.releases > 0 => {
+                    *observer = Observer::new(&one);
+                }
+                Some(_) => observer.until = Time::NEVER,
+                None => observer.until = observer.until.min(until),
+            }
         }
         for one in set.observers.iter() {
             let at = self.observers.iter().position(|observer| observer.slot == one.slot);
-            if let Some(addr) = at.and_then(|at| self.addrs.get_mut(at)) {
-                *addr = one.addr;
+            let held = at.and_then(|at| self.observers.get_mut(at).zip(self.addrs.get_mut(at)));
+            if let Some((observer, addr)) = held {
+                (observer.incarnation, *addr) = (one.incarnation, one.addr);
                 continue;
             }
             self.make_room();
-            self.observers.push(Observer { slot: one.slot, until: Time::NEVER });
+            self.observers.push(Observer::new(&one));
             self.addrs.push(one.addr);
         }
+    }
+
+    /// The observer at `to`, when the heartbeat that came back from there is one of the last two: an
+    /// older one says nothing of the present.
+    pub(crate) fn on_returned(&self, to: Addr, beat: &Heartbeat) -> Option<(Slot, Incarnation)> {
+        let is_fresh = beat.plane == Heartbeat::PEER && beat.seq + 1 >= self.peer_seq;
+        let at = self.addrs.iter().position(|addr| *addr == to).filter(|_| is_fresh)?;
+        self.observers.get(at).map(|observer| (observer.slot, observer.incarnation))
     }
 
     /// How late the burst to observers is by now, in ns: how long this process cannot have run.
@@ -129,14 +170,64 @@ impl Heartbeats {
         let interval_ns = node.pace.update(&node.config.profile, node.homes.srtt_max_ns(), now.at);
         self.peer_seq += 1;
         let beat = self.beat(Heartbeat::PEER, now, identity, services, node);
-        out.send_all(&self.addrs, &beat);
-        out.count(Counter::HeartbeatsSent, self.addrs.len() as u64);
+        self.send_burst(&beat, out);
         let next = grid(due, interval_ns, now.at);
         self.peers_due = Some(next);
         node.timers.set(TimerKind::Peers, next, out);
     }
 
-    /// The heartbeat to the homes is due.
+    /// Whether the homes are to hear from us with the burst of this moment. Observers wait for a node
+    /// that does not know them yet: until its first set arrives, every burst asks for it.
+    pub(crate) fn is_home_turn(&self, now: Time, node: &Node) -> bool {
+        self.is_regular_turn(now, node) || self.epoch == 0
+    }
+
+    /// Whether the turn of the homes is nearer to the burst of this moment than to the next one.
+    fn is_regular_turn(&self, now: Time, node: &Node) -> bool {
+        self.homes_due <= now.after(node.pace.interval_ns() / 2)
+    }
+
+    /// Sends a burst: one and the same to all, but while observers change, to each what it should
+    /// know.
+    fn send_burst<O: Outbox>(&mut self, beat: &Heartbeat, out: &mut O) {
+        let present = || self.observers.iter().filter(|observer| observer.is_present());
+        let all_armed = present().all(|observer| observer.is_armed);
+        if all_armed && present().count() == self.addrs.len() {
+            out.send_all(&self.addrs, beat);
+        } else {
+            for (observer, addr) in self.observers.iter_mut().zip(&self.addrs) {
+                let flags = match (observer.is_present(), observer.is_armed) {
+                    (true, true) => 0,
+                    (true, false) => Heartbeat::ARM,
+                    (false, _) if all_armed => {
+                        observer.releases += 1;
+                        Heartbeat::RELEASED
+                    }
+                    (false, _) => 0,
+                };
+                out.send_all(core::slice::from_ref(addr), &Heartbeat { flags, ..*beat });
+            }
+        }
+        out.count(Counter::HeartbeatsSent, self.addrs.len() as u64);
+    }
+
+    /// An observer says that it watches us.
+    pub(crate) fn on_armed(&mut self, slot: Slot, incarnation: Incarnation) {
+        let is_it = |one: &&mut Observer| (one.slot, one.incarnation) == (slot, incarnation);
+        if let Some(observer) = self.observers.iter_mut().find(is_it) {
+            observer.is_armed = true;
+        }
+    }
+
+    /// Tells a node that we hear it, and watch it.
+    pub(crate) fn arm<O: Outbox>(&self, now: Now, subject: Addr, node: &Node, out: &mut O) {
+        let Some(identity) = node.identity else { return };
+        let beat = self.beat(Heartbeat::PEER, now, identity, ServiceCounts::default(), node);
+        let beat = Heartbeat { flags: Heartbeat::ARMED, ..beat };
+        out.send_all(core::slice::from_ref(&subject), &beat);
+    }
+
+    /// Tells the homes that we live.
     pub(crate) fn on_homes<O: Outbox>(
         &mut self,
         now: Now,
@@ -145,22 +236,18 @@ impl Heartbeats {
         out: &mut O,
     ) {
         let Some(identity) = node.identity else { return };
-        let is_regular = now.at >= self.homes_due;
-        if is_regular {
+        if self.is_regular_turn(now.at, node) {
+            // Nobody answered the last one: perhaps it is us.
+            if node.homes.are_all_silent() {
+                node.health.blame(now.at);
+            }
             while node.homes.give_up_silent(now.at) {
                 node.homes.choose(identity.slot, &node.roster, now.at);
             }
             node.homes.count_beat();
             self.homes_due = grid(self.homes_due, node.home_interval_ns(), now.at);
         }
-        // Observers wait for a node that does not know them yet: until its first set arrives,
-        // heartbeats ask for it more often.
-        let is_asking = self.epoch == 0;
-        if is_regular || is_asking {
-            self.show(now, services, node, out);
-        }
-        let soon = if is_asking { now.at.after(node.pace.interval_ns()) } else { Time::NEVER };
-        node.timers.set(TimerKind::Homes, self.homes_due.min(soon), out);
+        self.show(now, services, node, out);
     }
 
     /// Shows this node to its homes, outside of any schedule.
@@ -178,6 +265,21 @@ impl Heartbeats {
             out.send(home.addr, &Heartbeat { rtt_us: home.rtt.srtt_us(), ..beat });
             out.count(Counter::HeartbeatsSent, 1);
         }
+    }
+
+    /// Says the last heartbeat to the observers once more, outside of any schedule: some miss us. It
+    /// keeps its number, so that it tells nothing new to those who have heard it.
+    pub(crate) fn repeat<O: Outbox>(
+        &self,
+        now: Now,
+        services: ServiceCounts,
+        node: &Node,
+        out: &mut O,
+    ) {
+        let Some(identity) = node.identity.filter(|_| self.peer_seq > 0) else { return };
+        let beat = self.beat(Heartbeat::PEER, now, identity, services, node);
+        out.send_all(&self.addrs, &beat);
+        out.count(Counter::HeartbeatsSent, self.addrs.len() as u64);
     }
 
     /// Tells observers and homes that the next heartbeat will not come, and stops.
@@ -223,7 +325,7 @@ impl Heartbeats {
     fn drop_replaced(&mut self, now: Time) {
         let mut at = 0;
         while let Some(observer) = self.observers.get(at) {
-            if observer.until <= now {
+            if observer.until <= now || observer.releases >= RELEASES {
                 self.observers.swap_remove(at);
                 self.addrs.swap_remove(at);
             } else {

@@ -50,11 +50,18 @@ pub(crate) struct HomeLinks {
     avoided: [Option<Avoided>; AVOIDED_MAX],
     /// When a home last answered.
     answered: Time,
+    /// When anybody of the group was last heard.
+    heard: Time,
 }
 
 impl HomeLinks {
     pub(crate) const fn new() -> Self {
-        Self { links: [const { None }; HOMES], avoided: [None; AVOIDED_MAX], answered: Time(0) }
+        Self {
+            links: [const { None }; HOMES],
+            avoided: [None; AVOIDED_MAX],
+            answered: Time(0),
+            heard: Time(0),
+        }
     }
 
     /// The homes, best first.
@@ -152,6 +159,21 @@ impl HomeLinks {
         for link in self.links.iter_mut().flatten() {
             link.unknown = 0;
         }
+    }
+
+    /// Somebody of the group was heard.
+    pub(crate) fn on_group(&mut self, heard: Time) {
+        self.heard = self.heard.max(heard);
+    }
+
+    /// When anybody of the group was last heard, by the kernel's clock.
+    pub(crate) const fn heard(&self) -> Time {
+        self.heard
+    }
+
+    /// Whether every home left the last heartbeat unanswered, and there is one.
+    pub(crate) fn are_all_silent(&self) -> bool {
+        self.iter().next().is_some() && self.iter().all(|link| link.unanswered > 0)
     }
 
     /// Whether no home has answered for so long that it is more likely us than them.

@@ -20,6 +20,7 @@ mod control;
 mod entry;
 #[cfg(test)]
 mod fixture;
+mod gone;
 mod heartbeats;
 mod homes;
 mod node;

@@ -52,7 +52,7 @@ impl Node {
             roster: Roster::new(),
             homes: HomeLinks::new(),
             term: Term(0),
-            pace: Pace::new(&config.profile, Time(0)),
+            pace: Pace::new(&config.profile, config.budget, Time(0)),
             health: LocalHealth::default(),
             numbers: Numbers::new(),
             timers: Timers::new(),
@@ -87,10 +87,10 @@ impl Node {
         self.pace.interval_ns().saturating_mul(u64::from(self.config.profile.misses) + 1)
     }
 
-    /// How long a replaced observer is still sent heartbeats, in ns. It watches for half of that:
-    /// so it may learn one home interval later that it was replaced, and still misses nothing.
+    /// How long a replaced observer that was not released is still sent heartbeats, in ns. It watches
+    /// for half of that: so it may learn much later that it was replaced, and still misses nothing.
     pub(crate) fn handover_ns(&self) -> u64 {
-        2 * (self.home_interval_ns() + self.patience_ns())
+        4 * (self.home_interval_ns() + self.patience_ns())
     }
 }
 
@@ -135,6 +135,11 @@ impl Numbers {
         self.oldest.get_or_insert(seq);
         self.next += 1;
         Some(seq)
+    }
+
+    /// The newest number that was given; 0 before the first.
+    pub(crate) const fn newest(&self) -> u64 {
+        self.next.saturating_sub(1)
     }
 
     /// A number for an accusation.

@@ -15,8 +15,9 @@ use syncom_seam::{Counter, Now, Outbox, SECOND, Time};
 use syncom_wire::heartbeat::Heartbeat;
 use syncom_wire::limits::HOMES;
 use syncom_wire::neighbours::Neighbours;
+use syncom_wire::probe::Probe;
 use syncom_wire::report::{AckItem, EventKind, Report, ReportAck, ReportHead, ReportId};
-use syncom_wire::{Incarnation, PeerId, Slot, Subject};
+use syncom_wire::{Addr, Incarnation, PeerId, Slot, Subject};
 
 /// First refresh of an accusation, in ns; it doubles.
 const REFRESH_FIRST_NS: u64 = SECOND;
@@ -31,22 +32,37 @@ pub(crate) struct Observing {
     watched: Vec<Watched>,
     /// No accusation before this moment.
     mute_until: Time,
-    self_suspect: bool,
+    /// An overflow mutes nobody before this moment: one that never ends must not.
+    overflow_from: Time,
+    /// Since when so many are late at once that it may be our own fault.
+    suspect_since: Option<Time>,
 }
 
 impl Observing {
     pub(crate) fn new() -> Self {
-        Self { watched: Vec::with_capacity(SUBJECTS_MAX), mute_until: Time(0), self_suspect: false }
+        Self {
+            watched: Vec::with_capacity(SUBJECTS_MAX),
+            mute_until: Time(0),
+            overflow_from: Time(0),
+            suspect_since: None,
+        }
+    }
+
+    /// Bytes that say who the subjects are; what is expected of each comes on top ([`Arrival`]).
+    ///
+    /// [`Arrival`]: syncom_group::Arrival
+    pub(crate) fn bytes(&self) -> usize {
+        self.watched.len() * size_of::<(Slot, Incarnation, u16)>()
     }
 
     /// A new life begins: it watches nobody yet.
     pub(crate) fn clear(&mut self) {
         self.watched.clear();
-        self.self_suspect = false;
+        self.suspect_since = None;
     }
 
-    /// Takes the subjects of a newer set. Subjects that are no longer in it are watched a little
-    /// longer: should one die now, its new observers may never have heard it.
+    /// Takes the subjects of a newer set. Those that are no longer in it are watched until they say
+    /// that others do, or for a while: should one die now, its new observers may never have heard it.
     pub(crate) fn on_neighbours<O: Outbox>(
         &mut self,
         now: Now,
@@ -82,10 +98,8 @@ impl Observing {
         node: &mut Node,
         out: &mut O,
     ) {
-        let Some(watched) = self.watched.iter_mut().find(|watched| watched.slot == beat.slot)
-        else {
-            return;
-        };
+        let at = self.watched.iter().position(|watched| watched.slot == beat.slot);
+        let Some(watched) = at.and_then(|at| self.watched.get_mut(at)) else { return };
         if !watched.on_heartbeat(beat, heard, node) {
             return;
         }
@@ -94,18 +108,48 @@ impl Observing {
             watched.claim = Claim::Settled;
             return;
         }
+        if beat.flags & Heartbeat::RELEASED != 0 && watched.leave_at != Time::NEVER {
+            // What was said of it is taken back below, and then it is forgotten.
+            watched.leave_at = watched.leave_at.min(now.at.after(node.pace.interval_ns()));
+        }
         if watched.is_late(node, now.at) || !watched.claim.is_open() {
             return;
         }
         watched.claim = match watched.claim {
             Claim::Accused { seq, .. } => {
                 // Refuted: our margins are too tight for what we are.
-                node.health.blame(now.at);
+                if !watched.is_asked(now.at) {
+                    node.health.blame(now.at);
+                }
                 out.count(Counter::Retractions, 1);
                 Claim::Retracting { seq, heard_by: None, repeats: 0, next: now.at }
             }
             Claim::None | Claim::Settled | Claim::Retracting { .. } => Claim::None,
         };
+        // About this one alone: what others have sent may still be waiting to be read.
+        if let (Some(at), Some(identity)) = (at, node.identity) {
+            self.speak(at, identity, now, node, out);
+        }
+        self.arm(now.at, node, out);
+    }
+
+    /// Whether the node in this slot is one of those that it is to watch.
+    pub(crate) fn watches(&self, slot: Slot) -> bool {
+        self.watched.iter().any(|one| one.slot == slot && one.leave_at == Time::NEVER)
+    }
+
+    /// A home says that the host of somebody refuses what is sent to it, as if its agent were gone.
+    pub(crate) fn on_refused<O: Outbox>(
+        &mut self,
+        now: Now,
+        probe: &Probe,
+        node: &mut Node,
+        out: &mut O,
+    ) {
+        let life = (probe.slot, probe.incarnation);
+        let is_meant = |watched: &&mut Watched| (watched.slot, watched.incarnation) == life;
+        let Some(watched) = self.watched.iter_mut().find(is_meant) else { return };
+        watched.ask(now.at, node);
         self.judge(now, node, out);
     }
 
@@ -116,6 +160,18 @@ impl Observing {
             watched.arrival.shift(gap_ns);
             watched.grace_until = watched.grace_until.after(gap_ns);
         }
+    }
+
+    /// The kernel dropped what we were sent, heartbeats perhaps among it: that is like a pause of two
+    /// intervals. Where it goes on and on, our health says how little our word is worth, and what the
+    /// homes make of it is theirs.
+    pub(crate) fn on_overflow<O: Outbox>(&mut self, now: Time, node: &Node, out: &mut O) {
+        if now < self.overflow_from {
+            return;
+        }
+        out.count(Counter::Pauses, 1);
+        self.on_pause(now, 2 * node.pace.interval_ns(), node);
+        self.overflow_from = self.mute_until.after(2 * node.patience_ns());
     }
 
     pub(crate) fn on_ack(
@@ -141,7 +197,7 @@ impl Observing {
         node.health.settle(now.at);
         self.watched.retain(|watched| now.at < watched.leave_at);
         self.suspect_self(now, node, out);
-        if now.at >= self.mute_until && !node.homes.is_isolated(node.home_interval_ns(), now.at) {
+        if self.may_accuse(now.at, node) {
             for at in 0..self.watched.len() {
                 self.speak(at, identity, now, node, out);
             }
@@ -155,10 +211,31 @@ impl Observing {
         let late_span = spans(late().map(|watched| watched.domain));
         let half = self.watched.len().div_ceil(2).max(2);
         let suspect = late().count() >= half && (late_span || !all_span);
-        if suspect && !self.self_suspect {
+        if suspect && self.suspect_since.is_none() {
             out.count(Counter::SelfSuspicions, 1);
         }
-        self.self_suspect = suspect;
+        self.suspect_since = suspect.then(|| self.suspect_since.unwrap_or(now.at));
+    }
+
+    /// Whether anybody may be accused now: not after a pause, not without homes, and not by one who
+    /// suspects itself, before somebody of the group was heard since: whoever hears nobody any more is
+    /// cut off, and what it would say of others says nothing of them.
+    fn may_accuse(&self, now: Time, node: &Node) -> bool {
+        now >= self.mute_until
+            && !node.homes.is_isolated(node.home_interval_ns(), now)
+            && self.suspect_since.is_none_or(|since| node.homes.heard() >= since)
+    }
+
+    /// Whether it waits to hear anybody of the group before it accuses somebody.
+    pub(crate) fn is_in_doubt(&self, node: &Node) -> bool {
+        self.suspect_since.is_some_and(|since| node.homes.heard() < since)
+    }
+
+    /// Whether to ask the group for an answer that would end the doubt: for as long as it would take
+    /// to be accused oneself, and no longer.
+    pub(crate) fn asks_group(&self, now: Time, node: &Node) -> bool {
+        self.is_in_doubt(node)
+            && self.suspect_since.is_some_and(|since| now.since(since) <= node.patience_ns())
     }
 
     /// Says about one subject what there is to say now.
@@ -210,8 +287,35 @@ impl Observing {
                 return;
             }
         };
-        let flags = flags | if self.self_suspect { Report::SELF_SUSPECT } else { 0 };
+        let flags = flags | if self.suspect_since.is_some() { Report::SELF_SUSPECT } else { 0 };
         send(watched, seq, flags, identity, now, node, out);
+    }
+
+    /// A home asks about a subject that others accuse: says again what was said, or that it was heard.
+    /// Whoever is about to accuse it says nothing else.
+    pub(crate) fn on_asked<O: Outbox>(
+        &self,
+        now: Now,
+        home: Addr,
+        (slot, incarnation): (Slot, Incarnation),
+        node: &Node,
+        out: &mut O,
+    ) {
+        let mine = |one: &&Watched| one.slot == slot && one.incarnation == incarnation;
+        let Some(watched) = self.watched.iter().find(mine) else { return };
+        let Some(identity) = node.identity else { return };
+        let (seq, flags) = match watched.claim {
+            Claim::Settled => return,
+            Claim::Accused { seq, .. } => (seq, 0),
+            Claim::Retracting { seq, .. } => (seq, Report::RETRACT),
+            Claim::None if watched.is_late(node, now.at) => return,
+            Claim::None => (node.numbers.newest(), Report::RETRACT),
+        };
+        let suspect = if self.suspect_since.is_some() { Report::SELF_SUSPECT } else { 0 };
+        let flags = flags | suspect | Report::ASKED;
+        let head = report(watched, seq, flags, identity, now, node);
+        out.send(home, &Report { head, subject: "", kind: "", detail: "" });
+        out.count(Counter::ReportsSent, 1);
     }
 
     /// Waits for the next moment at which there may be something to say; after a moment that had to
@@ -241,23 +345,21 @@ fn homes(node: &Node) -> usize {
     HOMES.min(node.roster.rendezvous().len()).max(1)
 }
 
-/// Sends a report about one subject to both homes of the subject.
-fn send<O: Outbox>(
+/// What there is to say about one subject.
+fn report(
     watched: &Watched,
     seq: u64,
     flags: u16,
     identity: Identity,
     now: Now,
     node: &Node,
-    out: &mut O,
-) {
+) -> ReportHead {
     let heard = watched.arrival.heard();
     let ago_us = now.at.since(heard.unwrap_or(watched.since)) / 1_000;
     let never = if heard.is_none() { Report::NEVER_HEARD } else { 0 };
-    let subject = Subject::node(watched.slot);
-    let head = ReportHead {
+    ReportHead {
         id: ReportId { slot: identity.slot, incarnation: identity.incarnation, seq },
-        subject,
+        subject: Subject::node(watched.slot),
         incarnation: watched.incarnation,
         kind: EventKind::SILENT,
         heard_ago_us: u32::try_from(ago_us).unwrap_or(u32::MAX),
@@ -268,7 +370,21 @@ fn send<O: Outbox>(
         severity: 0,
         reserved: 0,
         count: 1,
-    };
+    }
+}
+
+/// Sends a report about one subject to both homes of the subject.
+fn send<O: Outbox>(
+    watched: &Watched,
+    seq: u64,
+    flags: u16,
+    identity: Identity,
+    now: Now,
+    node: &Node,
+    out: &mut O,
+) {
+    let head = report(watched, seq, flags, identity, now, node);
+    let subject = head.subject;
     for n in 0..homes(node) {
         if let Some(home) = node.homes.choice(subject, n, &node.roster, now.at) {
             out.send(home, &Report { head, subject: "", kind: "", detail: "" });

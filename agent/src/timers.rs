@@ -13,30 +13,21 @@ use syncom_seam::{Outbox, Time, Timer};
 pub(crate) enum TimerKind {
     /// Ask or join again, say the leave again.
     Entry = 0,
-    /// The next burst of heartbeats to observers.
+    /// The next burst of heartbeats to observers, and to homes.
     Peers = 1,
-    /// The next heartbeat to the homes.
-    Homes = 2,
     /// The earliest deadline of a subject.
-    Watch = 3,
+    Watch = 2,
     /// The earliest report to send again.
-    Reports = 4,
+    Reports = 3,
     /// The earliest receipt to send again, or command to end.
-    Orders = 5,
+    Orders = 4,
     /// The earliest service to end by force.
-    Services = 6,
+    Services = 5,
 }
 
 impl TimerKind {
-    const ALL: [Self; 7] = [
-        Self::Entry,
-        Self::Peers,
-        Self::Homes,
-        Self::Watch,
-        Self::Reports,
-        Self::Orders,
-        Self::Services,
-    ];
+    const ALL: [Self; 6] =
+        [Self::Entry, Self::Peers, Self::Watch, Self::Reports, Self::Orders, Self::Services];
 }
 
 #[derive(Clone, Copy, Debug)]

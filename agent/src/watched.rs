@@ -72,6 +72,8 @@ pub(crate) struct Watched {
     /// When to stop watching; [`Time::NEVER`] while it is in the set.
     pub(crate) leave_at: Time,
     pub(crate) claim: Claim,
+    /// A home has asked whether we still hear it: until then a single heartbeat may be missed.
+    asked_until: Time,
 }
 
 impl Watched {
@@ -86,7 +88,18 @@ impl Watched {
             grace_until: now.after(grace_ns(node)),
             leave_at: Time::NEVER,
             claim: Claim::None,
+            asked_until: Time(0),
         }
+    }
+
+    /// A home has reason to believe that it is gone.
+    pub(crate) fn ask(&mut self, now: Time, node: &Node) {
+        self.asked_until = now.after(2 * node.pace.interval_ns());
+    }
+
+    /// Whether more is asked of it at present than patience allows: it may be late for no reason.
+    pub(crate) fn is_asked(&self, now: Time) -> bool {
+        now < self.asked_until
     }
 
     /// The subject is in a newer set, too.
@@ -118,7 +131,9 @@ impl Watched {
         if self.arrival.heard().is_none() {
             return self.grace_until;
         }
-        self.arrival.deadline(&node.config.profile, node.health.level())
+        let (profile, health) = (&node.config.profile, node.health.level());
+        let early = self.arrival.deadline_after(1, profile, health);
+        if early < self.asked_until { early } else { self.arrival.deadline(profile, health) }
     }
 
     /// Whether the subject is late by now.

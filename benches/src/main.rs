@@ -33,13 +33,18 @@ usage: syncom-benches COMMAND [--json]
             [--mtu B] [--receivers N]
             the same case on other systems, turn by turn; see benches/peers/README.md
   peers commit [--clients N] [--rounds N] [--seconds N] [--out DIR]
-            durable writes to three replicas, ours and etcd's";
+            durable writes to three replicas, ours and etcd's
+  peers detect [--nodes N] [--kills N] [--only SYSTEM|PROFILE,...] [--out DIR]
+            how soon killed agents are known to be dead, ours and Serf's, and what that costs";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     if let ["peers", "commit", rest @ ..] = args.as_slice() {
         return commits(rest);
+    }
+    if let ["peers", "detect", rest @ ..] = args.as_slice() {
+        return deaths(rest);
     }
     if let ["peers", rest @ ..] = args.as_slice() {
         return compare(rest);
@@ -87,6 +92,17 @@ fn micro(scale: Scale) -> Vec<Bench> {
 fn commits(args: &[&str]) -> ExitCode {
     let Some(options) = peers::commit::Options::parse(args) else { return usage() };
     match peers::commit::run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("syncom-benches: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn deaths(args: &[&str]) -> ExitCode {
+    let Some(options) = peers::detect::Options::parse(args) else { return usage() };
+    match peers::detect::run(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("syncom-benches: {error}");

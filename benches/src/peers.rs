@@ -7,9 +7,11 @@
 mod chart;
 pub(crate) mod commit;
 mod debian;
+pub(crate) mod detect;
 mod options;
 mod ours;
 mod row;
+mod serf;
 mod systems;
 mod turn;
 

@@ -23,6 +23,7 @@ pub mod latency;
 pub mod link;
 pub mod pin;
 mod port;
+pub mod priority;
 pub mod queue;
 pub mod seal;
 pub mod signal;

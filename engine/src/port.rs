@@ -51,6 +51,22 @@ impl Port {
         }
     }
 
+    /// The next datagram that came back, read into `room` and proved to be our own: where it went, and
+    /// its body. `Ok(None)` when there is none.
+    ///
+    /// # Errors
+    /// When one was no datagram of ours, or was not quoted as a whole; it is counted.
+    pub(crate) fn returned<'a>(
+        &mut self,
+        room: &'a mut [u8],
+    ) -> Result<Option<(Addr, &'a [u8])>, Counter> {
+        let Some((to, len)) = self.link.returned(room) else { return Ok(None) };
+        let body = room.get_mut(..len).and_then(|datagram| self.sealer.open_own(datagram));
+        let counter = if body.is_some() { Counter::Returned } else { Counter::DropReturned };
+        self.counters.add(counter, 1);
+        body.map(|body| Some((to, body))).ok_or(counter)
+    }
+
     /// The next frame of an opened datagram; counts it, or that the rest is void.
     pub(crate) fn next_frame<'a>(&self, frames: &mut Frames<'a>) -> Option<Frame<'a>> {
         match frames.next()? {

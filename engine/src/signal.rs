@@ -12,6 +12,20 @@ use std::time::Duration;
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 static WAKE_FD: AtomicI32 = AtomicI32::new(-1);
 
+/// Ends another process at once (SIGKILL), as `kill -9` does.
+///
+/// # Errors
+/// What the kernel says; `InvalidInput` for a number that means more than one process.
+pub fn kill(pid: u32) -> io::Result<()> {
+    let pid = i32::try_from(pid).ok().filter(|pid| *pid > 1);
+    let pid = pid.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    // SAFETY: the call takes integers and touches no memory of ours.
+    match unsafe { libc::kill(pid, libc::SIGKILL) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Waits for SIGINT or SIGTERM. There is one per process.
 #[derive(Debug)]
 pub struct StopSignals {

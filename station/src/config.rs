@@ -1,8 +1,11 @@
 //! What a replica is told at its start.
 
 use syncom_seam::MS;
-use syncom_wire::limits::REPLICAS_MAX;
 use syncom_wire::{Addr, Boot, PeerId, Role};
+
+/// Replicas that a station may have: one, or as many as survive the loss of one or of two. An even
+/// number survives no more than the one below it.
+const FOUNDERS: [usize; 3] = [1, 3, 5];
 
 /// How fast the replicas' clockwork runs. Must be alike on all replicas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +43,7 @@ impl RaftTiming {
 
 impl Default for RaftTiming {
     fn default() -> Self {
-        Self::SHARED
+        Self::MEDIUM
     }
 }
 
@@ -75,7 +78,8 @@ pub struct StationConfig {
 ///
 /// Entries: those since the last snapshot, at most `snapshot_every` or 64 MiB; before it those that
 /// followers may lack, a fifth as many or 16 MiB, and up to 64 MiB while one that is heard lacks
-/// them. Snapshots: the newest, one that is being pulled from here, one that is being pulled.
+/// them. Snapshots: the newest, those that are being pulled from here, which is one unless a follower
+/// cannot use what another pulls, and one that is being pulled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
     /// Entries of the log.
@@ -109,9 +113,9 @@ impl StationConfig {
     /// # Errors
     /// One sentence naming the field and what to do.
     pub fn validate(&self) -> Result<(), String> {
-        if self.replicas.is_empty() || self.replicas.len() > REPLICAS_MAX {
+        if !FOUNDERS.contains(&self.replicas.len()) {
             return Err(format!(
-                "a station has 1 to {REPLICAS_MAX} replicas, not {}: correct the list",
+                "a station has 1, 3 or 5 replicas, not {}: correct the list",
                 self.replicas.len()
             ));
         }
@@ -175,6 +179,13 @@ mod tests {
         (1..=n).map(|i| (PeerId::station(i), Addr::v4([10, 0, 0, 1], i))).collect()
     }
 
+    /// SPEC: a leader that is gone is replaced within half a second on the default profile.
+    #[test]
+    fn the_default_is_that_of_the_default_profile() {
+        assert_eq!(RaftTiming::default(), RaftTiming::MEDIUM);
+        assert_eq!(RaftTiming::default().election_max_ns(), 400 * MS);
+    }
+
     #[test]
     fn a_sound_configuration_is_accepted() {
         assert_eq!(StationConfig::new(2, replicas(3)).validate(), Ok(()));
@@ -187,7 +198,11 @@ mod tests {
         let mut hasty = StationConfig::new(1, replicas(1));
         hasty.timing.heartbeat_ticks = 10;
         assert!(hasty.validate().unwrap_err().contains("three heartbeats"));
-        let mut twice = replicas(2);
+        for wrong in [0, 2, 4, 6, 7, 9] {
+            let why = StationConfig::new(1, replicas(wrong)).validate().unwrap_err();
+            assert!(why.contains("1, 3 or 5 replicas"), "{why}");
+        }
+        let mut twice = replicas(3);
         twice[1] = twice[0];
         assert!(StationConfig::new(1, twice).validate().unwrap_err().contains("twice"));
     }

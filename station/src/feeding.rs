@@ -102,13 +102,19 @@ impl Station {
             return;
         }
         let mut feeds = std::mem::take(&mut self.feeds.by_peer);
+        // Most satellites stand at the same view.
+        let mut made: Option<(View, VecDeque<Vec<u8>>)> = None;
         for (peer, feed) in &mut feeds {
             let view = self.machine.membership.members().view();
             if feed.queued.is_empty() && feed.sent != Some(view) {
                 let from = feed.sent.unwrap_or(feed.have);
                 // A view that this replica never had cannot be continued.
                 let from = if from > view { View(0) } else { from };
-                feed.queued = self.delta(from, view);
+                feed.queued = match &made {
+                    Some((start, parts)) if *start == from => parts.clone(),
+                    _ => self.delta(from, view),
+                };
+                made = Some((from, feed.queued.clone()));
                 feed.sent = Some(view);
             }
             let version = self.machine.rules.head().version;

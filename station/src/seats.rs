@@ -10,12 +10,12 @@ use crate::machine::command::{Command, Entry};
 use crate::machine::replicas::name;
 use crate::station::Station;
 use crate::transport::{LANE_RAFT, LANE_SNAPSHOT};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use syncom_seam::{Counter, Loaded, MS, Now, Origin, Outbox, SECOND, Time};
 use syncom_wire::limits::REPLICAS_MAX;
 use syncom_wire::raft::RaftHead;
 use syncom_wire::replica::{ReplicaHello, ReplicaWord};
-use syncom_wire::{Addr, Frame, PeerId, Role};
+use syncom_wire::{Addr, Boot, Frame, PeerId, Role};
 
 /// A replica whose seat is free shows itself every so often, in ns: until it sits there, nobody
 /// would notice that its disk was exchanged.
@@ -30,8 +30,10 @@ const HEARD_MAX: usize = 4 * REPLICAS_MAX;
 pub(crate) struct Seats {
     /// Where replicas spoke from that no table names yet.
     heard: BTreeMap<PeerId, Addr>,
-    /// Who said that this replica was never seated.
-    unknown_to: BTreeSet<PeerId>,
+    /// The newest life heard of each replica that has a part.
+    lives: BTreeMap<PeerId, Boot>,
+    /// What each other replica that votes said last of this one.
+    words: BTreeMap<PeerId, ReplicaWord>,
     /// Something is stored on the disk.
     pub(crate) stored: bool,
     hello_at: Time,
@@ -45,8 +47,9 @@ impl Seats {
 
 /// Whether the log that was loaded, committed or not, holds the entry that seats this disk.
 pub(crate) fn is_seated_in(loaded: &Loaded, me: u16, disk: u64) -> bool {
-    let mut entries = loaded.entries.iter().filter(|entry| entry.kind == 0);
-    entries.any(|entry| seats_of(&entry.data).any(|seat| seat == (me, disk)))
+    let entries = loaded.entries.iter().filter(|entry| entry.kind == 0);
+    let mut mine = entries.flat_map(|entry| seats_of(&entry.data)).filter(|seat| seat.0 == me);
+    mine.next() == Some((me, disk))
 }
 
 /// Who is seated by an entry, and with which disk.
@@ -95,6 +98,19 @@ impl Station {
         let _ = self.streams.connect(peer, addr, LANE_SNAPSHOT);
     }
 
+    /// A replica that has begun anew has forgotten the snapshot that it was pulling: it is announced
+    /// again as soon as that is noticed, and not when patience is over.
+    pub(crate) fn note_life(&mut self, from: &Origin) {
+        let id = u64::from(from.peer.number());
+        if from.peer.role() != Role::Station || !self.node.conf().knows(id) {
+            return;
+        }
+        let before = self.seats.lives.insert(from.peer, from.boot);
+        if before.is_some_and(|before| before < from.boot) {
+            self.node.fail_sending(id);
+        }
+    }
+
     /// A replica that nobody has told us of speaks: it may be answered.
     pub(crate) fn note_replica(&mut self, from: &Origin) {
         let known = self.config.addr_of(from.peer).is_some()
@@ -115,8 +131,24 @@ impl Station {
         let gone: Vec<PeerId> = self.gone_replicas().collect();
         for peer in gone {
             self.streams.close(peer, out);
+            self.seats.heard.remove(&peer);
+            self.seats.words.remove(&peer);
+            self.seats.lives.remove(&peer);
         }
         self.check_seat(out);
+    }
+
+    /// Takes this replica's seat when its log gives it to this disk, committed or not: what it
+    /// acknowledges from then on stands behind that entry, and comes to nothing with it.
+    pub(crate) fn look_for_seat(&mut self) {
+        let (me, disk) = (self.config.me, self.config.disk);
+        if self.node.is_admitted() {
+            return;
+        }
+        let seated = self.machine.replicas.seat(me).map_or(0, |seat| seat.disk);
+        if disk == if seated == 0 { self.seat_in_tail(me) } else { seated } {
+            self.node.admit();
+        }
     }
 
     fn gone_replicas(&self) -> impl Iterator<Item = PeerId> {
@@ -187,17 +219,20 @@ impl Station {
         let (is_free, seated) =
             (seat.is_some_and(|one| one.disk == 0), seat.is_some_and(|one| one.disk == disk));
         self.seats.hello_at = now.at.after(if is_free { HELLO_SOON_NS } else { HELLO_NS });
-        if self.is_settled() {
+        if self.is_settled() || self.node.is_founding() {
             if is_free {
-                self.propose(now, &Command::Seat { number: self.config.me, disk }, out);
+                self.give_seat(now, self.config.me, disk, out);
             }
-            return;
+            if self.is_settled() {
+                return;
+            }
         }
         let leader_lives = now.at.since(self.node.current_at(now.at)) < SECOND;
         if seated && leader_lives {
             return;
         }
-        let hello = ReplicaHello { disk, stored: u8::from(self.seats.stored), reserved: [0; 15] };
+        let (generation, stored) = (self.node.generation(), u8::from(self.seats.stored));
+        let hello = ReplicaHello { disk, generation, stored, reserved: [0; 7] };
         let mut all: BTreeMap<PeerId, Addr> = self.config.replicas.iter().copied().collect();
         all.extend(&self.seats.heard);
         all.extend(self.replica_addrs());
@@ -216,24 +251,40 @@ impl Station {
         hello: &ReplicaHello,
         out: &mut O,
     ) {
+        if hello.generation != self.node.generation() {
+            return out.count(Counter::DropRole, 1);
+        }
         let number = number_of(from.peer);
         let seat = self.machine.replicas.seat(number).copied();
         let free = seat.is_some_and(|seat| seat.disk == 0);
-        if free && hello.stored == 1 && self.is_settled() && self.node.conf().knows(number.into()) {
-            self.propose(now, &Command::Seat { number, disk: hello.disk }, out);
+        let decides = self.is_settled() || self.node.is_founding();
+        if free && hello.stored == 1 && decides && self.node.conf().knows(number.into()) {
+            self.give_seat(now, number, hello.disk, out);
         }
         self.send_word(from, out);
+    }
+
+    /// Proposes that a disk takes a free seat, unless that is under way.
+    fn give_seat<O: Outbox>(&mut self, now: Now, number: u16, disk: u64, out: &mut O) {
+        if self.seat_in_tail(number) != disk {
+            self.propose(now, &Command::Seat { number, disk }, out);
+        }
     }
 
     fn send_word<O: Outbox>(&self, from: &Origin, out: &mut O) {
         let number = number_of(from.peer);
         let gone = self.machine.replicas.gone(number);
         let applied = self.machine.replicas.seat(number).map_or(0, |seat| seat.disk);
+        let disk = if applied == 0 { self.seat_in_tail(number) } else { applied };
         let word = ReplicaWord {
-            disk: if applied == 0 { self.seat_in_tail(number) } else { applied },
+            disk,
+            generation: self.node.generation(),
             removed_at: gone.map_or(0, |gone| gone.index),
+            term: self.node.term().0,
+            leader: number_of(self.node.leader()),
             by: gone.map_or(0, |gone| gone.by),
-            reserved: [0; 6],
+            pending: u8::from(disk != applied),
+            reserved: [0; 3],
         };
         out.send(from.addr, &word);
     }
@@ -241,28 +292,65 @@ impl Station {
     /// The disk that an entry seats which is not applied yet, and perhaps never will be.
     fn seat_in_tail(&self, wanted: u16) -> u64 {
         let tail = self.node.entries_after(self.machine.applied);
-        let seats = tail.flat_map(|entry| seats_of(&entry.data));
-        seats.filter(|(number, _)| *number == wanted).map(|(_, disk)| disk).last().unwrap_or(0)
+        let mut seats = tail.flat_map(|entry| seats_of(&entry.data));
+        // The first that sits down stays.
+        seats.find(|(number, _)| *number == wanted).map_or(0, |(_, disk)| disk)
     }
 
     /// Another replica says what it knows of this one.
     pub(crate) fn on_word<O: Outbox>(&mut self, from: &Origin, word: &ReplicaWord, out: &mut O) {
-        if word.removed_at != 0 {
-            return self.leave_seat(word.by, word.removed_at, out);
+        if word.generation != self.node.generation() {
+            return out.count(Counter::DropRole, 1);
+        }
+        if self.other_voters().contains(&from.peer) {
+            self.seats.words.insert(from.peer, *word);
         }
         let disk = self.config.disk;
-        if word.disk != 0 && word.disk != disk && disk != 0 {
+        let replaced = |word: &ReplicaWord| word.removed_at != 0;
+        let lost = |word: &ReplicaWord| {
+            disk != 0 && word.pending == 0 && word.disk != 0 && word.disk != disk
+        };
+        if replaced(word) && self.is_believed(replaced) {
+            return self.leave_seat(word.by, word.removed_at, out);
+        }
+        if lost(word) && self.is_believed(lost) {
             return self.stop_disk_lost(out);
         }
+        let seated = disk != 0 && word.pending == 0 && word.disk == disk;
         // When nobody at all has ever seen it, nobody relies on what it might have forgotten.
-        self.seats.unknown_to.insert(from.peer);
-        let me = u64::from(self.config.me);
-        let others = self.node.conf().everybody().into_iter().filter(|id| *id != me);
-        let station = |id: u64| u16::try_from(id).map(PeerId::station).unwrap_or(PeerId::ANY);
-        let founder = self.node.conf().votes(me);
-        if founder && others.map(station).all(|peer| self.seats.unknown_to.contains(&peer)) {
+        if seated || self.node.conf().votes(self.config.me.into()) && self.is_new_to_all() {
             self.node.admit();
         }
+    }
+
+    /// Whether what some replicas say may stop this one. One that has no part yet, who contributes
+    /// nothing, stops at one word; any other when more than half of the others that vote, as far as
+    /// known here, say the same.
+    fn is_believed(&self, says: impl Fn(&ReplicaWord) -> bool) -> bool {
+        let others = self.other_voters();
+        let told = others.iter().filter(|peer| self.seats.words.get(peer).is_some_and(&says));
+        !self.node.is_admitted() || 2 * told.count() > others.len()
+    }
+
+    fn is_new_to_all(&self) -> bool {
+        let new = |word: &ReplicaWord| word.disk == 0 || word.disk == self.config.disk;
+        self.other_voters().iter().all(|peer| self.seats.words.get(peer).is_some_and(new))
+    }
+
+    /// The replicas that vote beside this one, as far as it has applied it.
+    fn other_voters(&self) -> Vec<PeerId> {
+        let conf = &self.machine.replicas.conf;
+        let others = conf.everybody().into_iter().filter_map(|id| u16::try_from(id).ok());
+        let votes = |number: &u16| *number != self.config.me && conf.votes(u64::from(*number));
+        others.filter(votes).map(PeerId::station).collect()
+    }
+
+    /// Whether it is true, as far as the others say, that one leads which believes that this replica
+    /// has more than it has. One word, or one that only claims to lead, stops nobody.
+    pub(crate) fn is_led_by(&self, head: &RaftHead) -> bool {
+        let leads =
+            |word: &ReplicaWord| (u64::from(word.leader), word.term) == (head.from, head.term);
+        self.is_believed(leads)
     }
 
     /// Whether a frame comes from a replica that is none any more; it hears so.
@@ -283,3 +371,6 @@ impl Station {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;

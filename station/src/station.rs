@@ -143,6 +143,7 @@ impl Station {
             if work.is_empty() {
                 break;
             }
+            self.look_for_seat();
             self.carry_out(now, work, out);
         }
         self.follow_leadership(now, out);
@@ -364,6 +365,7 @@ impl SeamRole for Station {
         }
         self.note_address(from);
         self.note_replica(from);
+        self.note_life(from);
         if self.streams.on_frame(now.at, from, frame, out) {
             return self.drain_streams(now, out);
         }
@@ -390,7 +392,7 @@ impl SeamRole for Station {
         }
         match timer.kind {
             TICK if timer.generation == self.timer_generation => self.on_tick(now, out),
-            FLUSH => self.proposals.on_timer(timer),
+            FLUSH => self.proposals.on_timer(now.at, timer, out),
             _ => {}
         }
     }

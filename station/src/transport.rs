@@ -1,12 +1,14 @@
 //! What comes and goes between replicas and on streams.
 
+use crate::machine::Machine;
 use crate::raft::codec::{self, Encoded};
 use crate::raft::pull::{Pull, Pulled};
+use crate::raft::snapshot::Image;
 use crate::station::Station;
 use raft::eraftpb::{Message, MessageType};
 use syncom_seam::{Counter, Now, Outbox};
 use syncom_stream::{Delivery, Direction, Key};
-use syncom_wire::raft::RaftMessage;
+use syncom_wire::raft::{RaftHead, RaftMessage};
 use syncom_wire::snapshot::{ChunkHead, SnapshotAsk, SnapshotChunk};
 use syncom_wire::{Frame, Frames, PeerId, Role};
 
@@ -105,7 +107,7 @@ impl Station {
         match self.node.on_message(from, message, now.at) {
             Err(why) => {
                 out.count(Counter::RaftRefused, 1);
-                if self.node.note_beyond(&message.head, why) {
+                if self.node.note_beyond(&message.head, why) && self.is_led_by(&message.head) {
                     self.stop_tail_lost(&message.head, out);
                 }
             }
@@ -188,10 +190,26 @@ impl Station {
             Pulled::Broken => self.pull = None,
             Pulled::Whole => {
                 if let Some(pull) = self.pull.take() {
-                    let head = pull.head;
-                    self.node.on_image(&head, pull.into_image());
+                    self.take_image(&pull.head.clone(), pull.into_image(), out);
                 }
             }
         }
     }
+
+    /// A snapshot is here: nothing that is stored gives way to one that cannot be read.
+    fn take_image<O: Outbox>(&mut self, head: &RaftHead, image: Image, out: &mut O) {
+        match Machine::decode(&image.data) {
+            Ok(_) => self.node.on_image(head, image),
+            Err(why) => self.stop(
+                &format!(
+                    "a snapshot of the leader cannot be read ({why}): start a version that can; \
+                     nothing that was stored here has changed"
+                ),
+                out,
+            ),
+        }
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,7 @@ use crate::world::World;
 use syncom_seam::{Counter, Now, Origin, Outbox, Time, US};
 use syncom_wire::heartbeat::{Heartbeat, HomeAnswer};
 use syncom_wire::join::Join;
-use syncom_wire::probe::ProbeAnswer;
+use syncom_wire::probe::{Probe, ProbeAnswer};
 use syncom_wire::report::{EventKind, Report, ReportAck};
 use syncom_wire::{Frame, Role, Slot};
 
@@ -127,12 +127,44 @@ impl Transponder {
                 ReportAck::COMMITTED
             }
             Some(entry) if entry.head.incarnation == head.incarnation => {
+                if head.flags & Report::REFUSED != 0 {
+                    self.on_refused(now, report, slot, out);
+                    return;
+                }
                 self.take_word(now, from, report, slot, out)
             }
             // The reporter's view is ahead of this one.
             Some(_) | None => ReportAck::RECEIVED,
         };
-        acknowledge(from.addr, head.id, level, 0, out);
+        if head.flags & Report::ASKED == 0 {
+            acknowledge(from.addr, head.id, level, 0, out);
+        }
+    }
+
+    /// A heartbeat to a node came back to somebody whom it observes. That is no vote.
+    fn on_refused<O: Outbox>(&mut self, now: Now, report: &Report<'_>, slot: Slot, out: &mut O) {
+        let id = report.head.id;
+        let is_subject = self.world.living(id.slot, id.incarnation).is_some()
+            && self.world.subjects(slot).contains(&id.slot);
+        if !is_subject {
+            out.count(Counter::UplinkNoise, 1);
+            return;
+        }
+        let Self { suspects, world, homes, config, .. } = self;
+        let sight = Sight { now, world, homes, profile: &config.profile };
+        suspects.on_refused(&sight, slot, report.head.incarnation);
+    }
+
+    /// A probe came back: nobody listens where the accused did. Asks its observers.
+    pub(crate) fn on_probe_returned<O: Outbox>(&mut self, probe: &Probe, out: &mut O) {
+        if !self.suspects.is_returned(probe) {
+            return;
+        }
+        for observer in self.world.observers(probe.slot) {
+            if let Some(addr) = self.homes.addr(&self.world, *observer) {
+                out.send(addr, &Probe { nonce: Probe::REFUSED, ..*probe });
+            }
+        }
     }
 
     fn take_word<O: Outbox>(
@@ -153,15 +185,16 @@ impl Transponder {
         }
         let silent_since = Time(from.heard.0.saturating_sub(u64::from(head.heard_ago_us) * US));
         let is_heard = head.flags & Report::NEVER_HEARD == 0;
+        let is_retracted = head.flags & Report::RETRACT != 0;
         let word = Word {
             slot: id.slot,
             incarnation: id.incarnation,
             seq: id.seq,
-            is_retracted: head.flags & Report::RETRACT != 0,
+            is_retracted,
             suspects_itself: head.flags & Report::SELF_SUSPECT != 0,
             health: head.health,
             domain: head.domain,
-            silent_since,
+            silent_since: if is_heard || !is_retracted { silent_since } else { Time(0) },
             heard: if is_heard { silent_since } else { Time(0) },
             first: from.heard,
             last: from.heard,

@@ -46,6 +46,7 @@ impl Transponder {
                 Delivery::Message(key) => self.on_message(now, key, &message, out),
                 Delivery::Reset(key, _) if self.feed.leader() == Some(key) => {
                     let view = self.world.view();
+                    self.world.drop_parts();
                     self.feed.attach(now.at, view, &mut self.streams, out);
                     self.begin_anew(now, out);
                 }
@@ -88,8 +89,8 @@ impl Transponder {
         self.shards.on_view(&self.world);
         let Self { suspects, world, homes, .. } = self;
         suspects.on_view(world, |case| {
-            // Its reporters need not ask any more.
-            for word in case.evidence.words() {
+            // Its accusers need not ask any more.
+            for word in case.evidence.words().iter().filter(|word| !word.is_retracted) {
                 let id = ReportId { slot: word.slot, incarnation: word.incarnation, seq: word.seq };
                 if let Some(addr) = homes.addr(world, word.slot) {
                     acknowledge(addr, id, ReportAck::COMMITTED, 0, out);

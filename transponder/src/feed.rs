@@ -14,7 +14,7 @@ use syncom_wire::heartbeat::{Heartbeat, HomeAnswer};
 use syncom_wire::limits::REPLICAS_MAX;
 use syncom_wire::member::{Attach, ViewDelta};
 use syncom_wire::roster::{Roster, RosterAsk};
-use syncom_wire::{Addr, Boot, Incarnation, PeerId, Role, Slot, Term, View};
+use syncom_wire::{Addr, Boot, PeerId, Role, Term, View};
 
 /// The lane of satellites and station.
 pub(crate) const LANE: u8 = 1;
@@ -88,21 +88,12 @@ impl Feed {
         out: &mut O,
     ) {
         self.seq += 1;
+        let interval_us = u32::try_from(INTERVAL_NS / US).unwrap_or(u32::MAX);
         let beat = Heartbeat {
-            slot: Slot::NONE,
-            incarnation: Incarnation(0),
-            seq: self.seq,
-            interval_us: u32::try_from(INTERVAL_NS / US).unwrap_or(u32::MAX),
             progress: u32::try_from(self.seq & u64::from(u32::MAX)).unwrap_or(0),
-            sent_ns: now.at.0,
-            neighbours: 0,
             rtt_us: self.rtt.srtt_us(),
-            services_up: 0,
-            services_down: 0,
-            plane: Heartbeat::GROUP,
-            health: 0,
-            flags: 0,
             load,
+            ..Heartbeat::of_satellite(self.seq, interval_us, now.at.0)
         };
         for (_, addr) in &self.replicas {
             out.send(*addr, &beat);
@@ -213,12 +204,11 @@ impl Feed {
             world.begin();
         }
         if head.from != world.view() || head.to < head.from {
+            world.drop_parts();
             self.attach(now, world.view(), streams, out);
             return Fed::Refused;
         }
-        for member in delta.iter() {
-            world.apply(&member);
-        }
+        world.take(delta);
         if head.more != 0 {
             return Fed::Partly;
         }

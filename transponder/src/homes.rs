@@ -1,10 +1,12 @@
 //! The home table: what this satellite heard from nodes, and when.
 //!
 //! Soft state, rebuilt within one interval of heartbeats; nothing here is ever sent to another
-//! satellite. By slot, as dense as slots are, and never larger than the member list.
+//! satellite. Only nodes that were heard or told something here have an entry: one in a hundred,
+//! where there are a hundred satellites.
 
 use crate::world::World;
-use alloc::vec::Vec;
+use alloc::collections::BTreeMap;
+use core::ops::Bound;
 use syncom_seam::{MS, Now, Origin, Time, US};
 use syncom_wire::heartbeat::{Heartbeat, HomeAnswer};
 use syncom_wire::limits::NODES_MAX;
@@ -35,7 +37,7 @@ pub(crate) struct HomeEntry {
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Homes {
-    entries: Vec<HomeEntry>,
+    entries: BTreeMap<Slot, HomeEntry>,
     /// From when on this satellite may count its own silence from nodes.
     mature: Option<Time>,
 }
@@ -44,7 +46,7 @@ impl Homes {
     /// What was heard of this life of a node, if anything.
     pub(crate) fn get(&self, slot: Slot, incarnation: Incarnation) -> Option<&HomeEntry> {
         self.entries
-            .get(slot.0 as usize)
+            .get(&slot)
             .filter(|entry| entry.heard > Time(0) && entry.incarnation == incarnation)
     }
 
@@ -76,7 +78,7 @@ impl Homes {
 
     /// When its neighbour set was last pushed to a node; 0 when never.
     pub(crate) fn pushed(&self, slot: Slot) -> Time {
-        self.entries.get(slot.0 as usize).map_or(Time(0), |entry| entry.pushed)
+        self.entries.get(&slot).map_or(Time(0), |entry| entry.pushed)
     }
 
     /// Notes that a node's neighbour set was pushed.
@@ -89,7 +91,7 @@ impl Homes {
 
     /// How often a node's neighbour set was pushed in vain.
     pub(crate) fn pushes(&self, slot: Slot) -> u8 {
-        self.entries.get(slot.0 as usize).map_or(0, |entry| entry.pushes)
+        self.entries.get(&slot).map_or(0, |entry| entry.pushes)
     }
 
     /// A node has named its present neighbour set.
@@ -99,14 +101,21 @@ impl Homes {
         }
     }
 
-    /// Slots up to the largest that was ever heard.
-    pub(crate) const fn len(&self) -> usize {
-        self.entries.len()
+    /// Every life of a node that was heard here, by slot.
+    pub(crate) fn heard_nodes(&self) -> impl Iterator<Item = (Slot, &HomeEntry)> {
+        let heard = self.entries.iter().filter(|(_, entry)| entry.heard > Time(0));
+        heard.map(|(slot, entry)| (*slot, entry))
+    }
+
+    /// The next node with an entry after `slot`; the first one after `None`.
+    pub(crate) fn next_after(&self, slot: Option<Slot>) -> Option<Slot> {
+        let from = slot.map_or(Bound::Unbounded, Bound::Excluded);
+        self.entries.range((from, Bound::Unbounded)).next().map(|(slot, _)| *slot)
     }
 
     /// Notes whether a node is gray without a cause at present; since when it is.
     pub(crate) fn gray_since(&mut self, slot: Slot, is_so: bool, now: Time) -> Option<Time> {
-        let entry = self.entries.get_mut(slot.0 as usize)?;
+        let entry = self.entries.get_mut(&slot)?;
         if !is_so {
             entry.gray_since = Time(0);
         } else if entry.gray_since == Time(0) {
@@ -116,14 +125,7 @@ impl Homes {
     }
 
     fn entry(&mut self, slot: Slot) -> Option<&mut HomeEntry> {
-        let at = slot.0 as usize;
-        if at >= NODES_MAX {
-            return None;
-        }
-        if self.entries.len() <= at {
-            self.entries.resize(at + 1, HomeEntry::default());
-        }
-        self.entries.get_mut(at)
+        ((slot.0 as usize) < NODES_MAX).then(|| self.entries.entry(slot).or_default())
     }
 
     /// This satellite's silence counts from `at` on, and not before.
@@ -169,7 +171,7 @@ impl Homes {
 
     /// The smoothed round trip to a node, as it measured it, in ns; 0 when unknown.
     pub(crate) fn rtt_ns(&self, slot: Slot) -> u64 {
-        self.entries.get(slot.0 as usize).map_or(0, |entry| u64::from(entry.rtt_us) * US)
+        self.entries.get(&slot).map_or(0, |entry| u64::from(entry.rtt_us) * US)
     }
 
     /// Time-out of a first transmission to a node, in ns.

@@ -23,6 +23,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod atlas;
 mod config;
 mod dispatch;
 mod downlink;
@@ -41,6 +42,7 @@ mod world;
 #[cfg(test)]
 mod tests;
 
+pub use atlas::Atlas;
 pub use config::{ConfigError, TransponderConfig};
 pub use policy::{Policies, Policy, Support};
 pub use transponder::Transponder;

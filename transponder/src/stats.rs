@@ -48,10 +48,9 @@ impl Stats {
         let elapsed_s = (now.since(self.sent) / SECOND).clamp(1, 60);
         let reports_per_s = u32::try_from(self.reports / elapsed_s).unwrap_or(u32::MAX);
         (self.sent, self.reports) = (now, 0);
-        let mut nodes = world.members().present().filter_map(|entry| {
-            let slot = entry.slot();
-            let heard = homes.get(slot, entry.head.incarnation)?;
-            world.is_first_home(slot).then(|| HomeStat {
+        let mut nodes = homes.heard_nodes().filter_map(|(slot, heard)| {
+            let is_mine = world.is_first_home(slot);
+            (is_mine && world.living(slot, heard.incarnation).is_some()).then(|| HomeStat {
                 slot,
                 rtt_us: heard.rtt_us,
                 interval_us: heard.interval_us,

@@ -3,8 +3,10 @@
 mod fixture;
 mod hostile;
 mod joining;
+mod lossy;
 mod nodes;
 mod orders;
+mod refused;
 mod replaced;
 mod reports;
 mod seen;

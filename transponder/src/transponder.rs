@@ -1,5 +1,6 @@
 //! The role itself: its state, its timers, and when what is done.
 
+use crate::atlas::Atlas;
 use crate::config::TransponderConfig;
 use crate::downlink::shard::Means;
 use crate::downlink::shards::Shards;
@@ -13,12 +14,13 @@ use crate::uplink::combine::Combiner;
 use crate::uplink::suspects::Suspects;
 use crate::uplink::suspicion::Sight;
 use crate::world::World;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use syncom_seam::{Done, MS, Now, Origin, Outbox, Rng, Role, SECOND, Time, Timer};
 use syncom_stream::{Config, Streams};
 use syncom_wire::announced::Announced;
 use syncom_wire::join::{Join, JoinHead, Leave};
-use syncom_wire::{Frame, Slot, View};
+use syncom_wire::{Addr, Frame, Slot, View};
 
 /// Timer: something is under way; every few ms, only while that is so.
 const TICK: u16 = 1;
@@ -27,8 +29,10 @@ const SLOW: u16 = 2;
 /// Timer: the open batch is old enough.
 const BATCH: u16 = 3;
 
-/// Pause between two ticks, in ns; with thousands of cases a little more.
+/// Pause between two ticks, in ns; with thousands of cases a little more, with a short interval less.
 const TICK_NS: u64 = 5 * MS;
+/// Ticks of an interval at most: what a tick adds to a verdict is little beside it.
+const TICKS_PER_INTERVAL: u64 = 50;
 /// Cases that lengthen the pause by another [`TICK_NS`].
 const CASES_PER_TICK: usize = 500;
 /// Streams of a satellite: a few lanes to each replica.
@@ -123,8 +127,20 @@ impl Transponder {
 
     /// The view that this satellite holds.
     #[must_use]
-    pub const fn view(&self) -> View {
+    pub fn view(&self) -> View {
         self.world.view()
+    }
+
+    /// What follows from the view alone, to be offered to other satellites in the same memory.
+    #[must_use]
+    pub const fn atlas(&self) -> &Arc<Atlas> {
+        self.world.atlas()
+    }
+
+    /// Says that another satellite has made this atlas: when the view leads here, too, it is shared
+    /// and not made again. An atlas that does not fit changes nothing.
+    pub fn offer(&mut self, atlas: Arc<Atlas>) {
+        self.world.offer(atlas);
     }
 
     /// Whether the view holds this life of this satellite.
@@ -228,7 +244,8 @@ impl Transponder {
         if !self.is_tick_armed && self.is_busy() {
             self.is_tick_armed = true;
             let more = u64::try_from(self.suspects.len() / CASES_PER_TICK).unwrap_or(0);
-            let at = now.after(TICK_NS * (1 + more));
+            let tick_ns = (self.config.profile.interval_ns / TICKS_PER_INTERVAL).clamp(MS, TICK_NS);
+            let at = now.after(tick_ns * (1 + more));
             out.arm(Timer { kind: TICK, generation: 0, key: 0 }, at);
         }
         if !self.is_batch_armed
@@ -273,6 +290,12 @@ impl Role for Transponder {
     fn on_done<O: Outbox>(&mut self, _: Now, done: Done, _: &mut O) {
         // A satellite asks for neither disk nor children.
         debug_assert!(false, "nobody asked for {done:?}");
+    }
+
+    fn on_returned<O: Outbox>(&mut self, _now: Now, _to: Addr, frame: &Frame<'_>, out: &mut O) {
+        if let Frame::Probe(probe) = frame {
+            self.on_probe_returned(probe, out);
+        }
     }
 
     fn on_burst_end<O: Outbox>(&mut self, now: Now, out: &mut O) {

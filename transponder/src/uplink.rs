@@ -4,10 +4,12 @@
 //! Start reading at [`verdict`], which says what evidence amounts to, and [`suspects`], which
 //! holds it.
 
+pub(crate) mod asks;
 pub(crate) mod batch;
 pub(crate) mod combine;
 pub(crate) mod evidence;
 pub(crate) mod hold;
+pub(crate) mod reach;
 pub(crate) mod suspects;
 pub(crate) mod suspicion;
 pub(crate) mod verdict;

@@ -28,8 +28,12 @@ impl Transponder {
             return;
         }
         let (mut heard, mut missed) = (0, 0);
-        for at in 0..self.homes.len() {
-            let Some(slot) = self.heard_slot(at) else { continue };
+        let mut last = None;
+        while let Some(slot) = self.homes.next_after(last) {
+            last = Some(slot);
+            if !self.is_heard_here(slot) {
+                continue;
+            }
             heard += 1;
             missed += usize::from(self.is_missed(now.at, slot));
             self.absolve(now, slot, out);
@@ -37,9 +41,10 @@ impl Transponder {
         if missed == 0 || missed > FEW.max(heard / 2) {
             return;
         }
-        for at in 0..self.homes.len() {
-            let Some(slot) = self.heard_slot(at) else { continue };
-            if !self.is_missed(now.at, slot) {
+        let mut last = None;
+        while let Some(slot) = self.homes.next_after(last) {
+            last = Some(slot);
+            if !self.is_heard_here(slot) || !self.is_missed(now.at, slot) {
                 continue;
             }
             let Self { suspects, world, homes, config, .. } = self;
@@ -49,13 +54,11 @@ impl Transponder {
         }
     }
 
-    /// The slot at this place of the home table, when its present life was heard here and this is
-    /// one of its homes.
-    fn heard_slot(&self, at: usize) -> Option<Slot> {
-        let slot = Slot(u32::try_from(at).ok()?);
-        let entry = self.world.members().agent(slot)?;
-        self.homes.get(slot, entry.head.incarnation)?;
-        (entry.is_present() && self.world.is_home(slot)).then_some(slot)
+    /// Whether the present life of a node was heard here, and this is one of its homes.
+    fn is_heard_here(&self, slot: Slot) -> bool {
+        let Some(entry) = self.world.members().agent(slot) else { return false };
+        let is_heard = self.homes.get(slot, entry.head.incarnation).is_some();
+        is_heard && entry.is_present() && self.world.is_home(slot)
     }
 
     fn is_missed(&self, now: Time, slot: Slot) -> bool {
@@ -83,6 +86,6 @@ impl Transponder {
         let case = Suspicion::new(slot, incarnation, now.at, true);
         let tally = case.tally(&sight, |_, _| false);
         let head = case.record(EventKind::CLEARED, &tally, &sight);
-        suspects::send(&sight, &head, batches, out);
+        suspects::send(&sight, &head, "", batches, out);
     }
 }

@@ -1,16 +1,20 @@
 //! What this satellite knows of the cluster: members, who observes whom, and the roster.
 //!
-//! All of it follows from the view that the station feeds. The **epoch** of a node's neighbour set
-//! is the view in which the set last changed, as far as this satellite saw the views one by one;
-//! one that came later may name a later view for the same set, so a later epoch that a node holds
-//! already is adopted when nothing changed since.
+//! All of it follows from the view that the station feeds, most of it from nothing else: see
+//! [`Atlas`]. A satellite's own are only the roster, which names who leads, what it remembers of
+//! observers that were replaced lately, and later epochs that its nodes hold.
+//!
+//! A node may hold its set under a later epoch, which another home named that saw fewer views; that
+//! epoch is adopted when nothing changed since.
 
+use crate::atlas::Atlas;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
-use syncom_group::{Change, Entry, Homes, Members, Quorum, Rings, Roster, SlotSet};
+use syncom_group::{Entry, Homes, Members, Quorum, Roster, SlotSet};
 use syncom_seam::{SECOND, Time};
-use syncom_wire::ids::{hash, mix};
-use syncom_wire::limits::{NODES_MAX, OBSERVERS_MAX};
-use syncom_wire::member::{Member, ViewDeltaHead};
+use syncom_wire::limits::OBSERVERS_MAX;
+use syncom_wire::member::{MemberState, ViewDelta, ViewDeltaHead};
 use syncom_wire::neighbours::Neighbour;
 use syncom_wire::roster::RosterEntry;
 use syncom_wire::{Addr, Incarnation, PeerId, Role, Slot, View};
@@ -28,47 +32,23 @@ struct Former {
     replaced: Time,
 }
 
-/// A node's neighbour set as it was announced.
-#[derive(Clone, Debug, Default)]
-struct Watch {
-    /// The view in which the set last changed; 0 when it never had one.
-    epoch: u64,
-    /// Of everything that the set tells.
-    digest: u64,
-    observers: [Slot; OBSERVERS_MAX],
-    count: usize,
-    /// Those replaced last stand last.
-    former: Vec<Former>,
-}
-
-impl Watch {
-    /// Replaces the observers. Those who go are remembered, the last ones of any number of views.
-    fn replace(&mut self, observers: &[Slot], now: Time) {
-        self.former
-            .retain(|old| now.since(old.replaced) <= FORMER_NS && !observers.contains(&old.slot));
-        let held = self.observers.get(..self.count).unwrap_or(&[]);
-        for slot in held.iter().filter(|slot| !observers.contains(slot)) {
-            if self.former.len() == FORMER_MAX {
-                self.former.remove(0);
-            }
-            self.former.push(Former { slot: *slot, replaced: now });
-        }
-        self.count = observers.len().min(OBSERVERS_MAX);
-        self.observers[..self.count].copy_from_slice(&observers[..self.count]);
-    }
-}
+/// Atlases that were offered and are kept at most: the next few views.
+const OFFERS_MAX: usize = 4;
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct World {
     me: PeerId,
-    members: Members,
-    rings: Rings,
+    atlas: Arc<Atlas>,
+    /// Atlases that the next views may lead to.
+    offers: Vec<Arc<Atlas>>,
+    /// Members in the parts of a delta of which more will come.
+    parts: Vec<u8>,
     roster: Roster,
-    watches: Vec<Watch>,
-    changed: SlotSet,
-    quorum: Quorum,
-    domains: u64,
+    /// Of nodes whose home this is; those replaced last stand last.
+    former: BTreeMap<Slot, Vec<Former>>,
+    /// Epochs beyond those of the atlas.
+    adopted: BTreeMap<Slot, u64>,
     is_whole: bool,
 }
 
@@ -76,42 +56,34 @@ impl World {
     pub(crate) fn new(me: PeerId) -> Self {
         Self {
             me,
-            members: Members::new(),
-            rings: Rings::new(),
+            atlas: Arc::default(),
+            offers: Vec::new(),
+            parts: Vec::new(),
             roster: Roster::new(),
-            watches: Vec::new(),
-            changed: SlotSet::new(),
-            quorum: Quorum::of(0),
-            domains: 0,
+            former: BTreeMap::new(),
+            adopted: BTreeMap::new(),
             is_whole: false,
         }
     }
 
     /// Forgets the members, to be told all of them again. What was announced to nodes is kept.
     pub(crate) fn begin(&mut self) {
-        self.members.clear();
-        self.rings = Rings::new();
+        self.atlas = Arc::new(self.atlas.begin());
+        self.parts.clear();
         self.is_whole = false;
     }
 
-    /// Takes what is newest about one member.
-    pub(crate) fn apply(&mut self, member: &Member<'_>) {
-        let change = self.members.apply(member);
-        let Some(slot) = member.head.peer.slot() else { return };
-        if matches!(change, Change::Nothing | Change::Refused) {
-            return;
-        }
-        if member.state().is_present() {
-            self.rings.insert(slot, member.head.uuid, member.head.domain);
-            if matches!(change, Change::NewLife { .. } | Change::Details) {
-                self.rings.touch(slot);
-            }
-        } else {
-            self.rings.remove(slot);
-        }
+    /// Takes one part of a delta from the view that is held.
+    pub(crate) fn take(&mut self, delta: &ViewDelta<'_>) {
+        self.parts.extend_from_slice(delta.members);
     }
 
-    /// Declares the list whole: settles who observes whom and the roster. Afterwards
+    /// Forgets the parts of a delta that will not be continued.
+    pub(crate) fn drop_parts(&mut self) {
+        self.parts.clear();
+    }
+
+    /// The parts make a whole list: settles who observes whom and the roster. Afterwards
     /// [`Self::changed`] tells whose neighbour sets are new.
     pub(crate) fn complete(
         &mut self,
@@ -119,22 +91,49 @@ impl World {
         head: &ViewDeltaHead,
         replicas: impl Iterator<Item = (PeerId, Addr)>,
     ) {
-        self.members.set_view(head.to);
+        self.atlas.turn(&self.parts, head.to, &self.offers);
+        self.parts = Vec::new();
+        self.offers.retain(|offer| offer.members().view() > head.to);
         self.is_whole = true;
-        let mut touched = core::mem::take(&mut self.changed);
-        touched.clear();
-        self.rings.settle(&mut touched);
-        let mut changed = SlotSet::new();
-        for slot in touched.iter() {
-            if self.renew(now, slot) {
-                changed.insert(slot);
-            }
-        }
-        self.changed = changed;
-        self.quorum = Quorum::of(self.rings.len());
-        self.domains = self.members.present().fold(0, |bits, entry| bits | bit(entry.head.domain));
+        self.remember_former(now);
+        let atlas = &self.atlas;
+        self.adopted.retain(|slot, epoch| *epoch > atlas.epoch(*slot));
         self.set_roster(head.roster, replicas);
         self.roster.set_leader(head.leader, head.term);
+    }
+
+    /// Those who observe a node no longer are remembered for a while, the last ones of any number of
+    /// views.
+    fn remember_former(&mut self, now: Time) {
+        let is_over = |old: &Former| now.since(old.replaced) > FORMER_NS;
+        self.former.retain(|_, former| {
+            former.retain(|old| !is_over(old));
+            !former.is_empty()
+        });
+        for (subject, slot) in self.atlas.rings().replaced() {
+            if !self.atlas.homes(*subject).is_some_and(|homes| homes.contains(self.me)) {
+                continue;
+            }
+            let former = self.former.entry(*subject).or_default();
+            former.retain(|old| old.slot != *slot);
+            if former.len() == FORMER_MAX {
+                former.remove(0);
+            }
+            former.push(Former { slot: *slot, replaced: now });
+        }
+    }
+
+    /// The atlas that is held, to be offered to others.
+    pub(crate) const fn atlas(&self) -> &Arc<Atlas> {
+        &self.atlas
+    }
+
+    /// Somebody else has made an atlas that may be the next one here.
+    pub(crate) fn offer(&mut self, atlas: Arc<Atlas>) {
+        if self.offers.len() == OFFERS_MAX {
+            self.offers.remove(0);
+        }
+        self.offers.push(atlas);
     }
 
     /// Makes the roster anew, of the satellites in the list and these replicas.
@@ -145,70 +144,32 @@ impl World {
     ) {
         let serving = RosterEntry::serving;
         let satellites = self
-            .members
+            .atlas
+            .members()
             .satellites_serving()
             .map(|entry| serving(entry.head.peer, entry.head.addr, entry.head.weight));
         let replicas = replicas.map(|(peer, addr)| serving(peer, addr, 1));
         self.roster.set(epoch, satellites.chain(replicas));
     }
 
-    /// Compares a node's set with what was announced; whether it is new.
-    fn renew(&mut self, now: Time, slot: Slot) -> bool {
-        let at = slot.0 as usize;
-        if at >= NODES_MAX {
-            return false;
-        }
-        if self.watches.len() <= at {
-            self.watches.resize(at + 1, Watch::default());
-        }
-        let digest = self.digest(slot);
-        let epoch = self.members.view().0;
-        let observers = self.rings.observers(slot);
-        let watch = &mut self.watches[at];
-        if watch.digest == digest {
-            return false;
-        }
-        (watch.digest, watch.epoch) = (digest, epoch);
-        watch.replace(observers, now);
-        true
-    }
-
-    fn digest(&self, slot: Slot) -> u64 {
-        let own = self.members.agent(slot).map_or(0, |entry| u64::from(entry.head.incarnation.0));
-        let fold = |seed: u64, neighbour: Neighbour| {
-            let parts = [
-                u64::from(neighbour.slot.0) << 32 | u64::from(neighbour.incarnation.0),
-                u64::from(neighbour.addr.port) << 16 | u64::from(neighbour.domain),
-                hash(&neighbour.addr.ip),
-            ];
-            parts.into_iter().fold(seed, |h, part| mix(h ^ part).rotate_left(17))
-        };
-        let observers = self.neighbours(self.rings.observers(slot)).fold(mix(own + 1), fold);
-        self.neighbours(self.rings.subjects(slot)).fold(mix(observers), fold)
-    }
-
-    fn neighbours<'a>(&'a self, slots: &'a [Slot]) -> impl Iterator<Item = Neighbour> + 'a {
-        slots.iter().filter_map(|slot| self.members.agent(*slot)).map(|entry| Neighbour {
-            slot: entry.slot(),
-            incarnation: entry.head.incarnation,
-            addr: entry.head.addr,
-            domain: entry.head.domain,
-        })
-    }
-
     /// Who observes a node, to be told to it.
     pub(crate) fn observers_of(&self, slot: Slot) -> impl Iterator<Item = Neighbour> + '_ {
-        self.neighbours(self.rings.observers(slot))
+        self.atlas.neighbours(self.observers(slot))
     }
 
     /// Whom a node observes, to be told to it.
     pub(crate) fn subjects_of(&self, slot: Slot) -> impl Iterator<Item = Neighbour> + '_ {
-        self.neighbours(self.rings.subjects(slot))
+        self.atlas.neighbours(self.subjects(slot))
     }
 
     /// The observers of a node at present, by bit of evidence.
     pub(crate) fn observers(&self, slot: Slot) -> &[Slot] {
-        self.rings.observers(slot)
+        self.atlas.rings().observers(slot)
+    }
+
+    /// Whom a node observes, as of the present view.
+    pub(crate) fn subjects(&self, slot: Slot) -> &[Slot] {
+        self.atlas.rings().subjects(slot)
     }
 
     /// The bit of a reporter in evidence about `subject`: its place among the observers, or behind
@@ -220,46 +181,63 @@ impl World {
         if let Some(at) = self.observers(subject).iter().position(|slot| *slot == reporter) {
             return Some(at);
         }
-        let watch = self.watches.get(subject.0 as usize)?;
+        let former = self.former.get(&subject)?;
         let counts = |old: &Former| old.slot == reporter && now.since(old.replaced) <= FORMER_NS;
-        watch.former.iter().position(counts).map(|at| OBSERVERS_MAX + at)
+        former.iter().position(counts).map(|at| OBSERVERS_MAX + at)
+    }
+
+    /// How many former observers of a node are dead: they died with it, or soon before or after, and
+    /// are replaced by others who have never heard it.
+    pub(crate) fn observers_buried(&self, subject: Slot, now: Time) -> u32 {
+        let former = self.former.get(&subject).into_iter().flatten();
+        let is_dead = |old: &&Former| {
+            let entry = self.members().agent(old.slot);
+            let is_dead = entry.is_some_and(|entry| entry.state() == MemberState::Dead);
+            is_dead && now.since(old.replaced) <= FORMER_NS
+        };
+        u32::try_from(former.filter(is_dead).count()).unwrap_or(0)
     }
 
     /// Epoch of a node's neighbour set; 0 when it has none.
     pub(crate) fn epoch(&self, slot: Slot) -> u64 {
-        self.watches.get(slot.0 as usize).map_or(0, |watch| watch.epoch)
+        let adopted = self.adopted.get(&slot).copied().unwrap_or(0);
+        self.atlas.epoch(slot).max(adopted)
     }
 
     /// A node holds its set under a later epoch, from another home: the same set when nothing
     /// changed since. Whether that is so.
     pub(crate) fn adopt(&mut self, slot: Slot, epoch: u64) -> bool {
-        let view = self.members.view().0;
-        let Some(watch) = self.watches.get_mut(slot.0 as usize) else { return false };
-        let fits = epoch > watch.epoch && epoch <= view && watch.epoch > 0;
+        let held = self.epoch(slot);
+        let fits = epoch > held && epoch <= self.view().0 && held > 0;
         if fits {
-            watch.epoch = epoch;
+            self.adopted.insert(slot, epoch);
         }
         fits
     }
 
     /// Whose neighbour sets are new as of the last view.
-    pub(crate) const fn changed(&self) -> &SlotSet {
-        &self.changed
+    pub(crate) fn changed(&self) -> &SlotSet {
+        self.atlas.changed()
     }
 
     /// The node in `slot`, when it is present in exactly this life.
     pub(crate) fn living(&self, slot: Slot, incarnation: Incarnation) -> Option<&Entry> {
-        let entry = self.members.agent(slot)?;
+        let entry = self.members().agent(slot)?;
         (entry.is_present() && entry.head.incarnation == incarnation).then_some(entry)
     }
 
     /// Whether the node in `slot` is present, in whatever life.
     pub(crate) fn agent_present(&self, slot: Slot) -> bool {
-        self.members.agent(slot).is_some_and(Entry::is_present)
+        self.members().agent(slot).is_some_and(Entry::is_present)
     }
 
-    pub(crate) const fn members(&self) -> &Members {
-        &self.members
+    pub(crate) fn members(&self) -> &Members {
+        self.atlas.members()
+    }
+
+    /// This satellite as the view has it, if it does.
+    pub(crate) fn me(&self) -> Option<&Entry> {
+        self.members().get(self.me)
     }
 
     pub(crate) const fn roster(&self) -> &Roster {
@@ -270,22 +248,22 @@ impl World {
         &mut self.roster
     }
 
-    pub(crate) const fn view(&self) -> View {
-        self.members.view()
+    pub(crate) fn view(&self) -> View {
+        self.members().view()
     }
 
-    pub(crate) const fn quorum(&self) -> Quorum {
-        self.quorum
+    pub(crate) fn quorum(&self) -> Quorum {
+        self.atlas.quorum()
     }
 
     /// Bit per failure domain (number modulo 64) of present nodes.
-    pub(crate) const fn domains(&self) -> u64 {
-        self.domains
+    pub(crate) fn domains(&self) -> u64 {
+        self.atlas.domains()
     }
 
     /// How many nodes are present.
-    pub(crate) const fn population(&self) -> usize {
-        self.rings.len()
+    pub(crate) fn population(&self) -> usize {
+        self.atlas.rings().len()
     }
 
     /// Whether a complete view is held: before, nobody can be called a stranger.
@@ -294,7 +272,7 @@ impl World {
     }
 
     pub(crate) fn homes(&self, slot: Slot) -> Homes {
-        self.roster.homes(slot)
+        self.atlas.homes(slot).copied().unwrap_or_else(|| self.roster.homes(slot))
     }
 
     /// Whether this satellite is one of the homes of a node.

@@ -1,7 +1,9 @@
 //! The agent as its cluster sees it, in virtual time.
 
 mod entry;
+mod gone;
 mod hostile;
 mod observing;
 mod orders;
 mod reports;
+mod watching;

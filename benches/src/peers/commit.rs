@@ -5,6 +5,7 @@
 //! `syncom bench commit`; etcd is Debian's package, fetched into the target folder when there is
 //! none on the path, driven over gRPC by `benches/peers/src/bin/etcd.rs`.
 
+use super::options::pairs;
 use super::ours;
 use super::systems::{ROOT, target};
 use crate::host;
@@ -29,18 +30,11 @@ pub(crate) struct Options {
 
 impl Options {
     /// Understands what follows `peers commit`; `None` when it cannot.
-    pub(crate) fn parse(mut rest: &[&str]) -> Option<Self> {
+    pub(crate) fn parse(rest: &[&str]) -> Option<Self> {
         let clients = USUAL_CLIENTS.to_vec();
         let mut options =
             Self { json: false, out: None, rounds: USUAL_ROUNDS, seconds: 3, clients };
-        while let Some((&flag, after)) = rest.split_first() {
-            rest = after;
-            if flag == "--json" {
-                options.json = true;
-                continue;
-            }
-            let (&value, after) = rest.split_first()?;
-            rest = after;
+        options.json = pairs(rest, |flag, value| {
             match flag {
                 "--out" => options.out = Some(value.into()),
                 "--rounds" => options.rounds = value.parse().ok().filter(|rounds| *rounds > 0)?,
@@ -48,7 +42,8 @@ impl Options {
                 "--clients" => options.clients = vec![value.parse().ok()?],
                 _ => return None,
             }
-        }
+            Some(())
+        })?;
         Some(options)
     }
 }
@@ -136,7 +131,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     options.out.as_deref().map_or(Ok(()), |folder| keep(folder, &lines))
 }
 
-fn build(name: &str, words: &[&str], target: &Path) -> Result<PathBuf, String> {
+pub(super) fn build(name: &str, words: &[&str], target: &Path) -> Result<PathBuf, String> {
     eprintln!("building {name}");
     let mut cargo = Command::new("cargo");
     cargo.args(["build", "--release", "--locked", "--quiet"]).args(words).current_dir(ROOT);

@@ -47,7 +47,7 @@ pub(crate) struct Options {
 impl Options {
     /// Understands what follows `peers`; `None` when it cannot.
     pub(crate) fn parse(words: &[&str]) -> Option<Self> {
-        let (case, mut rest) = match words.split_first()? {
+        let (case, rest) = match words.split_first()? {
             (&"stream", rest) => (Case::Stream, rest),
             (&"rtt", rest) => (Case::Rtt, rest),
             (&"fanout", rest) => (Case::Fanout, rest),
@@ -66,14 +66,7 @@ impl Options {
             size_b: None,
             mtu_b: None,
         };
-        while let Some((&flag, after)) = rest.split_first() {
-            rest = after;
-            if flag == "--json" {
-                options.json = true;
-                continue;
-            }
-            let (&value, after) = rest.split_first()?;
-            rest = after;
+        options.json = pairs(rest, |flag, value| {
             match flag {
                 "--only" => options.only = Some(value.into()),
                 "--out" => options.out = Some(value.into()),
@@ -85,9 +78,30 @@ impl Options {
                 "--mtu" => options.mtu_b = Some(value.parse().ok()?),
                 _ => return None,
             }
-        }
+            Some(())
+        })?;
         Some(options)
     }
+}
+
+/// Reads flags, each with its value, in any order; whether `--json`, which has none, was among them.
+/// `None` when `take` does not know one, or a value is missing.
+pub(super) fn pairs(
+    mut rest: &[&str],
+    mut take: impl FnMut(&str, &str) -> Option<()>,
+) -> Option<bool> {
+    let mut json = false;
+    while let Some((&flag, after)) = rest.split_first() {
+        rest = after;
+        if flag == "--json" {
+            json = true;
+            continue;
+        }
+        let (&value, after) = rest.split_first()?;
+        rest = after;
+        take(flag, value)?;
+    }
+    Some(json)
 }
 
 #[cfg(test)]

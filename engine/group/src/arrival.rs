@@ -91,7 +91,13 @@ impl Arrival {
     /// α = 4·J + α_min, at least 20 ms and at most η.
     #[must_use]
     pub fn deadline(&self, profile: &Profile, health: u8) -> Time {
-        let misses = u64::from(profile.misses.saturating_sub(1));
+        self.deadline_after(profile.misses, profile, health)
+    }
+
+    /// The same when only so many heartbeats may be missed.
+    #[must_use]
+    pub fn deadline_after(&self, misses: u32, profile: &Profile, health: u8) -> Time {
+        let misses = u64::from(misses.saturating_sub(1));
         let margin_ns = self.margin_ns(profile) * (1 + u64::from(health));
         self.expected().after(misses.saturating_mul(self.interval_ns).saturating_add(margin_ns))
     }

@@ -52,8 +52,9 @@ impl Homes {
 /// The satellites that nodes are spread over.
 #[derive(Clone, Debug, Default)]
 pub struct Rendezvous {
-    /// Serving satellites only.
-    candidates: Vec<Candidate>,
+    /// Serving satellites only, and their weights: every node holds them.
+    peers: Vec<PeerId>,
+    weights: Vec<u16>,
     /// Whether all weights are the same, so that hashes can be compared directly.
     uniform: bool,
 }
@@ -62,26 +63,40 @@ impl Rendezvous {
     /// No satellites; room for all that there can be is allocated now.
     #[must_use]
     pub fn new() -> Self {
-        Self { candidates: Vec::with_capacity(SATELLITES_MAX), uniform: true }
+        Self {
+            peers: Vec::with_capacity(SATELLITES_MAX),
+            weights: Vec::with_capacity(SATELLITES_MAX),
+            uniform: true,
+        }
     }
 
     /// Replaces the satellites; those that leave, and those beyond [`SATELLITES_MAX`], are left out.
     pub fn set(&mut self, satellites: impl Iterator<Item = Candidate>) {
-        self.candidates.clear();
-        self.candidates.extend(satellites.filter(|one| !one.leaving).take(SATELLITES_MAX));
-        self.uniform = self.candidates.windows(2).all(|pair| pair[0].weight == pair[1].weight);
+        self.peers.clear();
+        self.weights.clear();
+        for one in satellites.filter(|one| !one.leaving).take(SATELLITES_MAX) {
+            self.peers.push(one.peer);
+            self.weights.push(one.weight);
+        }
+        self.uniform = self.weights.windows(2).all(|pair| pair[0] == pair[1]);
+    }
+
+    /// Bytes that the satellites take here.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        size_of_val(self.peers.as_slice()) + size_of_val(self.weights.as_slice())
     }
 
     /// How many satellites serve.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.candidates.len()
+        self.peers.len()
     }
 
     /// Whether none serves.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.candidates.is_empty()
+        self.peers.is_empty()
     }
 
     /// The homes of the node in `slot`.
@@ -113,17 +128,17 @@ impl Rendezvous {
         Preference { rendezvous: self, subject, last: None }
     }
 
-    fn rank(&self, subject: Subject, candidate: &Candidate) -> Rank {
-        let draw = mix(mix(subject.0) ^ mix(u64::from(candidate.peer.0) ^ SALT));
+    fn rank(&self, subject: Subject, peer: PeerId, weight: u16) -> Rank {
+        let draw = mix(mix(subject.0) ^ mix(u64::from(peer.0) ^ SALT));
         let cost = if self.uniform {
             0
         } else {
             u64::from(minus_log2(draw))
                 .checked_mul(1 << 24)
-                .and_then(|cost| cost.checked_div(u64::from(candidate.weight)))
+                .and_then(|cost| cost.checked_div(u64::from(weight)))
                 .unwrap_or(u64::MAX)
         };
-        Rank { cost, draw: !draw, peer: candidate.peer }
+        Rank { cost, draw: !draw, peer }
     }
 }
 
@@ -151,8 +166,8 @@ impl Iterator for Preference<'_> {
     type Item = PeerId;
 
     fn next(&mut self) -> Option<PeerId> {
-        let ranks =
-            self.rendezvous.candidates.iter().map(|one| self.rendezvous.rank(self.subject, one));
+        let all = self.rendezvous.peers.iter().zip(&self.rendezvous.weights);
+        let ranks = all.map(|(peer, weight)| self.rendezvous.rank(self.subject, *peer, *weight));
         let best = ranks.filter(|rank| self.last.is_none_or(|last| *rank > last)).min()?;
         self.last = Some(best);
         Some(best.peer)

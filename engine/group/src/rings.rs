@@ -93,6 +93,9 @@ pub struct Rings {
     observers: usize,
     dirty: SlotSet,
     changed: SlotSet,
+    /// Edges that went before it settled last, and since: a subject, and who observed it.
+    replaced: Vec<(Slot, Slot)>,
+    replacing: Vec<(Slot, Slot)>,
 }
 
 impl Rings {
@@ -155,6 +158,7 @@ impl Rings {
             self.rings[ring].remove(&node.key(ring, slot));
         }
         for observer in node.choice.observers() {
+            self.replacing.push((slot, *observer));
             self.unlink(*observer, slot);
         }
     }
@@ -184,6 +188,14 @@ impl Rings {
         self.dirty.clear();
         changed.union(&self.changed);
         self.changed.clear();
+        self.replaced.clear();
+        self.replaced.append(&mut self.replacing);
+    }
+
+    /// The edges that went when it settled last: a subject, and who observed it before.
+    #[must_use]
+    pub fn replaced(&self) -> &[(Slot, Slot)] {
+        &self.replaced
     }
 
     /// Who observes the node in `slot`: K distinct others, by ring; the place in this list is the
@@ -224,6 +236,7 @@ impl Rings {
         let Some(node) = self.node(slot) else { return };
         let (old, new) = (node.choice, self.choose(slot, node));
         for observer in old.observers().iter().filter(|one| !new.observers().contains(one)) {
+            self.replacing.push((slot, *observer));
             self.unlink(*observer, slot);
             self.changed.insert(slot);
         }

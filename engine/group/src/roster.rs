@@ -167,6 +167,12 @@ impl Roster {
         &self.rendezvous
     }
 
+    /// Bytes that satellites and replicas take here, once the roster is complete.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        size_of_val(self.entries.as_slice()) + self.rendezvous.bytes()
+    }
+
     /// The roster as frames; at least one, also when it is empty.
     pub fn parts(&self) -> impl Iterator<Item = Part<'_>> {
         let count = self.entries.len().div_ceil(Part::PER_FRAME).max(1);

@@ -97,6 +97,7 @@ counters! {
     UplinkRecords = "uplink_records", count, "Records in those batches.";
     UplinkShed = "uplink_shed", count, "Records shed under back-pressure.";
     ProbesSent = "probes_sent", count, "Probes sent to accused nodes.";
+    ObserversAsked = "observers_asked", count, "Questions to observers that do not accuse an accused node.";
     Vetoes = "vetoes", count, "Accusations refuted by an answer or a fresher heartbeat.";
     EvidenceLive = "evidence_live", gauge, "Evidence records held.";
     OrdersDelivered = "orders_delivered", count, "Order frames sent to nodes, retries included.";
@@ -118,6 +119,8 @@ counters! {
     StreamCopiedOut = "stream_copied_out", count, "Bytes of streams copied into datagrams, repairs included.";
     StreamCopiedIn = "stream_copied_in", count, "Bytes of streams gathered because a message straddled datagrams or came before its turn.";
     StreamLaggards = "stream_laggards", count, "Receivers that a stream to many no longer waited for.";
+    Returned = "returned", count, "Own datagrams that came back because nobody listens where they went.";
+    DropReturned = "drop_bad_return", count, "Datagrams said to come back that this life never sealed.";
     StreamMissed = "stream_missed_bytes", count, "Bytes of streams that came too late to be repaired and were given up.";
 }
 

@@ -49,6 +49,16 @@ pub enum Done {
     },
 }
 
+/// Datagrams that this host lost, as its kernel and its link tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// So many that had arrived were dropped, because our buffer was full. Heartbeats may have been
+    /// among them: for a watcher this is like having been stopped.
+    Unheard(u64),
+    /// So many of ours were never sent, for want of room.
+    Unsent(u64),
+}
+
 /// A pure state machine: agent, transponder or station.
 ///
 /// **Order of calls.** `on_start` once; then, per burst, all frames in order of arrival, then timers
@@ -75,8 +85,18 @@ pub trait Role {
     /// Something asked for earlier is finished.
     fn on_done<O: Outbox>(&mut self, now: Now, done: Done, out: &mut O);
 
+    /// A frame that this role sent to `to` came back: the host there says that nobody listens at that
+    /// port (ICMP port unreachable). It is as authentic as the frame, which nobody else could have
+    /// sealed, and no more: whoever saw the datagram go by can send it back. Comes like a frame, and
+    /// only where the link hears such things.
+    fn on_returned<O: Outbox>(&mut self, _now: Now, _to: Addr, _frame: &Frame<'_>, _out: &mut O) {}
+
     /// A burst of frames and timers has been handled: flush what was gathered.
     fn on_burst_end<O: Outbox>(&mut self, now: Now, out: &mut O);
+
+    /// Datagrams were lost on this host. Told after the frames that did arrive and before any timer
+    /// expires, so that nobody is accused of what we lost ourselves.
+    fn on_loss<O: Outbox>(&mut self, _now: Now, _loss: Loss, _out: &mut O) {}
 
     /// The program wants this member to go in good order. When it has said so to whom it may
     /// concern, it tells the driver with [`Notice::Gone`].

@@ -38,6 +38,11 @@ impl Images {
         is_known || self.lanes.contains(&lane)
     }
 
+    /// Whether nothing is listened to.
+    pub(super) fn is_deaf(&self) -> bool {
+        self.lanes.is_empty()
+    }
+
     pub(super) const fn len(&self) -> usize {
         self.list.len()
     }

@@ -249,6 +249,20 @@ impl Channel {
         if self.wire.port.link.tx_pending() * self.uri.mtu >= Self::FLUSH_BYTES {
             // A link that is of no use any more says so again at the next flush.
             let _ = self.wire.port.flush();
+            self.hear();
+        }
+    }
+
+    /// Takes what receivers have said meanwhile, so that what they miss does not wait until there is
+    /// no room for another message. A channel that listens itself hears them when it is polled.
+    fn hear(&mut self) {
+        if !self.images.is_deaf() {
+            return;
+        }
+        self.clock.tick();
+        self.next = 0;
+        if self.wire.port.link.rx_burst(&mut self.burst).is_ok() {
+            while self.take_datagram() {}
         }
     }
 

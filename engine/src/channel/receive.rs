@@ -134,7 +134,7 @@ impl Channel {
 
     /// Opens the next datagram of the burst and takes what it says. False when there is none.
     #[inline]
-    fn take_datagram(&mut self) -> bool {
+    pub(super) fn take_datagram(&mut self) -> bool {
         let index = self.next;
         let Some(datagram) = self.burst.datagram(index) else { return false };
         self.next += 1;

@@ -4,7 +4,6 @@ use super::{FIRST_LINK, Host, WAKER};
 use crate::child::{Children, Ended};
 use crossbeam::channel::Sender;
 use mio::Waker;
-use mio::event::Event;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -54,8 +53,6 @@ impl<R: Role> Host<R> {
         while let Some((member, done)) = self.shared.later.pop_front() {
             self.call(member, now, |role, out| role.on_done(now, done, out));
         }
-        self.tokens.clear();
-        self.tokens.extend(self.events.iter().map(Event::token));
         for at in 0..self.tokens.len() {
             let token = self.tokens[at];
             if Children::owns(token) {

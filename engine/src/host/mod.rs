@@ -31,6 +31,7 @@ use crate::port::{Gather, Port};
 use crate::seal::Sealer;
 use crate::timers::Timers;
 use crossbeam::channel::{Receiver, Sender, bounded};
+use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use send::HostOutbox;
@@ -43,6 +44,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 use syncom_seam::{Counter, Done, Durable, MS, Notice, Now, Role, Time};
+use syncom_wire::limits::MTU;
 
 const WAKER: Token = Token(0);
 /// Token of the first member's link; children's tokens are far beyond.
@@ -112,6 +114,10 @@ pub struct Host<R> {
     touched: Vec<usize>,
     /// Members whose links must be looked at every turn.
     watched: Vec<usize>,
+    /// Room for a datagram that came back.
+    returned: Vec<u8>,
+    /// Members whose links do not tell of all that arrives.
+    patient: Vec<usize>,
     turn_ns_max: u64,
     /// Turns since the poll was asked.
     unpolled_turns: u32,
@@ -125,6 +131,8 @@ struct Seat<R> {
     source: Option<RawFd>,
     /// When its link wants to be told the time.
     link_wake: Time,
+    /// Datagrams without room to be sent that the role has been told of.
+    unsent_told: u64,
     is_started: bool,
     is_ready: bool,
     is_touched: bool,
@@ -182,6 +190,8 @@ impl<R: Role> Host<R> {
             tokens: Vec::with_capacity(EVENTS_MAX),
             touched: Vec::new(),
             watched: Vec::new(),
+            returned: vec![0; MTU],
+            patient: Vec::new(),
             turn_ns_max: 0,
             unpolled_turns: 0,
         })
@@ -228,6 +238,9 @@ impl<R: Role> Host<R> {
         let start_disk =
             |store| Disk::start(store, self.done_sender(index), member.counters.clone());
         let disk = member.store.map(start_disk).transpose()?;
+        if member.link.is_patient() {
+            self.patient.push(index);
+        }
         let port = Port { link: member.link, sealer: member.sealer, counters: member.counters };
         self.seats.push(Some(Seat {
             role: member.role,
@@ -235,6 +248,7 @@ impl<R: Role> Host<R> {
             disk,
             source,
             link_wake: Time::NEVER,
+            unsent_told: 0,
             is_started: false,
             is_ready: false,
             is_touched: false,
@@ -285,21 +299,37 @@ impl<R: Role> Host<R> {
     pub fn turn(&mut self, wait: Duration) -> io::Result<()> {
         let patience = self.patience(wait);
         self.unpolled_turns += 1;
+        self.tokens.clear();
         if self.idle.strategy().parks() || self.unpolled_turns > UNPOLLED_TURNS_MAX {
             self.unpolled_turns = 0;
-            match self.poll.poll(&mut self.events, Some(patience)) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
-                result => result?,
-            }
-        } else {
-            self.events.clear();
+            self.ask_poll(patience)?;
         }
+        self.work()
+    }
+
+    /// The turn after its wait.
+    fn work(&mut self) -> io::Result<()> {
         let now = self.clock.sample();
+        // This thread may have stood still since the poll answered, and an interrupted poll has told
+        // nothing. Before anybody is judged by this clock, ask for what has arrived until then.
+        if self.shared.timers.next() <= now.at && self.idle.strategy().parks() {
+            self.ask_poll(Duration::ZERO)?;
+        }
         self.finish(now);
         self.receive(now);
         self.expire(now);
         self.end_burst(now);
         self.account(now);
+        Ok(())
+    }
+
+    /// Waits until the poll has something, and notes what it says.
+    fn ask_poll(&mut self, patience: Duration) -> io::Result<()> {
+        match self.poll.poll(&mut self.events, Some(patience)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
+            result => result?,
+        }
+        self.tokens.extend(self.events.iter().map(Event::token));
         Ok(())
     }
 

@@ -1,18 +1,24 @@
 //! What arrives: from the links, through the seal, to the roles.
 
 use super::Host;
-use syncom_seam::{Counter, Notice, Now, Role, Time};
+use syncom_seam::{Counter, Loss, Notice, Now, Role, Time};
 use syncom_wire::Frames;
 
 /// Bursts taken in one turn beyond one per ready link. More than the kernel's buffer of one link
 /// holds, so that only a flood goes on arriving after it; the rest is taken in the next turn.
 const EXTRA_BURSTS_MAX: usize = 256;
+/// Datagrams that came back, looked at for each burst of a link; the rest is looked at in the next
+/// turn.
+const RETURNED_MAX: usize = 64;
 
 impl<R: Role> Host<R> {
     /// Drains all links that may have something, in turn, one burst each.
     pub(super) fn receive(&mut self, now: Now) {
         for at in 0..self.watched.len() {
             self.mark_ready(self.watched[at]);
+        }
+        for at in 0..self.patient.len() {
+            self.mark_ready(self.patient[at]);
         }
         let bursts_max = self.ready.len() + EXTRA_BURSTS_MAX;
         for _ in 0..bursts_max {
@@ -26,10 +32,15 @@ impl<R: Role> Host<R> {
                 self.shared.ended.push(index);
                 continue;
             }
-            seat.port.counters.add(Counter::RxOverflow, self.burst.take_lost());
+            let lost = self.burst.take_lost() + seat.port.link.overflow();
+            seat.port.counters.add(Counter::RxOverflow, lost);
             if seat.link_wake != Time::NEVER {
                 self.watch(index);
             }
+            if lost > 0 {
+                self.call(index, now, |role, out| role.on_loss(now, Loss::Unheard(lost), out));
+            }
+            self.take_returned(index, now);
             // Without frames the call only starts a member that is new.
             if self.burst.is_empty() {
                 self.start(index, now);
@@ -40,6 +51,25 @@ impl<R: Role> Host<R> {
                 self.mark_ready(index);
             }
         }
+    }
+
+    /// Tells the role what came back to its link.
+    fn take_returned(&mut self, index: usize, now: Now) {
+        let mut room = std::mem::take(&mut self.returned);
+        for _ in 0..RETURNED_MAX {
+            let Some(Some(seat)) = self.seats.get_mut(index) else { break };
+            match seat.port.returned(&mut room) {
+                Ok(Some((to, body))) => {
+                    for frame in Frames::new(body).flatten() {
+                        self.call(index, now, |role, out| role.on_returned(now, to, &frame, out));
+                    }
+                }
+                Ok(None) => break,
+                // There may be more.
+                Err(_) => self.mark_ready(index),
+            }
+        }
+        self.returned = room;
     }
 
     fn start(&mut self, index: usize, now: Now) {

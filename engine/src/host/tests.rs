@@ -13,7 +13,7 @@ use crate::seal::{ClusterKeys, Sealer};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use syncom_seam::{Counter, Done, Now, Origin, Outbox, Role, SECOND, Timer};
+use syncom_seam::{Counter, Done, Loss, Now, Origin, Outbox, Role, SECOND, Timer};
 use syncom_wire::{Addr, Boot, Frame, PeerId};
 
 /// A role made of closures' worth of script: it lists what it was told, and does what it is made
@@ -96,11 +96,22 @@ impl Role for Toy {
         }
     }
 
+    fn on_returned<O: Outbox>(&mut self, _: Now, to: Addr, frame: &Frame<'_>, _: &mut O) {
+        self.heard.push(format!("returned {} from {to}", frame.kind()));
+    }
+
     fn on_timer<O: Outbox>(&mut self, _: Now, timer: Timer, out: &mut O) {
         self.heard.push(format!("timer {}", timer.key));
         if let Script::Spawn(spawn) = &self.script {
             out.kill(spawn.token, 9);
         }
+    }
+
+    fn on_loss<O: Outbox>(&mut self, _: Now, loss: Loss, _: &mut O) {
+        self.heard.push(match loss {
+            Loss::Unheard(count) => format!("unheard {count}"),
+            Loss::Unsent(count) => format!("unsent {count}"),
+        });
     }
 
     fn on_done<O: Outbox>(&mut self, _: Now, done: Done, _: &mut O) {

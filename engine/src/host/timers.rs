@@ -1,7 +1,7 @@
 //! Moments: timers that are due, and the end of a burst.
 
 use super::Host;
-use syncom_seam::{Counter, MS, Notice, Now, Role};
+use syncom_seam::{Counter, Loss, MS, Notice, Now, Role};
 
 /// Later than this a timer is counted as late.
 const LATE_NS: u64 = 10 * MS;
@@ -36,6 +36,7 @@ impl<R: Role> Host<R> {
         }
         for at in 0..self.touched.len() {
             self.flush(self.touched[at], now);
+            self.tell_unsent(self.touched[at], now);
         }
         for at in (0..self.watched.len()).rev() {
             self.flush(self.watched[at], now);
@@ -45,6 +46,16 @@ impl<R: Role> Host<R> {
         }
         let seats = &self.seats;
         self.watched.retain(|index| seats.get(*index).is_some_and(Option::is_some));
+    }
+
+    /// Tells a member what of its own was lost since the last time.
+    fn tell_unsent(&mut self, index: usize, now: Now) {
+        let Some(Some(seat)) = self.seats.get_mut(index) else { return };
+        let dropped = seat.port.counters.get(Counter::TxDropped);
+        let lost = dropped - std::mem::replace(&mut seat.unsent_told, dropped);
+        if lost > 0 {
+            self.call(index, now, |role, out| role.on_loss(now, Loss::Unsent(lost), out));
+        }
     }
 
     fn flush(&mut self, index: usize, now: Now) {

@@ -6,6 +6,7 @@
 
 pub(super) mod address;
 pub(super) mod cmsg;
+pub(super) mod errors;
 mod group;
 mod receive;
 pub(super) mod send;
@@ -16,6 +17,7 @@ pub use group::{Group, Interface};
 use receive::Receiver;
 use send::Sender;
 use socket::Opened;
+pub(super) use socket::Sharing;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use syncom_wire::Addr;
@@ -31,6 +33,9 @@ pub struct MmsgLink {
     /// The kernel's own count of drops, which wraps.
     drops_seen: u32,
     overflow: u64,
+    hears_refusals: bool,
+    /// There may be something in the queue of errors.
+    has_errors: bool,
     shortcomings: Vec<String>,
 }
 
@@ -43,6 +48,18 @@ impl MmsgLink {
         Ok(Self::of(socket::open(bind, options)?, options))
     }
 
+    /// Opens a socket bound to `bind`, perhaps together with others.
+    ///
+    /// # Errors
+    /// See [`super::open`].
+    pub(super) fn open_with(
+        bind: Addr,
+        options: &Options,
+        sharing: &Sharing,
+    ) -> Result<Self, OpenError> {
+        Ok(Self::of(socket::open_with(bind, options, sharing)?, options))
+    }
+
     /// Opens a socket that listens to a multicast group, together with others on this host, if
     /// `listens`; else one that sends to it, and is answered by its members.
     ///
@@ -53,14 +70,18 @@ impl MmsgLink {
     }
 
     fn of(opened: Opened, options: &Options) -> Self {
+        let mut sender = Sender::new(opened.family, opened.segments);
+        sender.hear_refusals(options.hears_refusals);
         Self {
             socket: opened.socket,
             local: opened.local,
             batch: TxBatch::new(options.tx_bytes, options.tx_datagrams),
-            sender: Sender::new(opened.family, opened.segments),
+            sender,
             receiver: Receiver::new(!options.takes_runs && !options.is_stamped),
             drops_seen: 0,
             overflow: 0,
+            hears_refusals: options.hears_refusals,
+            has_errors: false,
             shortcomings: opened.shortcomings,
         }
     }
@@ -74,9 +95,11 @@ impl MmsgLink {
 
     /// Counts what was lost on the way into `burst`.
     fn note(&mut self, drops: Option<u32>, burst: &mut RxBurst) {
-        if let Some(drops) = drops {
-            self.overflow += u64::from(drops.wrapping_sub(self.drops_seen));
-            self.drops_seen = drops;
+        // A count that came with a datagram may be older than one that was asked for.
+        let lost = drops.map_or(0, |drops| drops.wrapping_sub(self.drops_seen));
+        if lost <= u32::MAX / 2 {
+            self.overflow += u64::from(lost);
+            self.drops_seen = self.drops_seen.wrapping_add(lost);
         }
         self.overflow += burst.take_lost();
     }
@@ -129,6 +152,14 @@ impl Link for MmsgLink {
 
     fn refused(&mut self) -> u64 {
         self.sender.take_refused()
+    }
+
+    fn returned(&mut self, room: &mut [u8]) -> Option<(Addr, usize)> {
+        let failed = self.receiver.take_failed() | self.sender.take_failed();
+        self.has_errors |= failed && self.hears_refusals;
+        let found = self.has_errors.then(|| errors::take(self.socket.as_raw_fd(), room)).flatten();
+        self.has_errors = found.is_some();
+        found
     }
 
     fn connect(&mut self, to: Addr) -> io::Result<bool> {

@@ -23,6 +23,7 @@ pub mod tap;
 #[cfg(test)]
 mod tests;
 mod tx;
+pub mod unhurried;
 pub mod uring;
 pub mod xdp;
 
@@ -84,6 +85,12 @@ pub trait Link: Send + fmt::Debug {
     /// (edge-triggered), so receive until a burst is not full before parking.
     fn source(&self) -> Option<RawFd>;
 
+    /// Whether some of what arrives makes no readiness, because it can wait: then receive in every
+    /// duty cycle.
+    fn is_patient(&self) -> bool {
+        false
+    }
+
     /// Datagrams that arrived and were dropped for want of buffer since the last call. The kernel
     /// counts a coalesced run once and tells with the next datagram that it accepts, so this is a
     /// lower bound.
@@ -92,6 +99,15 @@ pub trait Link: Send + fmt::Debug {
     /// Datagrams that could not be sent, ever, since the last call: unreachable, forbidden, or
     /// longer than the path allows.
     fn refused(&mut self) -> u64;
+
+    /// The next datagram that came back since nobody listens at the port that it went to: the start of
+    /// it is written to `room`. Returns where it went and how much was written; `None` when there is
+    /// no more. Nothing of it is proved. Only with [`Options::hears_refusals`], and then to be asked
+    /// after every burst until there is no more: what is not taken fills the receive buffer.
+    fn returned(&mut self, room: &mut [u8]) -> Option<(Addr, usize)> {
+        let _ = room;
+        None
+    }
 
     /// Tells the link the time, once per duty cycle, before receiving. Only links that hold
     /// datagrams back look at it; they return when they next want to be told, else
@@ -151,12 +167,20 @@ impl<L: Link + ?Sized> Link for Box<L> {
         (**self).source()
     }
 
+    fn is_patient(&self) -> bool {
+        (**self).is_patient()
+    }
+
     fn overflow(&mut self) -> u64 {
         (**self).overflow()
     }
 
     fn refused(&mut self) -> u64 {
         (**self).refused()
+    }
+
+    fn returned(&mut self, room: &mut [u8]) -> Option<(Addr, usize)> {
+        (**self).returned(room)
     }
 
     fn advance(&mut self, now: Time) -> Time {
@@ -208,6 +232,8 @@ pub struct Options {
     /// Whether whoever reads datagrams proves each by a seal: a link that sees UDP's checksum itself
     /// then need not sum up what the seal covers better. What leaves has its checksum all the same.
     pub is_proved: bool,
+    /// Whether to hear that nobody listens where a datagram went, see [`Link::returned`].
+    pub hears_refusals: bool,
 }
 
 impl Options {
@@ -220,6 +246,7 @@ impl Options {
         is_stamped: true,
         takes_runs: true,
         is_proved: false,
+        hears_refusals: false,
     };
 
     /// For one of a thousand agents in a process: below 40 KB even when everything was used. The
@@ -232,6 +259,7 @@ impl Options {
         is_stamped: true,
         takes_runs: true,
         is_proved: false,
+        hears_refusals: false,
     };
 }
 

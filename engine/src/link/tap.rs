@@ -112,12 +112,20 @@ where
         self.inner.source()
     }
 
+    fn is_patient(&self) -> bool {
+        self.inner.is_patient()
+    }
+
     fn overflow(&mut self) -> u64 {
         self.inner.overflow()
     }
 
     fn refused(&mut self) -> u64 {
         self.inner.refused()
+    }
+
+    fn returned(&mut self, room: &mut [u8]) -> Option<(Addr, usize)> {
+        self.inner.returned(room)
     }
 
     fn advance(&mut self, now: Time) -> Time {

@@ -4,6 +4,7 @@
 use super::fault::{FaultLink, Faults};
 use super::mem::Hub;
 use super::tap::TapLink;
+use super::unhurried::{Unhurried, UnhurriedLink};
 use super::xdp::{self, Mode};
 use super::{Kind, Link, Options, RxBurst, open};
 use crate::clock::{self, Clock};
@@ -48,6 +49,11 @@ fn makers() -> Vec<Maker> {
         maker("fault around mmsg", |options| {
             let inner = open(&Kind::Mmsg, V4, options).unwrap();
             Box::new(FaultLink::new(inner, Faults::default(), 1, options))
+        }),
+        maker("unhurried", |options| {
+            // Half of what the tests send can wait.
+            let which = Unhurried { len: 100, sender_at: 12, below: 0x80 };
+            Box::new(UnhurriedLink::open(V4, options, which).unwrap())
         }),
         maker("tap around mem", move |options| {
             let inner = open(&wrapped, V4, options).unwrap();

@@ -28,9 +28,9 @@ mod receive;
 mod ring;
 mod send;
 
-use super::mmsg::Group;
 use super::mmsg::send::Sender;
 use super::mmsg::socket::{self, Opened};
+use super::mmsg::{Group, errors};
 use super::{Link, OpenError, Options, RxBurst, TxBatch};
 use receive::Receiver;
 use send::Carrier;
@@ -44,13 +44,16 @@ pub struct UringLink {
     // The rings go before the socket that they use.
     receiver: Receiver,
     carrier: Carrier,
-    _socket: OwnedFd,
+    socket: OwnedFd,
     local: Addr,
     batch: TxBatch,
     sender: Sender,
     /// The kernel's own count of drops, which wraps.
     drops_seen: u32,
     overflow: u64,
+    hears_refusals: bool,
+    /// There may be something in the queue of errors.
+    has_errors: bool,
     shortcomings: Vec<String>,
 }
 
@@ -74,15 +77,19 @@ impl UringLink {
     fn of(opened: Opened, options: &Options) -> Result<Self, OpenError> {
         block(&opened.socket).map_err(|error| OpenError::Os("fcntl", error))?;
         let fd = opened.socket.as_raw_fd();
+        let mut sender = Sender::new(opened.family, opened.segments);
+        sender.hear_refusals(options.hears_refusals);
         Ok(Self {
             receiver: Receiver::open(fd, options.rx_buffer)?,
             carrier: Carrier::open(fd, options.tx_datagrams)?,
-            _socket: opened.socket,
+            socket: opened.socket,
             local: opened.local,
             batch: TxBatch::new(options.tx_bytes, options.tx_datagrams),
-            sender: Sender::new(opened.family, opened.segments),
+            sender,
             drops_seen: 0,
             overflow: 0,
+            hears_refusals: options.hears_refusals,
+            has_errors: false,
             shortcomings: opened.shortcomings,
         })
     }
@@ -145,6 +152,14 @@ impl Link for UringLink {
 
     fn refused(&mut self) -> u64 {
         self.sender.take_refused()
+    }
+
+    fn returned(&mut self, room: &mut [u8]) -> Option<(Addr, usize)> {
+        let failed = self.receiver.take_failed() | self.sender.take_failed();
+        self.has_errors |= failed && self.hears_refusals;
+        let found = self.has_errors.then(|| errors::take(self.socket.as_raw_fd(), room)).flatten();
+        self.has_errors = found.is_some();
+        found
     }
 
     fn shortcomings(&self) -> Vec<String> {

@@ -310,3 +310,25 @@ fn the_seals_of_known_datagrams_are_as_recorded() {
     ];
     assert_eq!(seals, recorded);
 }
+
+#[test]
+fn what_comes_back_is_known_by_its_own_seal() {
+    let mut from = sender();
+    let own = sealed(&mut from, None);
+    assert_eq!(from.open_own(&mut own.clone()).unwrap(), BODY);
+    assert_eq!(from.open_own(&mut own.clone()).unwrap(), BODY, "as often as it comes");
+    for at in 0..own.len() {
+        let mut changed = own.clone();
+        changed[at] ^= 1;
+        assert!(from.open_own(&mut changed).is_none(), "byte {at}");
+        assert!(from.open_own(&mut own[..at].to_vec()).is_none(), "cut at {at}");
+    }
+    let others = sealed(&mut receiver(), None);
+    assert!(from.open_own(&mut others.clone()).is_none());
+    let mut earlier = sealer(PeerId::satellite(1), 0);
+    let ahead = (0..3).map(|_| sealed(&mut earlier, None)).last().unwrap();
+    assert!(from.open_own(&mut ahead.clone()).is_none(), "not sent yet");
+    let mut earlier = sealer(PeerId::satellite(1), 1);
+    let of_another_life = sealed(&mut earlier, None);
+    assert!(from.open_own(&mut of_another_life.clone()).is_none());
+}

@@ -379,11 +379,18 @@ layout! {
         services_down: u16,
         /// Its first home, [`PeerId::ANY`] when there is none.
         home: PeerId,
-        /// 1 when it is drained: to get no new work.
+        /// Why it gets no new work, if it gets none: see [`NodeDetailHead::DRAINED`].
         drained: u8,
         /// Zero.
         reserved: [u8; 7],
     }
+}
+
+impl NodeDetailHead {
+    /// Bit: an operator or a rule drained it.
+    pub const DRAINED: u8 = 1;
+    /// Bit: it came back from the dead too often lately.
+    pub const DAMPED: u8 = 2;
 }
 
 /// What is known of a node beyond what is replicated.

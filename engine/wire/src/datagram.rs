@@ -42,6 +42,8 @@ impl Header {
     pub const WIDE: u8 = 2;
     /// Bytes of the tag behind the body.
     pub const TAG: usize = 16;
+    /// Where [`Header::sender`] lies, for those who tell datagrams apart before they are opened.
+    pub const SENDER_AT: usize = 12;
     /// Bytes that sealing adds to a body.
     pub const OVERHEAD: usize = Self::SIZE + Self::TAG;
 

@@ -48,6 +48,33 @@ impl Heartbeat {
     pub const GROUP: u8 = 2;
     /// Flag: the sender goes in good order; do not miss it.
     pub const LEAVING: u16 = 1;
+    /// Flag, from a node to a new observer: say whether you watch me.
+    pub const ARM: u16 = 2;
+    /// Flag, from an observer to a node, outside of any schedule: I hear you, and watch you.
+    pub const ARMED: u16 = 4;
+    /// Flag, from a node to an observer that was replaced: others watch me now.
+    pub const RELEASED: u16 = 8;
+
+    /// A satellite shows itself to replicas; `interval_us` as in the field, `sent_ns` by its clock.
+    #[must_use]
+    pub const fn of_satellite(seq: u64, interval_us: u32, sent_ns: u64) -> Self {
+        Self {
+            slot: Slot::NONE,
+            incarnation: Incarnation(0),
+            seq,
+            interval_us,
+            progress: 0,
+            sent_ns,
+            neighbours: 0,
+            rtt_us: 0,
+            services_up: 0,
+            services_down: 0,
+            plane: Self::GROUP,
+            health: 0,
+            flags: 0,
+            load: 0,
+        }
+    }
 
     const fn check(&self) -> Result<(), Malformed> {
         if self.plane > Self::GROUP {

@@ -120,6 +120,8 @@ pub struct PeerId(pub u32);
 impl PeerId {
     /// Nobody in particular.
     pub const ANY: Self = Self(u32::MAX);
+    /// Numbers of agents are below this; nobody else's are.
+    pub const AGENTS_END: u32 = Self::CLIENTS;
     const CLIENTS: u32 = 0x8000_0000;
     const SATELLITES: u32 = 0xFFFE_0000;
     const STATIONS: u32 = 0xFFFF_0000;

@@ -1,13 +1,14 @@
-//! Probes: a home asks an accused node directly; any answer vetoes its death.
+//! Probes: a home asks an accused node directly; any answer vetoes its death. Observers of the node
+//! that do not accuse it get the same probe, and answer with a report of what they hear.
 
 use crate::frame::fixed_frame;
 use crate::ids::{Incarnation, Slot};
 use crate::layout::{Malformed, layout};
 
 layout! {
-    /// Do you live?
+    /// Do you live? To an observer of the accused: do you still hear it?
     pub struct Probe: 24 {
-        /// Chosen by the prober, returned in the answer.
+        /// Chosen by the prober, returned in the answer. [`Probe::REFUSED`] to observers.
         nonce: u64,
         /// The accused.
         slot: Slot,
@@ -21,6 +22,12 @@ layout! {
 }
 
 fixed_frame!(Probe, Probe);
+
+impl Probe {
+    /// Nonce: no question, but a hint to observers that the accused one's host refuses what is sent to
+    /// it. They wait for one heartbeat only, and accuse it or say nothing.
+    pub const REFUSED: u64 = 0;
+}
 
 layout! {
     /// I do.

@@ -9,10 +9,12 @@ layout! {
     pub struct ReplicaHello: 24 {
         /// Number of the disk that its log is on, drawn when the log was made; never 0.
         disk: u64,
+        /// The replicas that it belongs to, as in `RaftHead`.
+        generation: u64,
         /// 1 when something is stored on it, so that the leader may seat it.
         stored: u8,
         /// Zero.
-        reserved: [u8; 15],
+        reserved: [u8; 7],
     }
 }
 
@@ -28,18 +30,35 @@ fixed_frame!(ReplicaHello, ReplicaHello, ReplicaHello::check);
 
 layout! {
     /// What another replica knows of the one that said hello, or that speaks though it was replaced.
-    pub struct ReplicaWord: 24 {
+    pub struct ReplicaWord: 40 {
         /// The disk that it was seated with; 0 when it was not.
         disk: u64,
+        /// The replicas that the speaker belongs to, as in `RaftHead`.
+        generation: u64,
         /// Index at which it was replaced; 0 when it was not.
         removed_at: u64,
+        /// The speaker's term.
+        term: u64,
+        /// Number of the replica that leads in that term; 0 when the speaker knows of none.
+        leader: u16,
         /// Number of the replica that took its place; 0 when none did.
         by: u16,
+        /// 1 when the entry that seats the disk may yet come to nothing.
+        pending: u8,
         /// Zero.
-        reserved: [u8; 6],
+        reserved: [u8; 3],
     }
 }
-fixed_frame!(ReplicaWord, ReplicaWord);
+
+impl ReplicaWord {
+    const fn check(&self) -> Result<(), Malformed> {
+        if self.pending > 1 {
+            return Err(Malformed("a seat that is neither taken nor not"));
+        }
+        Ok(())
+    }
+}
+fixed_frame!(ReplicaWord, ReplicaWord, ReplicaWord::check);
 
 layout! {
     /// A replacement of one replica by another: ordered, and how far it is.

@@ -129,12 +129,19 @@ pub struct Report<'a> {
 }
 
 impl Report<'_> {
-    /// Flag: the reporter takes an earlier accusation back.
+    /// Flag: the reporter takes an earlier accusation back, or does not accuse when it is asked.
     pub const RETRACT: u16 = 1;
     /// Flag: so many subjects are late that the reporter suspects itself; counts a quarter.
     pub const SELF_SUSPECT: u16 = 2;
     /// Flag: the subject was never heard by this reporter.
     pub const NEVER_HEARD: u16 = 4;
+    /// Flag: no word of an observer. The subject observes the reporter, whose heartbeat came back from
+    /// its host: nobody listens there any more. Counts nothing; the homes ask the subject and its
+    /// observers.
+    pub const REFUSED: u16 = 8;
+    /// Flag: a home asked. Not acknowledged; the number is that of the newest report before, so that
+    /// it outranks what was said earlier and nothing that is said later.
+    pub const ASKED: u16 = 16;
 }
 
 impl Emit for Report<'_> {

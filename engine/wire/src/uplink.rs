@@ -49,6 +49,33 @@ layout! {
     }
 }
 
+impl RecordHead {
+    /// What one reporter said once, with nothing known beyond it.
+    #[must_use]
+    pub const fn new(subject: Subject, incarnation: Incarnation, kind: EventKind) -> Self {
+        Self {
+            subject,
+            incarnation,
+            kind,
+            observers: 0,
+            domains: 0,
+            first_ns: 0,
+            last_ns: 0,
+            heard_ago_us: 0,
+            reporters: 1,
+            count: 1,
+            score_x16: 0,
+            needed_x16: 0,
+            observers_of: 0,
+            probes: 0,
+            homes_silent: 0,
+            health_max: 0,
+            severity: 0,
+            reserved: [0; 3],
+        }
+    }
+}
+
 /// The evidence for one event.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Record<'a> {

@@ -176,8 +176,8 @@ fn what_is_kept_for_later_must_be_zero_in_every_kind_that_keeps_some() {
         (Kind::Threshold, 8),
         (Kind::Rule, 18),
         (Kind::Step, 6),
-        (Kind::ReplicaHello, 15),
-        (Kind::ReplicaWord, 6),
+        (Kind::ReplicaHello, 7),
+        (Kind::ReplicaWord, 3),
         (Kind::Replace, 16),
     ];
     every_kind(&mut Source::counting(), &mut |kind, bytes, _| {

@@ -123,6 +123,15 @@ impl Station {
     }
 
     fn node_detail(&self, entry: &Entry, slot: Slot, home: PeerId) -> NodeDetailHead {
+        let machine = &self.machine;
+        let now_ns = machine.clock.at(machine.clock.wall_ns());
+        let mut drained = 0;
+        if machine.recovery.is_drained(slot) {
+            drained |= NodeDetailHead::DRAINED;
+        }
+        if machine.recovery.flaps.is_damped(slot, now_ns) {
+            drained |= NodeDetailHead::DAMPED;
+        }
         let stat = self.satellites.stat(slot).map(|(_, stat)| stat);
         NodeDetailHead {
             slot,
@@ -132,7 +141,7 @@ impl Station {
             services_up: stat.map_or(0, |stat| stat.services_up),
             services_down: stat.map_or(0, |stat| stat.services_down),
             home,
-            drained: u8::from(self.machine.recovery.is_drained(slot)),
+            drained,
             reserved: [0; 7],
         }
     }

@@ -40,6 +40,8 @@ impl Machine {
     }
 
     fn on_join(&mut self, place: Place, join: &Join<'_>, effects: &mut Vec<Effect>) -> ItemResult {
+        let old = self.membership.members().with_uuid(join.head.uuid);
+        let was_dead = old.is_some_and(|old| old.state() == MemberState::Dead);
         let (code, peer, incarnation) = match self.membership.join(join, place.view(), place.now_ns)
         {
             Joined::Refused => return result(ItemResult::REFUSED, 0),
@@ -47,7 +49,7 @@ impl Machine {
                 (ItemResult::KNOWN, peer, life)
             }
             Joined::Entered(peer, life) => {
-                self.announce(place, join, peer, life, effects);
+                self.announce(place, join, peer, life, was_dead, effects);
                 (ItemResult::DONE, peer, life)
             }
         };
@@ -60,6 +62,7 @@ impl Machine {
         join: &Join<'_>,
         peer: PeerId,
         incarnation: Incarnation,
+        was_dead: bool,
         effects: &mut Vec<Effect>,
     ) {
         let cluster = (Type::Cluster, "syncom".to_owned());
@@ -80,7 +83,10 @@ impl Machine {
             let _ = self.graph.relate(node, Relation::In, domain);
         }
         self.on_announced(join.name, &join.services);
-        let detail = format!("incarnation {incarnation}");
+        let now_ns = self.clock.at(place.now_ns);
+        let is_damped = was_dead && self.recovery.flaps.on_return(slot, now_ns);
+        let damped = if is_damped { ", too often back from the dead: no work for now" } else { "" };
+        let detail = format!("incarnation {incarnation}{damped}");
         self.node_event(place, slot, EventKind::NEW, 0, detail, None, effects);
     }
 

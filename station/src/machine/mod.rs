@@ -11,7 +11,8 @@ pub(crate) mod command;
 pub(crate) mod decisions;
 pub(crate) mod encoder;
 pub(crate) mod events;
-pub(crate) mod graph;
+pub(crate) mod flaps;
+mod graph;
 mod items;
 #[expect(clippy::module_inception, reason = "the machine is the noun of this room")]
 pub(crate) mod machine;

@@ -1,11 +1,12 @@
 //! What the recovery manager remembers: rules under way, how often they fired, whom they harmed,
-//! who is drained, and whether a storm lasts.
+//! who is drained or damped, and whether a storm lasts.
 //!
 //! All of it is changed by entries of the log only, so the next manager goes on where the last one
 //! was. Times are those of [`super::clock::Clock`].
 
 use crate::machine::command::{list, text};
 use crate::machine::encoder::Encoder;
+use crate::machine::flaps::Flaps;
 use crate::machine::storm::Storm;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use syncom_seam::limits::SERVICES_MAX;
@@ -161,6 +162,7 @@ pub(crate) struct Recovery {
     /// What a service was last started with, by its name.
     commands: BTreeMap<String, Vec<u8>>,
     pub(crate) storm: Storm,
+    pub(crate) flaps: Flaps,
 }
 
 impl Recovery {
@@ -273,6 +275,7 @@ impl Recovery {
             out.long(words);
         }
         self.storm.encode(out);
+        self.flaps.encode(out);
     }
 
     pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
@@ -290,6 +293,7 @@ impl Recovery {
             drained: drained.into_iter().collect(),
             commands: commands.into_iter().collect(),
             storm: Storm::decode(reader)?,
+            flaps: Flaps::decode(reader)?,
         })
     }
 }

@@ -174,7 +174,7 @@ impl<'a> Thought<'a> {
             graph.services_of(&node.name).any(|(name, state)| name == service && state == "up")
         };
         let may = |node: &&'a Member| {
-            node.slot() != from.slot() && !self.is_drained(node.slot()) && !runs(node)
+            node.slot() != from.slot() && self.gets_work(node.slot()) && !runs(node)
         };
         let mut homes: Vec<&'a Member> = self.candidates(spot).filter(may).collect();
         homes.sort_by_cached_key(|node| (graph.services_of(&node.name).count(), node.slot()));
@@ -211,6 +211,10 @@ impl<'a> Thought<'a> {
             spot.step.on.terms().any(|term| term.holds == syncom_wire::selector::Holds::Subject);
         let others: Vec<&'a Member> =
             self.candidates(spot).filter(|node| named || Some(node.slot()) != subject).collect();
+        // Those that keep dying may not live to do it; they are better than nobody.
+        let is_steady = |node: &&'a Member| !self.is_damped(node.slot());
+        let steady: Vec<&'a Member> = others.iter().copied().filter(is_steady).collect();
+        let others = if steady.is_empty() { others } else { steady };
         others.get(usize::from(spot.attempt) % others.len().max(1)).copied()
     }
 

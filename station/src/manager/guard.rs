@@ -47,6 +47,6 @@ impl Thought<'_> {
 
     fn may_work(&self, name: &str) -> bool {
         let node = self.machine.membership.members().named(name);
-        node.is_some_and(|node| node.state() == MemberState::Alive && !self.is_drained(node.slot()))
+        node.is_some_and(|node| node.state() == MemberState::Alive && self.gets_work(node.slot()))
     }
 }

@@ -268,6 +268,16 @@ impl<'a> Thought<'a> {
         now || self.machine.recovery.is_drained(slot)
     }
 
+    /// Whether a node keeps dying and coming back.
+    pub(super) fn is_damped(&self, slot: Slot) -> bool {
+        self.machine.recovery.flaps.is_damped(slot, self.now_ns)
+    }
+
+    /// Whether a node may be given something new to run.
+    pub(super) fn gets_work(&self, slot: Slot) -> bool {
+        !self.is_drained(slot) && !self.is_damped(slot)
+    }
+
     /// Nodes that rules fence or drain in this step or did within the window of the guard.
     pub(super) fn harmed(&self) -> BTreeSet<Slot> {
         let window_ns = u64::from(self.machine.rules.head().guard_window_ms) * MS;

@@ -4,7 +4,7 @@ use crate::raft::conf::{Change, Conf};
 use crate::raft::node::Node;
 use crate::raft::validator;
 use raft::ProgressState;
-use raft::eraftpb::{Entry, EntryType};
+use raft::eraftpb::{Entry, EntryType, Message, MessageType};
 use syncom_seam::Time;
 use syncom_wire::Malformed;
 use syncom_wire::raft::RaftHead;
@@ -14,13 +14,14 @@ const BEYOND_MAX: u32 = 16;
 
 impl Node {
     /// Who votes and who learns, as far as applied here.
-    pub(crate) const fn conf(&self) -> &Conf {
-        &self.conf
+    pub(crate) fn conf(&self) -> &Conf {
+        &self.raw.store().conf
     }
 
     /// Reads off the library who has a part.
     pub(super) fn note_conf(&mut self) {
-        self.conf = Conf::from(&self.raw.raft.prs().conf().to_conf_state());
+        let conf = Conf::from(&self.raw.raft.prs().conf().to_conf_state());
+        self.raw.mut_store().conf = conf;
     }
 
     /// Whether a change could be proposed now: this leader knows all there is, and the last one is
@@ -44,11 +45,11 @@ impl Node {
         applied.map_err(|error| error.to_string())?;
         self.note_conf();
         // The library lets one lead that votes no more, and answer reads unasked beside a lone voter.
-        if self.is_leader() && !self.conf.votes(self.me) {
+        if self.is_leader() && !self.conf().votes(self.me) {
             self.step_down();
         }
         self.override_timeout();
-        Ok(self.conf.clone())
+        Ok(self.conf().clone())
     }
 
     /// Whether a follower has everything, or nearly, and is at it still.
@@ -66,13 +67,43 @@ impl Node {
         let prs = self.raw.raft.prs();
         let active =
             |one: &u64| *one == self.me || prs.get(*one).is_some_and(|pr| pr.recent_active);
-        let after: Vec<u64> = self.conf.everybody().into_iter().filter(|one| *one != id).collect();
+        let after: Vec<u64> =
+            self.conf().everybody().into_iter().filter(|one| *one != id).collect();
         2 * after.iter().filter(|one| active(one)).count() > after.len()
     }
 
-    /// This disk has the seat: the replica may vote like any other.
+    /// This disk has the seat: the replica may vote and acknowledge like any other.
     pub(crate) const fn admit(&mut self) {
         self.admitted = true;
+    }
+
+    /// Whether this disk has the seat, as far as known.
+    pub(crate) const fn is_admitted(&self) -> bool {
+        self.admitted
+    }
+
+    /// Takes out of `messages` what a replica that has no seat yet must not say: that it has
+    /// entries, where that may count, and that it follows, where that confirms a read. It may have
+    /// forgotten a later term that it voted in, and may be refused in a moment with all it has.
+    pub(super) fn vet(&self, messages: &mut Vec<Message>) {
+        if self.admitted {
+            return;
+        }
+        let learns = self.conf().learns(self.me);
+        messages.retain_mut(|message| match message.get_msg_type() {
+            MessageType::MsgAppendResponse => message.reject || learns,
+            MessageType::MsgHeartbeatResponse => {
+                message.context.clear();
+                true
+            }
+            _ => true,
+        });
+    }
+
+    /// Whether this leader's log is the first that this cluster has, as far as it knows: its
+    /// founders get their seats before they acknowledge anything.
+    pub(crate) fn is_founding(&self) -> bool {
+        self.is_leader() && self.raw.raft.raft_log.committed == 0
     }
 
     /// Whether this replica lets others go first in elections.
@@ -80,17 +111,17 @@ impl Node {
         self.reluctant = reluctant;
     }
 
-    /// Whether this tick would make it stand for election, and it waits for another to. Not for
-    /// ever: it may be the only one that can.
-    pub(super) fn lets_others_go_first(&mut self) -> bool {
+    /// Whether the next tick makes it stand for election.
+    pub(super) fn is_about_to_stand(&self) -> bool {
         let raft = &self.raw.raft;
-        let timeout = self.election.timeout_ticks(raft.term);
-        if !self.reluctant || raft.election_elapsed + 1 < timeout {
-            self.patience = 2 * timeout;
-            return false;
-        }
+        raft.election_elapsed + 1 >= self.election.timeout_ticks(raft.term)
+    }
+
+    /// Whether it waits for another to stand, now that it could itself. Not for ever: it may be the
+    /// only one that can.
+    pub(super) const fn lets_others_go_first(&mut self) -> bool {
         self.patience = self.patience.saturating_sub(1);
-        self.patience > 0
+        self.reluctant && self.patience > 0
     }
 
     /// A replica that has no seat yet must not decide who leads: it may have forgotten what it
@@ -132,9 +163,9 @@ impl Node {
     /// This leader hands over: another that has everything stands for election first, since this one
     /// is slow to from now on. False when nobody else votes: it goes on, and brings in its successor.
     pub(crate) fn step_down(&mut self) -> bool {
+        let conf = self.conf();
+        let others = conf.everybody().into_iter().any(|id| id != self.me && conf.votes(id));
         let raft = &mut self.raw.raft;
-        let others =
-            self.conf.everybody().into_iter().any(|id| id != self.me && self.conf.votes(id));
         if others {
             raft.become_follower(raft.term, 0);
             self.override_timeout();

@@ -8,7 +8,6 @@
 use crate::config::StationConfig;
 use crate::raft::ReadContext;
 use crate::raft::codec;
-use crate::raft::conf::Conf;
 use crate::raft::election::Election;
 use crate::raft::restart;
 use crate::raft::sending::Sending;
@@ -22,7 +21,7 @@ use std::fmt;
 use syncom_seam::disk::HardState as DiskHardState;
 use syncom_seam::{Loaded, Record, Time};
 use syncom_wire::ids::mix;
-use syncom_wire::limits::MESSAGE_MAX;
+use syncom_wire::limits::{MESSAGE_MAX, REPLICAS_MAX};
 use syncom_wire::raft::RaftMessage;
 use syncom_wire::{Malformed, PeerId, Term};
 
@@ -40,7 +39,7 @@ const KEEP_BYTES: usize = 16 << 20;
 /// must be there when they have installed it, or they never catch up under load.
 const LAG_BYTES: usize = 64 << 20;
 /// Bytes of the largest entry: it fits a message of a stream with everything around it.
-pub(crate) const ENTRY_MAX: usize = MESSAGE_MAX / 2;
+pub(crate) const ENTRY_MAX: usize = MESSAGE_MAX - 32 * 1024;
 
 /// What has to be done after the library was moved.
 #[derive(Debug, Default)]
@@ -73,14 +72,14 @@ struct Waiting {
     ticket: u64,
     ready: u64,
     messages: Vec<Message>,
-    installed: bool,
+    /// The snapshot that takes the place of the machine once it is durable.
+    installed: Option<Image>,
 }
 
 /// One replica's Raft.
 pub(crate) struct Node {
     pub(super) raw: RawNode<RamLog>,
     pub(super) me: u64,
-    pub(super) conf: Conf,
     generation: u64,
     pub(super) election: Election,
     waiting: VecDeque<Waiting>,
@@ -91,6 +90,8 @@ pub(crate) struct Node {
     incoming: Option<Image>,
     /// When each other replica last spoke in this term.
     pub(super) heard: BTreeMap<u64, Time>,
+    /// The last tick.
+    ticked_at: Time,
     /// Whether nothing was ever stored here.
     pristine: bool,
     /// Whether this disk has the replica's seat, as far as known.
@@ -120,7 +121,7 @@ impl Node {
     /// Goes on from what the store holds.
     pub(crate) fn new(config: &StationConfig, loaded: Loaded) -> Result<Self, String> {
         let pristine = loaded == Loaded::default();
-        let (log, conf, applied) = restart::load(config, loaded)?;
+        let (log, applied) = restart::load(config, loaded)?;
         let me = u64::from(config.me);
         let timing = config.timing;
         let raft_config = Config {
@@ -148,13 +149,13 @@ impl Node {
             raw,
             me,
             generation: restart::generation(config),
-            conf,
             election: Election::new(seed, timing),
             waiting: VecDeque::new(),
             ticket: 0,
             hard_on_disk,
             incoming: None,
             heard: BTreeMap::new(),
+            ticked_at: Time(0),
             pristine,
             admitted: config.disk == 0,
             patience: 0,
@@ -175,11 +176,18 @@ impl Node {
 
     /// One tick of Raft's clock. In a cluster that never ran, the first replica stands at once.
     pub(crate) fn on_tick(&mut self) {
-        let first = self.conf.voters.first() == Some(&self.me);
-        if std::mem::take(&mut self.pristine) && first {
+        let first = self.conf().voters.first() == Some(&self.me);
+        if std::mem::take(&mut self.pristine) && first && !self.may_not_stand() {
             let _ = self.raw.campaign();
         }
-        if self.is_leader() || !(self.may_not_stand() || self.lets_others_go_first()) {
+        let timeout = self.election.timeout_ticks(self.raw.raft.term);
+        if self.is_leader() || !self.is_about_to_stand() {
+            self.patience = 2 * timeout;
+            self.raw.tick();
+        } else if self.may_not_stand() || self.lets_others_go_first() {
+            // Its time is up all the same: who waits any longer for the leader gives others no vote.
+            self.raw.raft.election_elapsed = timeout;
+        } else {
             self.raw.tick();
         }
         self.override_timeout();
@@ -209,7 +217,7 @@ impl Node {
         let guard = Guard {
             me: self.me,
             from: u64::from(from.number()),
-            conf: &self.conf,
+            conf: self.conf(),
             generation: self.generation,
             term: self.raw.raft.term,
             leads: self.is_leader(),
@@ -237,9 +245,19 @@ impl Node {
         let _ = self.raw.step(codec::decode(message, kind));
         self.override_timeout();
         if message.head.term == self.raw.raft.term {
-            self.heard.insert(message.head.from, now);
+            self.note_heard(message.head.from, now);
         }
         Ok(Some(kind))
+    }
+
+    /// Remembers when a replica spoke: of those that have a part, and of the leader, who may have
+    /// come while this one was away.
+    fn note_heard(&mut self, id: u64, now: Time) {
+        self.heard.insert(id, now);
+        if self.heard.len() > REPLICAS_MAX {
+            let (raft, conf) = (&self.raw.raft, &self.raw.store().conf);
+            self.heard.retain(|id, _| *id == raft.leader_id || conf.knows(*id));
+        }
     }
 
     /// A snapshot has arrived whole: steps its message.
@@ -287,25 +305,28 @@ impl Node {
 
     fn take_ready(&mut self, work: &mut Work) {
         let mut ready = self.raw.ready();
-        work.messages.append(&mut ready.take_messages());
+        let mut prompt = ready.take_messages();
+        self.vet(&mut prompt);
+        work.messages.append(&mut prompt);
         work.committed.append(&mut ready.take_committed_entries());
         let states = ready.take_read_states();
         work.reads.extend(states.iter().filter_map(|state| {
             let context = ReadContext::decode(&state.request_ctx).ok()?;
             Some((state.index, context))
         }));
-        let messages = ready.take_persisted_messages();
+        let mut messages = ready.take_persisted_messages();
         if let Some(hard) = ready.hs() {
             self.raw.mut_store().hard = hard.clone();
         }
-        let installed = !ready.snapshot().is_empty();
+        let mut installed = None;
         let entries = ready.take_entries();
         let hard = &self.raw.store().hard;
         let voted = (hard.term, hard.vote) != (self.hard_on_disk.term, self.hard_on_disk.vote);
         let number = ready.number();
-        if installed {
+        if !ready.snapshot().is_empty() {
             let record = self.install_record(ready.snapshot().get_metadata().index);
             work.records.extend(record);
+            installed = self.raw.store().newest().cloned();
         }
         if voted || !entries.is_empty() {
             self.raw.mut_store().append(&entries);
@@ -316,6 +337,7 @@ impl Node {
         }
         self.raw.advance_append_async(ready);
         if work.records.is_empty() && self.waiting.is_empty() {
+            self.vet(&mut messages);
             work.messages.extend(messages);
             self.raw.on_persist_ready(number);
         } else {
@@ -355,11 +377,13 @@ impl Node {
     pub(crate) fn on_durable(&mut self, ticket: u64) -> Work {
         let mut work = Work::default();
         while self.waiting.front().is_some_and(|waiting| waiting.ticket <= ticket) {
-            let Some(waiting) = self.waiting.pop_front() else { break };
+            let Some(mut waiting) = self.waiting.pop_front() else { break };
+            self.vet(&mut waiting.messages);
             work.messages.extend(waiting.messages);
             self.raw.on_persist_ready(waiting.ready);
-            if waiting.installed {
-                work.installed = self.raw.store().newest().cloned();
+            // One that another follows at once is not worth a machine: the log begins after the last.
+            if self.waiting.iter().all(|later| later.installed.is_none()) {
+                work.installed = waiting.installed.or(work.installed);
             }
         }
         work
@@ -372,8 +396,7 @@ impl Node {
 
     /// Keeps a snapshot of the machine at `index` and forgets entries far behind it.
     pub(crate) fn compact(&mut self, index: u64, term: u64, data: Vec<u8>, keep: u64) -> Record {
-        let image = Image::new(index, term, self.conf.voters.clone(), data)
-            .with_learners(self.conf.learners.clone());
+        let image = Image::new(index, term, self.conf(), data);
         let kept = (index.saturating_sub(keep) + 1).max(self.raw.store().first_of_last(KEEP_BYTES));
         let held = self.raw.store().first_of_last(LAG_BYTES);
         let lacking = self.lacking().map_or(u64::MAX, |lacking| lacking.max(held));
@@ -447,7 +470,7 @@ impl Node {
             times.sort_unstable();
             times.get(times.len().saturating_sub(1) / 2).copied()
         };
-        let both = [majority(&self.conf.voters), majority(&self.conf.outgoing)];
+        let both = [majority(&self.conf().voters), majority(&self.conf().outgoing)];
         both.into_iter().flatten().min().unwrap_or_default()
     }
 

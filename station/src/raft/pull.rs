@@ -44,7 +44,7 @@ pub(crate) struct Pull {
 /// What a part led to.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Pulled {
-    /// It belongs to something else, or something before it is missing.
+    /// It belongs to something else, nobody asked for it, or something before it is missing.
     Foreign,
     /// Ask for more.
     More,
@@ -107,34 +107,35 @@ impl Pull {
         if (head.total, head.hash) != (manifest.total, manifest.hash) {
             return Pulled::Broken;
         }
-        if head.offset != self.data.len() as u64 {
+        let is_asked = self.asked.front().is_some_and(|(offset, _)| *offset == head.offset);
+        if !is_asked || head.offset != self.data.len() as u64 {
             return Pulled::Foreign;
         }
         let total = usize::try_from(manifest.total).unwrap_or(usize::MAX);
+        if chunk.data.len() != (total - self.data.len()).min(SNAPSHOT_CHUNK) {
+            return Pulled::Broken;
+        }
         if self.data.capacity() - self.data.len() < chunk.data.len() {
             self.data.reserve_exact((total - self.data.len()).min(GROWTH));
         }
         self.data.extend_from_slice(chunk.data);
-        self.pace(head.offset, now);
+        self.pace(now);
         self.deadline = now.after(PATIENCE_NS);
         self.tries = 0;
         if self.data.len() < total {
-            return if chunk.data.is_empty() { Pulled::Broken } else { Pulled::More };
+            return Pulled::More;
         }
         if hash(&self.data) == self.manifest.hash { Pulled::Whole } else { Pulled::Broken }
     }
 
-    /// Widens or narrows the window by how long a part took.
-    fn pace(&mut self, offset: u64, now: Time) {
-        let Some((_, since)) = self.asked.front().filter(|(asked, _)| *asked == offset) else {
-            return;
-        };
-        self.window = if now.since(*since) <= SOON_NS {
+    /// Widens or narrows the window by how long the oldest part took, which has come.
+    fn pace(&mut self, now: Time) {
+        let Some((_, since)) = self.asked.pop_front() else { return };
+        self.window = if now.since(since) <= SOON_NS {
             (self.window + 1).min(WINDOW_MAX)
         } else {
             (self.window / 2).max(1)
         };
-        self.asked.pop_front();
     }
 
     /// Whether it is time to ask again; `None` when it is time to give up.

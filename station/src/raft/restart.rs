@@ -9,9 +9,9 @@ use raft::eraftpb::Entry;
 use syncom_seam::{Loaded, SavedSnapshot};
 use syncom_wire::ids::{hash, mix};
 
-/// The log as it was stored, who has a part in it, and the index up to which the stored snapshot
-/// goes. Whoever is no founder begins with an empty configuration: it waits for a snapshot.
-pub(super) fn load(config: &StationConfig, loaded: Loaded) -> Result<(RamLog, Conf, u64), String> {
+/// The log as it was stored, with those who have a part in it, and the index up to which the stored
+/// snapshot goes. Whoever is no founder begins with an empty configuration: it waits for a snapshot.
+pub(super) fn load(config: &StationConfig, loaded: Loaded) -> Result<(RamLog, u64), String> {
     let Loaded { hard, snapshot, entries } = loaded;
     let founders = config.replicas.iter().map(|(peer, _)| u64::from(peer.number())).collect();
     let mut conf = Conf::default();
@@ -24,10 +24,9 @@ pub(super) fn load(config: &StationConfig, loaded: Loaded) -> Result<(RamLog, Co
         conf = Conf::new(snapshot.voters, snapshot.learners);
         conf.check().map_err(|why| format!("the stored snapshot has no sound replicas: {why}"))?;
         applied = snapshot.index;
-        let kept = Image::new(applied, snapshot.term, conf.voters.clone(), snapshot.data);
-        image = Some(kept.with_learners(conf.learners.clone()));
+        image = Some(Image::new(applied, snapshot.term, &conf, snapshot.data));
     }
-    let mut log = RamLog::new(conf.clone());
+    let mut log = RamLog::new(conf);
     if let Some(image) = image {
         log.reset_to(image);
     }
@@ -56,7 +55,7 @@ pub(super) fn load(config: &StationConfig, loaded: Loaded) -> Result<(RamLog, Co
     log.hard.term = hard.term;
     log.hard.vote = hard.vote;
     log.hard.commit = commit;
-    Ok((log, conf, applied))
+    Ok((log, applied))
 }
 
 /// A snapshot as the disk gets it. None is taken while two majorities decide, so it names one.

@@ -1,6 +1,6 @@
 //! Snapshots that a leader has announced, kept until they have arrived or are given up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use syncom_seam::{SECOND, Time};
 
 /// A follower that asks for nothing for so long is given up; Raft then probes it anew. Without
@@ -27,9 +27,9 @@ impl Sending {
         }
     }
 
-    /// The oldest snapshot that somebody is sent.
-    pub(crate) fn oldest(&self) -> Option<u64> {
-        self.announced.values().map(|(index, _)| *index).min()
+    /// Indexes of the snapshots that somebody is sent.
+    pub(crate) fn indexes(&self) -> BTreeSet<u64> {
+        self.announced.values().map(|(index, _)| *index).collect()
     }
 
     /// What this follower was sent is no longer here; whether he was sent anything.
@@ -61,12 +61,12 @@ mod tests {
         sending.begin(2, 70, Time(0));
         sending.begin(3, 60, Time(0));
         sending.on_ask(4, Time(0));
-        assert_eq!(sending.oldest(), Some(60));
+        assert_eq!(sending.indexes(), BTreeSet::from([60, 70]));
         assert!(sending.give_up(Time(SECOND), |id| id == 3).is_empty());
-        assert_eq!(sending.oldest(), Some(70), "the other has finished");
+        assert_eq!(sending.indexes(), BTreeSet::from([70]), "the other has finished");
         sending.on_ask(2, Time(3 * SECOND));
         assert!(sending.give_up(Time(6 * SECOND), |_| false).is_empty());
         assert_eq!(sending.give_up(Time(8 * SECOND), |_| false), [2]);
-        assert_eq!((sending.oldest(), sending.fail(2)), (None, false));
+        assert!(sending.indexes().is_empty() && !sending.fail(2));
     }
 }

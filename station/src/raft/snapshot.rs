@@ -3,6 +3,7 @@
 
 use crate::machine::encoder::Encoder;
 use crate::machine::snapshot::SNAPSHOT_MAX;
+use crate::raft::conf::Conf;
 use std::sync::Arc;
 use syncom_wire::ids::hash;
 use syncom_wire::limits::{REPLICAS_MAX, SNAPSHOT_CHUNK};
@@ -61,16 +62,12 @@ pub(crate) struct Image {
 }
 
 impl Image {
-    pub(crate) fn new(index: u64, term: u64, voters: Vec<u64>, data: Vec<u8>) -> Self {
-        let (total, hash, learners) = (data.len() as u64, hash(&data), Vec::new());
+    /// Of a configuration in which one majority decides.
+    pub(crate) fn new(index: u64, term: u64, conf: &Conf, data: Vec<u8>) -> Self {
+        let (total, hash) = (data.len() as u64, hash(&data));
+        let (voters, learners) = (conf.voters.clone(), conf.learners.clone());
         let manifest = Manifest { index, term, total, hash, voters, learners };
         Self { manifest, data: Arc::new(data) }
-    }
-
-    /// The same with these learners.
-    pub(crate) fn with_learners(mut self, learners: Vec<u64>) -> Self {
-        self.manifest.learners = learners;
-        self
     }
 
     /// The part that was asked for; nothing from beyond the end.

@@ -6,20 +6,20 @@ use crate::raft::conf::Conf;
 use crate::raft::snapshot::Image;
 use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
 use raft::{GetEntriesContext, RaftState, Storage, StorageError};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 /// The entries that are still held, and the snapshots before them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RamLog {
     pub(crate) hard: HardState,
-    /// Who had a part in it when this life began: the library asks once.
-    conf: Conf,
+    /// Who has a part in it, as far as applied, or as the newest snapshot from the leader says.
+    pub(crate) conf: Conf,
     /// Index and term of the entry before the first one held.
     base: (u64, u64),
     entries: VecDeque<Entry>,
-    /// The newest snapshot, and one that a follower is still pulling.
+    /// The newest snapshot, and those that followers are still pulling, oldest first.
     newest: Option<Image>,
-    pinned: Option<Image>,
+    pinned: Vec<Image>,
 }
 
 impl RamLog {
@@ -40,11 +40,12 @@ impl RamLog {
         self.newest = Some(image);
     }
 
-    /// Holds on to the snapshot of that index until told otherwise, or lets go of the one held.
-    pub(crate) fn pin(&mut self, index: Option<u64>) {
-        let wanted = |image: &&Image| Some(image.manifest.index) == index;
-        let pinned = self.pinned.iter().chain(&self.newest).find(wanted).cloned();
-        self.pinned = pinned;
+    /// Holds on to the snapshots of these indexes, in order, until told otherwise, and to no other.
+    pub(crate) fn pin(&mut self, indexes: &BTreeSet<u64>) {
+        let wanted = |image: &Image| indexes.contains(&image.manifest.index);
+        self.pinned.retain(wanted);
+        self.pinned.extend(self.newest.iter().filter(|image| wanted(image)).cloned());
+        self.pinned.dedup_by_key(|image| image.manifest.index);
     }
 
     /// The newest snapshot.
@@ -58,12 +59,12 @@ impl RamLog {
         self.newest.iter().chain(&self.pinned).find(wanted)
     }
 
-    /// The snapshot to send to a replica: the one that is being sent already, so that no more than
-    /// two are held, as long as the log goes on where it ends; but one that names the replica, for
-    /// it takes no other.
+    /// The snapshot to send to a replica: one that is being sent already, so that few are held, as
+    /// long as the log goes on where it ends; but one that names the replica, for it takes no other.
     fn to_send(&self, to: u64) -> Option<&Image> {
-        let pinned = self.pinned.as_ref().filter(|image| image.manifest.index >= self.base.0);
-        pinned.into_iter().chain(&self.newest).find(|image| image.manifest.names(to))
+        let followed = |image: &&Image| image.manifest.index >= self.base.0;
+        let pinned = self.pinned.iter().filter(followed);
+        pinned.chain(&self.newest).find(|image| image.manifest.names(to))
     }
 
     /// What is held, counted.
@@ -195,32 +196,39 @@ mod tests {
 
     #[test]
     fn a_snapshot_that_is_being_pulled_is_held_beside_the_newest() {
-        let image = |index| Image::new(index, 1, vec![1], vec![7; 9]);
-        let mut log = RamLog::new(Conf::new(vec![1], Vec::new()));
-        log.append(&(1..=30).map(|index| codec::new_entry(index, 1, 0, &[])).collect::<Vec<_>>());
+        let conf = Conf::new(vec![1], Vec::new());
+        let image = |index| Image::new(index, 1, &conf, vec![7; 9]);
+        let pins = |indexes: &[u64]| indexes.iter().copied().collect::<BTreeSet<u64>>();
+        let mut log = RamLog::new(conf.clone());
+        log.append(&(1..=40).map(|index| codec::new_entry(index, 1, 0, &[])).collect::<Vec<_>>());
         log.keep(image(10));
-        log.pin(Some(10));
+        log.pin(&pins(&[10]));
         log.keep(image(20));
         log.keep(image(30));
-        log.pin(Some(10));
-        let held = |log: &RamLog| [10, 20, 30].map(|index| log.image(index, 1).is_some());
+        log.pin(&pins(&[10]));
+        let held = |log: &RamLog| [10, 20, 30, 40].map(|index| log.image(index, 1).is_some());
         let sent = |log: &RamLog| log.snapshot(1, 1).unwrap().get_metadata().index;
-        assert_eq!((held(&log), sent(&log)), ([true, false, true], 10));
+        assert_eq!((held(&log), sent(&log)), ([true, false, true, false], 10));
         log.compact(12);
         assert_eq!(sent(&log), 30, "nothing follows the older one any more");
-        log.pin(None);
-        assert_eq!(held(&log), [false, false, true]);
+        // Another follower is sent that one, and both go on while newer ones are taken.
+        log.pin(&pins(&[10, 30]));
+        log.keep(image(40));
+        assert_eq!((held(&log), log.held().snapshot_bytes), ([true, false, true, true], 27));
+        log.pin(&pins(&[]));
+        assert_eq!((held(&log), log.held().snapshot_bytes), ([false, false, false, true], 9));
     }
 
     /// It would be announced in vain, and held for him, as long as another pulls it.
     #[test]
     fn a_newcomer_is_sent_no_snapshot_from_before_its_time() {
-        let image = |index| Image::new(index, 1, vec![1, 2, 3], vec![7; 9]);
+        let image =
+            |index, learners| Image::new(index, 1, &Conf::new(vec![1, 2, 3], learners), vec![7; 9]);
         let mut log = RamLog::new(Conf::new(vec![1, 2, 3], Vec::new()));
-        log.keep(image(10));
-        log.pin(Some(10));
+        log.keep(image(10, vec![]));
+        log.pin(&BTreeSet::from([10]));
         assert!(log.snapshot(1, 4).is_err());
-        log.keep(image(20).with_learners(vec![4]));
+        log.keep(image(20, vec![4]));
         let sent = |to| log.snapshot(1, to).unwrap().get_metadata().index;
         assert_eq!((sent(2), sent(4)), (10, 20));
     }

@@ -15,6 +15,10 @@ use syncom_wire::raft::{RaftHead, RaftMessage};
 /// `u64::MAX` is a panic.
 const NUMBER_MAX: u64 = 1 << 48;
 
+/// Terms by which a message may be ahead: more elections than anybody sleeps through. So no message
+/// alone, however wrong, spends the terms that there are.
+const TERM_LEAP_MAX: u64 = 1 << 32;
+
 /// Rounds of reads that a leader holds open for others: many times what honest ones ask at once.
 const READS_PENDING_MAX: usize = 256;
 
@@ -56,6 +60,9 @@ pub(crate) fn check(
     let kind = message_type(head.kind).ok_or(Malformed("no type for a peer to send"))?;
     check_address(head, kind, guard)?;
     check_numbers(head, kind)?;
+    if head.term > guard.term.saturating_add(TERM_LEAP_MAX) {
+        return Err(Malformed("term far ahead of this replica's"));
+    }
     let shows_life = matches!(kind, MessageType::MsgHeartbeat | MessageType::MsgHeartbeatResponse);
     // The heir of a leader says that it is one.
     let inherits = kind == MessageType::MsgRequestVote && message.context == HEIR;

@@ -78,6 +78,44 @@ fn a_leader_that_is_told_to_go_hands_over_within_one_tick() {
     }
 }
 
+/// The heir that it would choose is hung: it asks the other one before its second is over.
+#[test]
+fn a_leader_that_is_told_to_go_asks_another_when_its_heir_does_not_answer() {
+    for seed in 0..5 {
+        let mut cluster = running(seed);
+        let first = cluster.settle();
+        let mut others = (1..=3).filter(|n| *n != first);
+        let (other, hung) = (others.next().unwrap(), others.next().unwrap());
+        cluster.pause(hung);
+        cluster.leave(first);
+        cluster.run(100);
+        assert_eq!(cluster.leader(), Some(first), "it asked the hung one first");
+        cluster.run(200);
+        assert_eq!(cluster.leader(), Some(other), "seed {seed}");
+        assert!(cluster.notices(first).iter().any(|notice| notice.contains("Gone")));
+    }
+}
+
+/// Two of three found a cluster: they get their seats before they acknowledge anything, and the third
+/// gets its own when it comes.
+#[test]
+fn a_station_is_founded_by_a_majority() {
+    for seed in 0..10 {
+        let mut cluster = Cluster::new(seed, 3);
+        let late = u16::try_from(seed % 3).unwrap() + 1;
+        let early = (1..=3).filter(|n| *n != late);
+        early.for_each(|n| cluster.start(n));
+        cluster.start_satellite(1);
+        cluster.satellite(1).submit(agent(1), 1);
+        cluster.run_until("two serve", |c| c.satellite(1).is_idle());
+        cluster.start(late);
+        converge(&mut cluster);
+        cluster.crash(late % 3 + 1);
+        cluster.satellite(1).submit(agent(2), 1);
+        cluster.run_until("the late one counts", |c| c.satellite(1).is_idle());
+    }
+}
+
 /// Alone it has nobody to hand over to, and goes at once.
 #[test]
 fn a_lone_replica_that_is_told_to_go_goes() {

@@ -10,9 +10,7 @@ use syncom_wire::idset::IdSet;
 use syncom_wire::member::{Attach, ViewDelta};
 use syncom_wire::order::{Outcome, ProgressHead, Shard, ShardProgress};
 use syncom_wire::uplink::{Batch, BatchAck, BatchHead, ItemResult};
-use syncom_wire::{
-    Addr, Boot, Emit, Frame, FrameHeader, Frames, OrderId, PeerId, Slot, Term, View,
-};
+use syncom_wire::{Addr, Boot, Emit, Frame, FrameHeader, Frames, OrderId, PeerId, Term, View};
 
 const LANE: u8 = 1;
 const BEAT: u16 = 1;
@@ -220,22 +218,7 @@ impl Role for Satellite {
             return self.drain(now, out);
         }
         self.beats += 1;
-        let beat = Heartbeat {
-            slot: Slot::NONE,
-            incarnation: syncom_wire::Incarnation(0),
-            seq: self.beats,
-            interval_us: 200_000,
-            progress: 0,
-            sent_ns: now.at.0,
-            neighbours: 0,
-            rtt_us: 0,
-            services_up: 0,
-            services_down: 0,
-            plane: Heartbeat::GROUP,
-            health: 0,
-            flags: 0,
-            load: 0,
-        };
+        let beat = Heartbeat::of_satellite(self.beats, 200_000, now.at.0);
         for (_, addr) in &self.replicas {
             out.send(*addr, &beat);
         }

@@ -43,24 +43,11 @@ fn join(n: u8, role: u8, number: u16, name: &str) -> Vec<u8> {
 /// A record that no report stands behind: each application of it counts.
 pub(crate) fn report(subject: &str, kind: EventKind, kind_name: &str) -> Vec<u8> {
     let head = RecordHead {
-        subject: Subject::named(subject),
-        incarnation: Incarnation(0),
-        kind,
-        observers: 0,
         domains: 1,
         first_ns: 1,
         last_ns: 1,
-        heard_ago_us: 0,
-        reporters: 1,
-        count: 1,
-        score_x16: 0,
-        needed_x16: 0,
-        observers_of: 0,
-        probes: 0,
-        homes_silent: 0,
-        health_max: 0,
         severity: 1,
-        reserved: [0; 3],
+        ..RecordHead::new(Subject::named(subject), Incarnation(0), kind)
     };
     let contributors = List::new(&[]);
     bytes(&Record { head, contributors, subject, kind: kind_name, detail: "" })

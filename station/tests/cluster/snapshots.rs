@@ -89,3 +89,23 @@ fn a_follower_catches_up_however_often_the_others_take_snapshots() {
     }
     panic!("10,000 events later it still lags; {} snapshots", cluster.installs);
 }
+
+/// It has forgotten what it was pulling, and nobody waits until its leader loses patience.
+#[test]
+fn a_follower_that_restarts_while_it_pulls_is_sent_the_snapshot_anew_at_once() {
+    let mut cluster = running_on(12, 3, 5);
+    write(&mut cluster, 0, 3_000);
+    let away = cluster.settle() % 3 + 1;
+    cluster.crash(away);
+    cluster.run(2_000);
+    write(&mut cluster, 3_000, 500);
+    cluster.far = Some((away, 20 * MS));
+    cluster.start(away);
+    cluster.run_until("it pulls", |c| c.station(away).unwrap().held().snapshot_bytes > 0);
+    assert_eq!(cluster.installs, 0);
+    cluster.crash(away);
+    cluster.start(away);
+    cluster.run(2_000);
+    assert_eq!(cluster.installs, 1);
+    converge(&mut cluster);
+}

@@ -49,10 +49,25 @@ pub(crate) struct SimDisk {
     pub(crate) spoiled: bool,
     /// For how long a replica whose disk failed stays down.
     pub(crate) repair_ns: u64,
+    /// Which disk it is: another one after it was lost.
+    pub(crate) number: u64,
+    /// What it held once, as a backup would.
+    backup: Option<MemoryStore>,
+    /// For what it was exchanged, so that it holds less than its replica promised.
+    pub(crate) exchanged: Option<Exchange>,
+}
+
+/// How a replica's disk is exchanged while the replica is down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exchange {
+    /// For an empty one.
+    Empty,
+    /// For what it held when it was backed up.
+    Backup,
 }
 
 impl SimDisk {
-    pub(crate) fn new(seed: u64, trusting: bool) -> Self {
+    pub(crate) fn new(seed: u64, number: u64, trusting: bool) -> Self {
         let store = MemoryStore::new(seed);
         Self {
             store: if trusting { store.trusting() } else { store },
@@ -62,7 +77,30 @@ impl SimDisk {
             trap: None,
             spoiled: false,
             repair_ns: 0,
+            number,
+            backup: None,
+            exchanged: None,
         }
+    }
+
+    /// Keeps a copy of what is durable.
+    pub(crate) fn back_up(&mut self) {
+        let mut copy = self.store.clone();
+        copy.crash();
+        self.backup = Some(copy);
+    }
+
+    /// Is exchanged; nobody uses it now.
+    pub(crate) fn exchange(&mut self, by: Exchange, seed: u64) {
+        match (by, self.backup.take()) {
+            (Exchange::Backup, Some(backup)) => self.store = backup,
+            (Exchange::Backup, None) => return,
+            (Exchange::Empty, _) => {
+                self.store = MemoryStore::new(seed);
+                self.number = seed.max(1);
+            }
+        }
+        self.exchanged = Some(by);
     }
 
     /// Lays a trap in the place of an earlier one.

@@ -1,5 +1,6 @@
 //! Faults that strike members, and how many there were.
 
+pub use crate::disk::Exchange;
 use crate::persist::PersistPoint;
 pub use syncom_store::memory::Fault as DiskFault;
 
@@ -43,6 +44,13 @@ pub enum Fault {
         /// Which one comes.
         new: usize,
     },
+    /// The cable of a member loses some of what it sends, until healing.
+    Mumble {
+        /// Which member.
+        member: usize,
+        /// Parts of 10,000 lost.
+        loss: u64,
+    },
     /// A managed service of a node dies.
     ServiceDeath {
         /// Which member.
@@ -65,6 +73,20 @@ pub enum Fault {
         /// How.
         fault: DiskFault,
         /// After how long the replica starts again.
+        down_ns: u64,
+    },
+    /// A replica's disk is backed up.
+    BackUp {
+        /// Which member.
+        member: usize,
+    },
+    /// A replica dies, and its disk is exchanged before it comes back: it must be refused.
+    Exchange {
+        /// Which member.
+        member: usize,
+        /// For what.
+        by: Exchange,
+        /// After how long it starts again.
         down_ns: u64,
     },
     /// The wall clock of a member's host is set anew.

@@ -6,7 +6,7 @@ use crate::scenario::{Options, Scenario, has_service};
 use crate::world::{World, address};
 use syncom_agent::{Agent, AgentConfig, ServiceConfig};
 use syncom_seam::Loaded;
-use syncom_station::{Station, StationConfig};
+use syncom_station::{RaftTiming, Station, StationConfig};
 use syncom_transponder::{Transponder, TransponderConfig};
 use syncom_wire::{Addr, Boot, PeerId, Uuid, ids};
 
@@ -26,7 +26,8 @@ impl World {
         if index < replicas || self.is_newcomer(index) {
             let me = self.station_number(index);
             let mut config = StationConfig::new(me, stations);
-            config.disk = u64::from(me);
+            config.disk = self.members[index].disk.as_ref().map_or(0, |disk| disk.number);
+            config.timing = RaftTiming::SHARED;
             config.boot = boot;
             config.seed = seed;
             if index == 0 && self.options.scenario == Scenario::OVERLONG {
@@ -42,6 +43,7 @@ impl World {
             let mut config = TransponderConfig::new(n, boot, listen, stations);
             config.name = name;
             config.rng_seed = seed;
+            config.profile = self.scenario.profile;
             return (AnyRole::Satellite(Box::new(Transponder::new(config))), PeerId::satellite(n));
         }
         let mut uuid = [0; 16];
@@ -49,9 +51,13 @@ impl World {
         uuid[8..].copy_from_slice(&self.seed.to_le_bytes());
         let seeds = stations.iter().map(|(_, addr)| *addr).collect();
         let mut config = AgentConfig::new(Uuid(uuid), boot, &name, listen, seeds, seed);
-        // Ten racks.
-        config.domain = format!("rack{}", index % 10);
-        if has_service(index) {
+        config.profile = self.scenario.profile;
+        let first = replicas + satellites;
+        config.domain = match self.scenario.rack {
+            0 => format!("rack{}", index % 10),
+            rack => format!("rack{}", (index - first) / rack),
+        };
+        if self.scenario.has_services && has_service(index) {
             let argv = vec![SERVICE.into(), SERVICE_NAME.into()];
             config.services = vec![ServiceConfig { name: SERVICE_NAME.into(), argv }];
         }

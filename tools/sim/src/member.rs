@@ -4,9 +4,9 @@ use crate::child::Children;
 use crate::disk::SimDisk;
 use crate::outbox::Effects;
 use crate::schedule::Datagram;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use syncom_agent::Agent;
-use syncom_seam::{Done, Now, Origin, Role as _, Time, Timer};
+use syncom_seam::{Done, Loss, Now, Origin, Role as _, Time, Timer};
 use syncom_station::Station;
 use syncom_transponder::Transponder;
 use syncom_wire::{Addr, Boot, Frame, Frames, PeerId};
@@ -42,6 +42,9 @@ impl AnyRole {
     pub(crate) fn on_done(&mut self, now: Now, done: Done, out: &mut Effects) {
         each!(self, role => role.on_done(now, done, out));
     }
+    pub(crate) fn on_loss(&mut self, now: Now, loss: Loss, out: &mut Effects) {
+        each!(self, role => role.on_loss(now, loss, out));
+    }
     pub(crate) fn on_leave(&mut self, now: Now, out: &mut Effects) {
         each!(self, role => role.on_leave(now, out));
     }
@@ -56,6 +59,10 @@ pub(crate) struct Missed {
     pub(crate) frames: VecDeque<(Time, Datagram)>,
     pub(crate) timers: Vec<Timer>,
     pub(crate) done: Vec<Done>,
+    /// Datagrams that its socket had no room for.
+    pub(crate) lost: u64,
+    /// The pause is too short to excuse its death.
+    pub(crate) is_short: bool,
 }
 
 /// Datagrams that a stopped member's socket holds.
@@ -72,11 +79,11 @@ pub(crate) struct Member {
     pub(crate) identity: PeerId,
     /// When this life was told who it is.
     pub(crate) identified_at: Option<Time>,
-    pub(crate) paused: Option<Missed>,
+    pub(crate) paused: Option<Box<Missed>>,
     pub(crate) children: Children,
-    pub(crate) disk: Option<SimDisk>,
-    /// Newest life heard of each sender: the engine drops older ones.
-    newest: BTreeMap<PeerId, Boot>,
+    pub(crate) disk: Option<Box<SimDisk>>,
+    /// Newest life heard of each sender, by sender: the engine drops older ones.
+    newest: Vec<(PeerId, Boot)>,
     /// Last moment at which the member was down, stopped or cut off from a satellite (which may lie
     /// ahead): deaths soon after are just.
     pub(crate) troubled_at: Option<Time>,
@@ -103,8 +110,8 @@ impl Member {
             identified_at: None,
             paused: None,
             children: Children::default(),
-            disk,
-            newest: BTreeMap::new(),
+            disk: disk.map(Box::new),
+            newest: Vec::new(),
             troubled_at: None,
             wall_shift_ns: 0,
             fatal: None,
@@ -178,11 +185,11 @@ impl Member {
         datagram: &Datagram,
         out: &mut Effects,
     ) {
-        let newest = self.newest.entry(datagram.peer).or_insert(datagram.boot);
-        if datagram.boot < *newest {
-            return;
+        match self.newest.binary_search_by_key(&datagram.peer, |(peer, _)| *peer) {
+            Ok(at) if datagram.boot < self.newest[at].1 => return,
+            Ok(at) => self.newest[at].1 = datagram.boot,
+            Err(at) => self.newest.insert(at, (datagram.peer, datagram.boot)),
         }
-        *newest = datagram.boot;
         let Some(role) = &mut self.role else { return };
         let origin =
             Origin { peer: datagram.peer, boot: datagram.boot, addr: datagram.from, heard };

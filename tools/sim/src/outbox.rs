@@ -1,5 +1,6 @@
 //! Collects what a role asks for during one burst; the world carries it out afterwards.
 
+use std::rc::Rc;
 use syncom_seam::{Counter, Notice, Outbox, Record, Spawn, Time, Timer};
 use syncom_wire::{Addr, Emit, FrameHeader, PeerId, limits};
 
@@ -22,10 +23,45 @@ pub(crate) struct SeenEvent {
     pub(crate) time_ns: u64,
 }
 
+/// The frames of one datagram: its own, or the same as those of others.
+#[derive(Clone, Debug)]
+pub(crate) enum Payload {
+    Own(Vec<u8>),
+    Shared(Rc<[u8]>),
+}
+
+impl Payload {
+    fn len(&self) -> usize {
+        match self {
+            Self::Own(bytes) => bytes.len(),
+            Self::Shared(bytes) => bytes.len(),
+        }
+    }
+
+    fn own(&mut self) -> &mut Vec<u8> {
+        if let Self::Shared(bytes) = self {
+            *self = Self::Own(bytes.to_vec());
+        }
+        match self {
+            Self::Own(bytes) => bytes,
+            Self::Shared(_) => unreachable!("it has just become its own"),
+        }
+    }
+}
+
+impl From<Payload> for Rc<[u8]> {
+    fn from(payload: Payload) -> Self {
+        match payload {
+            Payload::Own(bytes) => bytes.into(),
+            Payload::Shared(bytes) => bytes,
+        }
+    }
+}
+
 /// Everything asked for in one burst of one member.
 #[derive(Debug, Default)]
 pub(crate) struct Effects {
-    pub(crate) sends: Vec<(Addr, Vec<u8>)>,
+    pub(crate) sends: Vec<(Addr, Payload)>,
     pub(crate) timers: Vec<(Timer, Time)>,
     pub(crate) records: Vec<Record>,
     pub(crate) spawns: Vec<Spawn>,
@@ -45,27 +81,44 @@ impl Effects {
     pub(crate) fn new(log: bool) -> Self {
         Self { counts: vec![0; Counter::COUNT], log: log.then(Vec::new), ..Self::default() }
     }
+
+    /// The datagram of this burst that takes `size` more bytes to `to`.
+    fn open(&self, to: Addr, size: usize) -> Option<usize> {
+        let room = limits::MTU - syncom_wire::Header::OVERHEAD;
+        let index = self.sends.iter().rposition(|(addr, _)| *addr == to)?;
+        (self.sends[index].1.len() + size <= room).then_some(index)
+    }
+}
+
+fn append<E: Emit>(bytes: &mut Vec<u8>, frame: &E) {
+    let at = bytes.len();
+    bytes.resize(at + FrameHeader::SIZE + frame.size(), 0);
+    let len = syncom_wire::frame::emit(frame, &mut bytes[at..]).unwrap_or(0);
+    assert!(len > 0, "a role sent a frame that breaks its own bounds: {:?}", E::KIND);
+    bytes.truncate(at + len);
 }
 
 impl Outbox for Effects {
     fn send<E: Emit>(&mut self, to: Addr, frame: &E) {
         let size = FrameHeader::SIZE + frame.size();
-        let room = limits::MTU - syncom_wire::Header::OVERHEAD;
-        let joins = |bytes: &Vec<u8>| bytes.len() + size <= room;
-        let open = self.sends.iter().rposition(|(addr, _)| *addr == to);
-        let index = match open {
-            Some(index) if joins(&self.sends[index].1) => index,
-            _ => {
-                self.sends.push((to, Vec::with_capacity(size)));
-                self.sends.len() - 1
+        let index = self.open(to, size).unwrap_or_else(|| {
+            self.sends.push((to, Payload::Own(Vec::with_capacity(size))));
+            self.sends.len() - 1
+        });
+        append(self.sends[index].1.own(), frame);
+    }
+
+    fn send_all<E: Emit>(&mut self, to: &[Addr], frame: &E) {
+        let size = FrameHeader::SIZE + frame.size();
+        let mut bytes = Vec::with_capacity(size);
+        append(&mut bytes, frame);
+        let bytes: Rc<[u8]> = bytes.into();
+        for addr in to {
+            match self.open(*addr, size) {
+                Some(index) => self.sends[index].1.own().extend_from_slice(&bytes),
+                None => self.sends.push((*addr, Payload::Shared(Rc::clone(&bytes)))),
             }
-        };
-        let bytes = &mut self.sends[index].1;
-        let at = bytes.len();
-        bytes.resize(at + size, 0);
-        let len = syncom_wire::frame::emit(frame, &mut bytes[at..]).unwrap_or(0);
-        assert!(len > 0, "a role sent a frame that breaks its own bounds: {:?}", E::KIND);
-        bytes.truncate(at + len);
+        }
     }
 
     fn arm(&mut self, timer: Timer, at: Time) {

@@ -31,6 +31,8 @@ pub struct Outcome {
     pub storms: usize,
     /// How often the states of two replicas were compared at one index.
     pub compared: u64,
+    /// Snapshots that replicas pulled and put in the place of their logs.
+    pub installs: u64,
     /// Promises that were broken, as sentences.
     pub violations: Vec<String>,
     /// Hash over everything that happened, in order.
@@ -73,6 +75,7 @@ pub fn run(seed: u64, options: &Options) -> Result<Outcome, String> {
         fences: world.watch.fences.counts(),
         storms: world.watch.events.values().filter(|event| event.kind == "storm").count(),
         compared: world.watch.states.compared,
+        installs: world.installs,
         violations,
         trace_hash: world.trace.hash(),
     })

@@ -1,9 +1,14 @@
 //! What a seed means: the size of the cluster, how bad the network is, who is struck when.
 
+mod catchup;
 mod disks;
+mod gray;
+mod watchers;
 
 use crate::fault::Fault;
+use crate::member::SOCKET_HOLDS;
 use crate::rules::STORM_DEATHS;
+use syncom_group::Profile;
 use syncom_seam::{MS, Rng, SECOND, Time, US};
 use syncom_wire::control::Ask;
 
@@ -52,6 +57,8 @@ pub struct Scenario {
     pub delay_ns: u64,
     /// Random part of the delay, in ns.
     pub jitter_ns: u64,
+    /// Bytes that the path between two replicas takes per second; 0 for any number.
+    pub bytes_per_s: u64,
     /// How long a flush of the disk takes at most, in ns.
     pub flush_ns: u64,
     /// Faults and their moments.
@@ -62,7 +69,7 @@ pub struct Scenario {
     pub heal_at: Time,
     /// Until when the cluster must have healed.
     pub end_at: Time,
-    /// Reports and orders that clients make per virtual second.
+    /// Reports and orders that clients make per virtual second; with 0 there are no clients.
     pub load_per_s: u64,
     /// Clients that submit orders and read them at any replica, one thing at a time each.
     pub askers: usize,
@@ -76,22 +83,42 @@ pub struct Scenario {
     pub ambushes: u64,
     /// Replicas that are not there from the beginning.
     pub newcomers: usize,
-    /// When the second half of the nodes starts; with the first half when `None`.
+    /// Indices at which the replicas' states are compared are multiples of this: comparing costs as
+    /// much as a snapshot.
+    pub compared_every: u64,
+    /// When the last nodes start; with the first ones when `None`.
     pub surge_at: Option<Time>,
+    /// How many nodes the last ones are.
+    pub surge_of: usize,
+    /// How fast nodes and satellites want to know.
+    pub profile: Profile,
+    /// Nodes of a failure domain stand side by side, so many of them; with 0, every tenth node is of
+    /// the same domain.
+    pub rack: usize,
+    /// Whether every fourth node manages a service.
+    pub has_services: bool,
     /// Whether a policy fences dead nodes and moves what ran there.
     pub has_policy: bool,
+    /// Longest pause that is no excuse for a death, in ns.
+    pub excused_ns: u64,
+    /// Datagrams that the socket of a stopped member holds.
+    pub socket_holds: usize,
     /// How long the death of a member may take to be announced, in ns; no promise when `None`.
     pub notice_ns: Option<u64>,
 }
 
 impl Scenario {
     /// Names of scenarios: what each is about.
-    pub const NAMES: [(&'static str, &'static str); 10] = [
+    pub const NAMES: [(&'static str, &'static str); 13] = [
         ("swarm", "every seed draws its own mix of all faults"),
         ("calm", "no faults at all"),
         ("loss", "20 % loss, duplication and reordering, clocks jump, no member dies"),
         ("crashes", "members of every role crash and come back, and managed services die"),
         ("partition", "groups are cut off, one-way and both ways"),
+        (
+            "gray",
+            "cables of some nodes lose four of five datagrams that these send, and nobody dies",
+        ),
         ("surge", "half of the nodes join at once, and within the next second some of all die"),
         (
             "rules",
@@ -106,7 +133,16 @@ impl Scenario {
             "reads",
             "replicas crash, leave, stop, are cut off and their clocks jump while clients read of all",
         ),
+        (
+            "watchers",
+            "observers are stopped, starved, deaf, and their buffers overflow; whoever runs stays alive",
+        ),
         ("disks", "replicas die at every point of a write, disks fail, fill up, forget and lie"),
+        (
+            "catchup",
+            "snapshots cross narrow and lossy paths while replicas are restarted, replaced, and lose \
+             their disks or get old ones",
+        ),
     ];
     /// As `reads`, but clients are content with stale answers and take them for current ones: the
     /// judge must find out, or it is worth nothing.
@@ -127,12 +163,12 @@ impl Scenario {
         let mut rng = Rng::new(seed);
         let (network, crashes, pauses, cuts) = match options.scenario.as_str() {
             "swarm" => (rng.chance(3, 4), rng.below(8), rng.below(5), rng.below(3)),
-            "calm" | "surge" | Self::UNSYNCED => (false, 0, 0, 0),
+            "calm" | "surge" | "watchers" | Self::GRAY | Self::UNSYNCED => (false, 0, 0, 0),
             "disks" => (rng.chance(1, 2), 0, rng.below(3), rng.below(2)),
             "loss" => (true, 0, 0, 0),
             "crashes" => (false, 12, 0, 0),
             "partition" => (false, 0, 0, 4),
-            "rules" | "replace" | "reads" | Self::UNCHECKED | Self::OVERLONG => {
+            "rules" | "replace" | "reads" | "catchup" | Self::UNCHECKED | Self::OVERLONG => {
                 (rng.chance(1, 2), 0, 0, 0)
             }
             other => {
@@ -146,41 +182,30 @@ impl Scenario {
             (true, false) => rng.below(most + 1),
             (false, _) => 0,
         };
-        let fault_from = Time(5 * SECOND);
-        let heal_at = fault_from.after(options.fault_ms * MS);
         let mut scenario = Self {
             loss: up_to(&mut rng, 2_000),
             duplication: up_to(&mut rng, 500),
             reordering: up_to(&mut rng, 1_000),
-            late_ns: 20 * MS,
             delay_ns: 20 * US + rng.below(200 * US),
             jitter_ns: 10 * US + rng.below(300 * US),
+            bytes_per_s: 0,
             flush_ns: 100 * US + rng.below(3 * MS),
-            faults: Vec::new(),
-            fault_from,
-            heal_at,
-            end_at: heal_at.after(30 * SECOND),
             load_per_s: 5 + rng.below(20),
-            snapshot_every: 500,
-            trusting: false,
-            askers: 0,
-            freshness: Ask::CURRENT,
-            ambushes: 0,
-            newcomers: 0,
-            surge_at: None,
-            has_policy: false,
-            notice_ns: None,
+            surge_of: options.nodes.div_ceil(2),
+            has_services: true,
+            ..Self::calm(Time(5 * SECOND).after(options.fault_ms * MS))
         };
         scenario.draw_faults(&mut rng, options, [crashes, pauses, cuts]);
-        if options.scenario == "surge" {
-            scenario.draw_surge(&mut rng, options);
-        }
         match options.scenario.as_str() {
+            "surge" => scenario.draw_surge(&mut rng, options),
             "reads" | Self::OVERLONG => scenario.draw_reads(&mut rng, options, Ask::CURRENT),
+            Self::GRAY => scenario.draw_gray(&mut rng, options),
             "rules" => scenario.draw_rules(&mut rng, options),
             "replace" => scenario.draw_replacements(&mut rng, options),
             Self::UNCHECKED => scenario.draw_reads(&mut rng, options, Ask::STALE),
+            "watchers" => scenario.draw_watchers(&mut rng, options),
             "disks" => scenario.draw_disks(&mut rng, options),
+            "catchup" => scenario.draw_catchup(&mut rng, options),
             Self::UNSYNCED => scenario.draw_unsynced(&mut rng, options),
             "swarm" => scenario.draw_few_disks(seed, options),
             _ => {}
@@ -194,6 +219,41 @@ impl Scenario {
         scenario.draw_mishaps(&mut rng, options, services, clock_jumps);
         scenario.faults.sort_by_key(|(at, _)| *at);
         Ok(scenario)
+    }
+
+    /// No faults, no clients and no services, on a network that delays nothing.
+    pub(crate) const fn calm(heal_at: Time) -> Self {
+        Self {
+            loss: 0,
+            duplication: 0,
+            reordering: 0,
+            late_ns: 20 * MS,
+            delay_ns: 0,
+            jitter_ns: 0,
+            bytes_per_s: 0,
+            flush_ns: MS,
+            faults: Vec::new(),
+            fault_from: Time(5 * SECOND),
+            heal_at,
+            end_at: heal_at.after(30 * SECOND),
+            load_per_s: 0,
+            snapshot_every: 500,
+            trusting: false,
+            askers: 0,
+            freshness: Ask::CURRENT,
+            ambushes: 0,
+            newcomers: 0,
+            compared_every: 8,
+            surge_at: None,
+            surge_of: 0,
+            profile: Profile::DEFAULT,
+            rack: 0,
+            has_services: false,
+            has_policy: false,
+            excused_ns: 0,
+            socket_holds: SOCKET_HOLDS,
+            notice_ns: None,
+        }
     }
 
     fn draw_faults(&mut self, rng: &mut Rng, options: &Options, counts: [u64; 3]) {

@@ -3,15 +3,13 @@
 
 use crate::disk::Written;
 use crate::invariants::one_lease;
-use crate::member::Member;
+use crate::member::{AnyRole, Member};
 use crate::persist::{Moment, Write};
+use crate::scenario::Options;
 use crate::schedule::Happening;
 use crate::world::World;
+use std::sync::Arc;
 use syncom_seam::{Done, Loaded, Record};
-
-/// A replica's state is compared at every index that is a multiple of this: comparing costs as much
-/// as a snapshot.
-const COMPARED_EVERY: u64 = 8;
 
 impl World {
     /// A replica asks for a record to be made durable, and may die of it.
@@ -20,6 +18,7 @@ impl World {
         let life = self.members[index].life;
         let Some(disk) = &mut self.members[index].disk else { return };
         let write = Write::of(&record);
+        self.installs += u64::from(write == Write::Install);
         if let Some((point, down_ns)) = disk.springs(Moment::Before, Some(write)) {
             self.counts.died_at(point);
             return self.crash(index, Some(down_ns));
@@ -82,24 +81,26 @@ impl World {
     }
 
     fn watch_durable(&mut self, member: usize, written: &[Written]) {
+        let number = usize::from(self.station_number(member));
         for written in written {
-            let violation = self.watch.raft.on_durable(member, written);
+            let violation = self.watch.raft.on_durable(number, written);
             self.watch.note(self.now, violation);
         }
     }
 
     /// What a member's new life finds on its disk; `None` if that must not be served.
     pub(crate) fn load(&mut self, index: usize) -> Option<Loaded> {
+        let number = usize::from(self.station_number(index));
         let Some(disk) = &mut self.members[index].disk else { return Some(Loaded::default()) };
         match disk.restart() {
             Ok(loaded) => {
-                let violation = self.watch.raft.on_load(index, &loaded);
+                let violation = self.watch.raft.on_load(number, &loaded);
                 self.watch.note(self.now, violation);
                 Some(loaded)
             }
             Err(fault) => {
                 if !disk.spoiled {
-                    let text = format!("{} was refused its own disk: {fault}", index + 1);
+                    let text = format!("station{number} was refused its own disk: {fault}");
                     self.watch.note(self.now, Some(text));
                 }
                 self.counts.refused += u64::from(self.members[index].refused.is_none());
@@ -109,21 +110,43 @@ impl World {
         }
     }
 
-    /// Looks at a replica after each burst.
+    /// A hundred satellites would hold, and make, the same atlas of each view: the first one that
+    /// makes it offers it to the others.
+    fn share(&mut self, index: usize) {
+        let Some(satellite) = self.members.get(index).and_then(Member::satellite) else { return };
+        if satellite.view() <= self.shared {
+            return;
+        }
+        self.shared = satellite.view();
+        let atlas = Arc::clone(satellite.atlas());
+        let Options { replicas, satellites, .. } = self.options;
+        for other in (replicas..replicas + satellites).filter(|other| *other != index) {
+            if let Some(AnyRole::Satellite(satellite)) = &mut self.members[other].role {
+                satellite.offer(Arc::clone(&atlas));
+            }
+        }
+    }
+
+    /// Looks at a member after each burst.
     pub(crate) fn observe(&mut self, index: usize) {
+        self.share(index);
         let Some(station) = self.members.get(index).and_then(Member::station) else { return };
+        let number = usize::from(self.station_number(index));
         let leads = station.is_leader().then(|| station.term());
-        let violation = self.watch.raft.on_leader(index, leads);
+        let violation = self.watch.raft.on_leader(number, leads);
         self.watch.note(self.now, violation);
         let managing = station.managing().filter(|_| self.members[index].paused.is_none());
-        let violation = self.watch.managers.observe(self.now, index, managing, station.manager());
+        let violation = self.watch.managers.observe(self.now, number, managing, station.manager());
         self.watch.note(self.now, violation);
-        let violation = one_lease::check(self.now, &self.members);
+        let replicas = self.replicas().filter_map(|index| self.members.get(index));
+        let violation = one_lease::check(self.now, replicas);
         self.watch.note(self.now, violation);
         let Some(station) = self.members.get(index).and_then(Member::station) else { return };
         let applied = station.applied();
-        if applied.is_multiple_of(COMPARED_EVERY) && self.watch.states.is_new(index, applied) {
-            let violation = self.watch.states.compare(index, applied, station.state_hash());
+        if applied.is_multiple_of(self.scenario.compared_every)
+            && self.watch.states.is_new(number, applied)
+        {
+            let violation = self.watch.states.compare(number, applied, station.state_hash());
             self.watch.note(self.now, violation);
         }
     }

@@ -1,15 +1,18 @@
 //! Faults as they strike, and how a stopped member goes on.
 
-use crate::fault::{DiskFault, Fault};
+use crate::disk::SimDisk;
+use crate::fault::{DiskFault, Exchange, Fault};
 use crate::member::{AnyRole, Member, Missed};
 use crate::network::Cut;
 use crate::scenario::Options;
 use crate::schedule::Happening;
 use crate::world::{World, address};
-use syncom_seam::{Exit, MS};
+use syncom_seam::{Exit, Loss, MS};
 use syncom_station::Station;
 
 const SIGSEGV: i32 = 11;
+/// What a replica says that has forgotten what it promised.
+const REFUSED: &str = "must not come back under its number";
 /// A node that was told who it is has shown itself to its homes after so long, in ns. Before, nobody
 /// can say whether it is dead or still on its way in.
 const SHOWN_NS: u64 = 250 * MS;
@@ -19,13 +22,18 @@ impl World {
     pub(crate) fn resume(&mut self, index: usize) {
         let now = self.now_at(index);
         let Some(missed) = self.members[index].paused.take() else { return };
-        self.members[index].trouble(self.now);
+        if !missed.is_short {
+            self.members[index].trouble(self.now);
+        }
         let mut effects = core::mem::take(&mut self.effects);
         let member = &mut self.members[index];
         for (heard, datagram) in &missed.frames {
             member.deliver(now, *heard, datagram, &mut effects);
         }
         if let Some(role) = &mut member.role {
+            if missed.lost > 0 {
+                role.on_loss(now, Loss::Unheard(missed.lost), &mut effects);
+            }
             for timer in missed.timers {
                 role.on_timer(now, timer, &mut effects);
             }
@@ -57,19 +65,29 @@ impl World {
                 }
             }
             Fault::Disk { member, fault, down_ns } => self.spoil(member, fault, down_ns),
+            Fault::BackUp { member } => {
+                if let Some(disk) = &mut self.members[member].disk {
+                    disk.back_up();
+                }
+            }
+            Fault::Exchange { member, by, down_ns } => self.exchange(member, by, down_ns),
             Fault::Pause { member, for_ns } => {
                 let struck = &mut self.members[member];
                 if struck.is_up() && struck.paused.is_none() {
                     self.counts.pauses += 1;
-                    struck.paused = Some(Missed::default());
-                    struck.trouble(self.now);
-                    self.watch.managers.rest(member);
+                    let is_short = for_ns <= self.scenario.excused_ns;
+                    struck.paused = Some(Box::new(Missed { is_short, ..Missed::default() }));
+                    if !is_short {
+                        struck.trouble(self.now);
+                    }
+                    self.rests(member);
                     let life = self.members[member].life;
                     let resume = Happening::Resume { member, life };
                     self.schedule.at(self.now.after(for_ns), resume);
                 }
             }
             Fault::Cut { inside, one_way, for_ns } => self.cut(inside, one_way, for_ns),
+            Fault::Mumble { member, loss } => self.network.muffle(member, loss),
             Fault::Replace { old, new } => self.replace(old, new),
             Fault::ServiceDeath { member } => self.kill_service(member),
             Fault::ClockJump { member, by_ns } => {
@@ -96,7 +114,7 @@ impl World {
 
     /// A member's life ends; what its disk was not told to keep may be lost.
     pub(crate) fn go_down(&mut self, member: usize, down_ns: Option<u64>) {
-        self.watch.managers.rest(member);
+        self.rests(member);
         self.members[member].end(self.now);
         if let Some(disk) = &mut self.members[member].disk {
             disk.crash();
@@ -104,6 +122,12 @@ impl World {
         if let Some(down_ns) = down_ns {
             self.schedule.at(self.now.after(down_ns), Happening::Start { member });
         }
+    }
+
+    /// A member stops running: if it is a replica, what it believes counts for nothing meanwhile.
+    fn rests(&mut self, member: usize) {
+        let number = usize::from(self.station_number(member));
+        self.watch.managers.rest(number);
     }
 
     /// A replica's disk breaks.
@@ -116,6 +140,30 @@ impl World {
             DiskFault::BitFlip | DiskFault::Misdirected => self.crash(member, Some(down_ns)),
             DiskFault::LostSync => {}
         }
+    }
+
+    /// A replica dies, and comes back with another disk.
+    fn exchange(&mut self, member: usize, by: Exchange, down_ns: u64) {
+        if self.members[member].is_up() {
+            self.crash(member, Some(down_ns));
+        }
+        let (number, seed) = (usize::from(self.station_number(member)), self.rng.below(u64::MAX));
+        self.watch.raft.forget(number);
+        if let Some(disk) = &mut self.members[member].disk {
+            disk.exchange(by, seed);
+        }
+    }
+
+    /// A replica says why it cannot go on. One whose disk was exchanged does so with right: its
+    /// process ends, and nobody starts it before the faults are over.
+    pub(crate) fn refuse(&mut self, member: usize, text: String) {
+        let exchanged = |disk: &SimDisk| disk.exchanged.is_some();
+        if self.members[member].disk.as_deref().is_some_and(exchanged) && text.contains(REFUSED) {
+            self.counts.refused += u64::from(self.members[member].refused.is_none());
+            self.members[member].refused = Some(text);
+            return self.go_down(member, None);
+        }
+        self.members[member].fatal = Some(text);
     }
 
     /// A replica dies for good; another is started and ordered in its place.

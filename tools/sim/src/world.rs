@@ -5,7 +5,8 @@ use crate::client::Client;
 use crate::disk::SimDisk;
 use crate::fault::FaultCounts;
 use crate::invariants::Watch;
-use crate::member::{AnyRole, Member, SOCKET_HOLDS};
+use crate::member::{AnyRole, Member};
+use crate::meter::Meter;
 use crate::network::Network;
 use crate::outbox::Effects;
 use crate::scenario::{Options, START_SPREAD_NS, Scenario};
@@ -13,7 +14,7 @@ use crate::schedule::{Datagram, Happening, Schedule};
 use crate::trace::Trace;
 use std::rc::Rc;
 use syncom_seam::{Done, MS, Now, Rng, Time, WallTime};
-use syncom_wire::{Addr, Boot};
+use syncom_wire::{Addr, Boot, View};
 
 /// Wall clock at the beginning of virtual time: 2026-01-01, in ns.
 pub(crate) const WALL_NS: u64 = 1_767_225_600_000_000_000;
@@ -32,6 +33,7 @@ pub(crate) struct World {
     pub(crate) client: Client,
     pub(crate) askers: Askers,
     pub(crate) watch: Watch,
+    pub(crate) meter: Meter,
     pub(crate) counts: FaultCounts,
     pub(crate) trace: Trace,
     pub(crate) network: Network,
@@ -40,6 +42,10 @@ pub(crate) struct World {
     pub(crate) seed: u64,
     pub(crate) effects: Effects,
     pub(crate) healed: bool,
+    /// Snapshots that replicas have pulled and put in the place of their logs.
+    pub(crate) installs: u64,
+    /// The newest view whose atlas was offered to all satellites.
+    pub(crate) shared: View,
     /// Things that happened at this very moment.
     crowd: u64,
 }
@@ -54,6 +60,7 @@ impl World {
             client: Client::default(),
             askers: Askers::new(seed, scenario.askers, scenario.freshness, options.replicas),
             watch: Watch::default(),
+            meter: Meter::new(options),
             counts: FaultCounts::default(),
             trace: Trace::default(),
             network: Network::new(seed, &scenario),
@@ -62,13 +69,16 @@ impl World {
             seed,
             effects: Effects::new(options.log),
             healed: false,
+            installs: 0,
+            shared: View(0),
             crowd: 0,
             scenario,
         };
         for index in 0..total + world.scenario.newcomers {
             let is_replica = index < options.replicas || index >= total;
             let trusting = world.scenario.trusting;
-            let disk = is_replica.then(|| SimDisk::new(seed ^ index as u64, trusting));
+            let number = u64::from(world.station_number(index));
+            let disk = is_replica.then(|| SimDisk::new(seed ^ index as u64, number, trusting));
             let name = world.name_of(index);
             world.members.push(Member::new(name, address(index), disk));
             if index >= total {
@@ -77,15 +87,17 @@ impl World {
             // Servers first.
             let servers = options.replicas + options.satellites;
             let late = if index < servers { 0 } else { world.rng.below(START_SPREAD_NS) };
-            let is_second_half = index >= servers + options.nodes / 2;
-            let surge_at = world.scenario.surge_at.filter(|_| is_second_half);
+            let is_of_surge = index >= servers + options.nodes - world.scenario.surge_of;
+            let surge_at = world.scenario.surge_at.filter(|_| is_of_surge);
             let at = surge_at.unwrap_or(world.now).after(late);
             world.schedule.at(at, Happening::Start { member: index });
         }
         for (at, fault) in world.scenario.faults.clone() {
             world.schedule.at(at, Happening::Fault(fault));
         }
-        world.schedule.at(world.now.after(2_000 * MS), Happening::Client);
+        if world.scenario.load_per_s > 0 {
+            world.schedule.at(world.now.after(2_000 * MS), Happening::Client);
+        }
         if world.scenario.askers > 0 {
             world.schedule.at(world.now.after(2_000 * MS), Happening::Askers);
         }
@@ -159,6 +171,16 @@ impl World {
         (0..self.options.replicas).chain(newcomers..newcomers + self.scenario.newcomers)
     }
 
+    fn is_replica(&self, index: usize) -> bool {
+        index < self.options.replicas || self.is_newcomer(index) && index < self.members.len()
+    }
+
+    /// The member that is the node with this name, if there can be one.
+    pub(crate) fn node_named(options: &Options, name: &str) -> Option<usize> {
+        let number: usize = name.strip_prefix("node")?.parse().ok()?;
+        Some(number.checked_sub(1)? + options.replicas + options.satellites)
+    }
+
     fn name_of(&self, index: usize) -> String {
         let Options { replicas, satellites, .. } = self.options;
         if self.is_newcomer(index) {
@@ -227,9 +249,10 @@ impl World {
             return;
         }
         if let Some(missed) = &mut member.paused {
-            if missed.frames.len() < SOCKET_HOLDS {
+            if missed.frames.len() < self.scenario.socket_holds {
                 missed.frames.push_back((now.at, datagram.clone()));
             } else {
+                missed.lost += 1;
                 self.counts.overflows += 1;
             }
             return;
@@ -272,7 +295,7 @@ impl World {
             self.members[index].identified_at = Some(self.now);
         }
         for (to, bytes) in effects.sends.drain(..) {
-            self.transmit(index, to, &bytes);
+            self.transmit(index, to, bytes.into());
         }
         for (timer, at) in effects.timers.drain(..) {
             let at = at.max(self.now);
@@ -300,7 +323,7 @@ impl World {
             }
         }
         for event in effects.events.drain(..) {
-            self.watch.on_event(self.now, index, &event, &self.members);
+            self.watch.on_event(self.now, index, &event, &self.members, &self.options);
         }
         if let Some(log) = &mut effects.log {
             for line in log.drain(..) {
@@ -310,7 +333,7 @@ impl World {
         if let Some(text) = effects.fatal.take()
             && self.members[index].life == life
         {
-            self.members[index].fatal = Some(text);
+            self.refuse(index, text);
         }
         let gone = core::mem::take(&mut effects.gone);
         self.effects = effects;
@@ -320,19 +343,18 @@ impl World {
         }
     }
 
-    fn transmit(&mut self, from: usize, to: Addr, bytes: &[u8]) {
+    fn transmit(&mut self, from: usize, to: Addr, bytes: Rc<[u8]>) {
         let member = &self.members[from];
-        let datagram = Datagram {
-            from: member.addr,
-            peer: member.identity,
-            boot: member.boot,
-            bytes: Rc::from(bytes),
-        };
+        self.meter.note(from, bytes.len());
+        let datagram =
+            Datagram { from: member.addr, peer: member.identity, boot: member.boot, bytes };
         self.launch(from, index_of(to), datagram);
     }
 
     pub(crate) fn launch(&mut self, from: usize, to: usize, datagram: Datagram) {
-        let arrivals = self.network.carry(self.now, from, to, &mut self.counts);
+        let narrow = self.is_replica(from) && self.is_replica(to);
+        let bytes = if narrow { datagram.bytes.len() } else { 0 };
+        let arrivals = self.network.carry(self.now, (from, to), bytes, &mut self.counts);
         for at in arrivals.into_iter().flatten() {
             self.schedule.at(at, Happening::Deliver { to, datagram: datagram.clone() });
         }

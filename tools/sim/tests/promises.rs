@@ -77,6 +77,21 @@ fn rules_fence_the_dead_within_their_bounds() {
     );
 }
 
+/// Invariant 4: nobody who runs is declared dead, whatever befalls those who watch it.
+#[test]
+fn slow_deaf_and_forgetful_watchers_condemn_nobody() {
+    let long = Options { nodes: 60, fault_ms: 30_000, ..options("watchers") };
+    let (mut pauses, mut overflows, mut cut) = (0, 0, 0);
+    for seed in 1..=6 {
+        let outcome = run(seed, &long).unwrap();
+        assert_eq!(outcome.violations, Vec::<String>::new(), "seed {seed}");
+        pauses += outcome.faults.pauses;
+        overflows += outcome.faults.overflows;
+        cut += outcome.faults.cut_datagrams;
+    }
+    assert!(pauses > 200 && overflows > 100 && cut > 1_000, "{pauses}, {overflows}, {cut}");
+}
+
 /// Invariant 13: every answer is current whatever befalls the replicas; and the judge that says so finds the fault
 /// when clients take stale answers for current ones.
 #[test]
@@ -91,6 +106,21 @@ fn reads_are_linearizable_and_stale_ones_are_found_out() {
         caught += u32::from(!unchecked.violations.is_empty());
     }
     assert!(caught >= 5, "stale reads were found in {caught} of 6 runs");
+}
+
+/// Snapshots cross narrow and lossy paths, and whoever lost its disk or got an old one is refused.
+#[test]
+fn replicas_catch_up_over_narrow_paths_and_old_disks_are_refused() {
+    let small = Options { nodes: 8, satellites: 1, fault_ms: 20_000, ..options("catchup") };
+    let (mut installs, mut refused) = (0, 0);
+    for seed in 1..=12 {
+        let outcome = run(seed, &small).unwrap();
+        assert_eq!(outcome.violations, Vec::<String>::new(), "seed {seed}");
+        installs += outcome.installs;
+        refused += outcome.faults.refused;
+    }
+    println!("{installs} snapshots installed, {refused} disks refused");
+    assert!(installs >= 20 && refused >= 3, "{installs} installs, {refused} refused");
 }
 
 /// Replicas die for good and are replaced, and every promise holds all along.

@@ -2,8 +2,10 @@
 
 pub mod bench;
 pub mod commit;
+pub mod detect;
 mod recovery;
 mod station;
+pub mod suspect;
 
 pub use bench::{Bench, BenchAlloc, BenchCase, BenchPair, BenchRtt, BenchStream, OnOff};
 pub use recovery::{Decisions, Drain, Policy, PolicyFile, PolicyVerb};
@@ -172,6 +174,9 @@ pub struct Up {
     /// Failure domains to spread the nodes over
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub domains: u32,
+    /// Whether members take the network's word that nobody listens at a port any more (ICMP)
+    #[arg(long, value_enum, default_value_t)]
+    pub icmp: OnOff,
     /// Print JSON: one line per event, and a last line with totals
     #[arg(long)]
     pub json: bool,
@@ -328,7 +333,7 @@ pub struct Graph {
 /// `syncom sim`.
 #[derive(Clone, Debug, Args)]
 pub struct Sim {
-    /// The seed, or `soak` for many
+    /// The seed, `soak` for many, or `scale` for one large cluster that is measured
     #[arg(default_value = "1")]
     pub seed: String,
     /// With `soak`: how many seeds
@@ -340,9 +345,19 @@ pub struct Sim {
     /// Nodes
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub nodes: u32,
-    /// Satellites
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=100))]
-    pub satellites: u16,
+    /// Satellites [default: 2; with `scale` one for a thousand nodes]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub satellites: Option<u16>,
+    /// With `scale`: what happens after all nodes have joined, of quiet, kills, power, tenth, half and
+    /// trouble; all but the last when not said
+    #[arg(long, value_name = "STAGES", value_delimiter = ',')]
+    pub what: Vec<String>,
+    /// With `scale`: how fast the cluster wants to know
+    #[arg(long, value_enum, default_value_t)]
+    pub profile: ProfileName,
+    /// With `scale`: per cent of datagrams that are lost
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=50))]
+    pub loss: u64,
     /// Which mix of faults
     #[arg(long, default_value = "swarm")]
     pub scenario: String,

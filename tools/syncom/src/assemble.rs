@@ -11,13 +11,15 @@ use syncom_agent::{Agent, AgentConfig};
 use syncom_engine::clock;
 use syncom_engine::counters::Counters;
 use syncom_engine::host::Member;
+use syncom_engine::link::unhurried::{Unhurried, UnhurriedLink};
 use syncom_engine::link::{self, Kind, Link, Options};
 use syncom_engine::seal::{ClusterKeys, Sealer};
 use syncom_group::Profile;
 use syncom_seam::limits::MEMBERS_MAX;
 use syncom_station::{RaftTiming, Station, StationConfig};
 use syncom_transponder::{Transponder, TransponderConfig};
-use syncom_wire::{Addr, Boot, PeerId, ids};
+use syncom_wire::heartbeat::Heartbeat;
+use syncom_wire::{Addr, Boot, Fixed, FrameHeader, Header, PeerId, ids};
 
 /// Senders that an agent believes at a time: neighbours, homes, replicas, local clients.
 const AGENT_SENDERS: usize = 128;
@@ -106,6 +108,34 @@ pub fn open_link(
     };
     link::open(&kind, listen.into(), options)
         .map_err(|error| Failure::failed(format!("cannot listen on {listen}: {error}")))
+}
+
+/// Opens the link of an agent that has a process of its own: heartbeats of others wait there until it
+/// wakes up anyhow, where this kernel can tell them from the rest.
+///
+/// # Errors
+/// As [`open_link`].
+pub fn open_agent_link(
+    name: &str,
+    listen: SocketAddr,
+    options: &Options,
+) -> Result<Box<dyn Link>, Failure> {
+    // Room for what comes while it is stopped, of which nothing is used otherwise.
+    let options = Options { rx_buffer: Options::LARGE.rx_buffer, ..*options };
+    if !matches!(name, "auto" | "mmsg") {
+        return open_link(name, listen, &options);
+    }
+    let heartbeat = Header::OVERHEAD + FrameHeader::SIZE + Heartbeat::SIZE;
+    let below = PeerId::AGENTS_END.to_le_bytes()[3];
+    let (Ok(len), Ok(sender_at)) = (u32::try_from(heartbeat), u32::try_from(Header::SENDER_AT))
+    else {
+        return open_link(name, listen, &options);
+    };
+    match UnhurriedLink::open(listen.into(), &options, Unhurried { len, sender_at, below }) {
+        Ok(link) => Ok(Box::new(link)),
+        // Whatever is wrong with the address is said by the plain link, too.
+        Err(_) => open_link(name, listen, &options),
+    }
 }
 
 /// A boot number larger than every earlier one of this state directory, even when the wall clock

@@ -54,6 +54,33 @@ pub struct Shown {
     pub age_ms: u32,
 }
 
+/// One question and its answer, or nothing in time.
+///
+/// # Errors
+/// When the socket breaks.
+pub fn exchange(
+    endpoint: &mut Endpoint,
+    to: Addr,
+    ask: &Ask<'_>,
+    patience: Duration,
+) -> Result<Option<Answer>, Failure> {
+    endpoint.send(to, ask).map_err(broken)?;
+    endpoint.flush().map_err(broken)?;
+    let until = endpoint.deadline(patience);
+    while let Some(mut received) = endpoint.recv(until).map_err(broken)? {
+        let answer = received.find_map(|frame| match frame {
+            Frame::Reply(reply) if reply.head.request == ask.head.request => {
+                Some(Answer { head: reply.head, body: reply.body.to_vec() })
+            }
+            _ => None,
+        });
+        if answer.is_some() {
+            return Ok(answer);
+        }
+    }
+    Ok(None)
+}
+
 /// Opens a socket of a cluster; loopback only where all replicas are there.
 ///
 /// # Errors
@@ -288,21 +315,7 @@ impl Client {
         ask: &Ask<'_>,
         patience: Duration,
     ) -> Result<Option<Answer>, Failure> {
-        self.endpoint.send(to, ask).map_err(broken)?;
-        self.endpoint.flush().map_err(broken)?;
-        let until = self.endpoint.deadline(patience);
-        while let Some(mut received) = self.endpoint.recv(until).map_err(broken)? {
-            let answer = received.find_map(|frame| match frame {
-                Frame::Reply(reply) if reply.head.request == ask.head.request => {
-                    Some(Answer { head: reply.head, body: reply.body.to_vec() })
-                }
-                _ => None,
-            });
-            if answer.is_some() {
-                return Ok(answer);
-            }
-        }
-        Ok(None)
+        exchange(&mut self.endpoint, to, ask, patience)
     }
 
     /// Turns to the replica that leads, or to the next one.

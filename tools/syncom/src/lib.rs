@@ -77,7 +77,7 @@ fn dispatch(cli: Cli) -> Outcome {
     match cli.command {
         Command::Up(args) => up::run(&args),
         Command::Station(args::Station { what: Some(verb), .. }) => match verb {
-            args::StationVerb::Replace(args) => commands::replace::run(find()?, &args),
+            args::StationVerb::Replace(args) => commands::replace::run(find, &args),
         },
         Command::Station(args::Station { member: Some(args), .. }) => {
             member::run(config::Kind::Station, &args)

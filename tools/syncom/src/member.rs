@@ -17,15 +17,16 @@ use std::time::Duration;
 use syncom_agent::{AgentConfig, ServiceConfig};
 use syncom_engine::clock;
 use syncom_engine::host::{Host, HostHandle, Member, Sink};
-use syncom_engine::link::Options;
 use syncom_engine::link::fault::{FaultLink, Faults};
+use syncom_engine::link::{Link, Options};
+use syncom_engine::priority;
 use syncom_engine::signal::StopSignals;
 use syncom_group::Profile;
 use syncom_seam::{Notice, Role};
 use syncom_wire::{Addr, Uuid, ids};
 
-/// How often a member looks whether it was told to stop.
-const LOOK: Duration = Duration::from_millis(200);
+/// How long to wait for a signal at a time: for ever, but for what goes wrong with signals.
+const LOOK: Duration = Duration::from_secs(3600);
 /// How long a member may take to leave in good order.
 const LEAVE: Duration = Duration::from_secs(2);
 
@@ -67,15 +68,7 @@ pub fn run(kind: Kind, args: &args::Member) -> Outcome {
     if !common.seal {
         show::tell("datagrams are NOT sealed: anyone on the network may forge them");
     }
-    let options = if kind == Kind::Agent { Options::SMALL } else { Options::LARGE };
-    let mut link = assemble::open_link(&config.member.link, config.member.listen, &options)?;
-    if config.member.loss_ppm > 0 {
-        let loss_ppm = config.member.loss_ppm;
-        show::tell(&format!("{loss_ppm} of a million datagrams are LOST ON PURPOSE"));
-        let faults = Faults { loss_ppm, ..Faults::default() };
-        let seed = u64::from(std::process::id());
-        link = Box::new(FaultLink::new(link, faults, seed, &options));
-    }
+    let link = open_link(kind, &config)?;
     let role = kind.name();
     let addr = reachable(link.local_addr().into(), &config.cluster.replicas);
     let local = Local {
@@ -106,6 +99,27 @@ pub fn run(kind: Kind, args: &args::Member) -> Outcome {
             drive(made, role, &alone(&config))
         }
     }
+}
+
+/// Opens the member's link, and says what is wrong or missing there.
+fn open_link(kind: Kind, config: &Config) -> Result<Box<dyn Link>, Failure> {
+    let config::Member { link, listen, icmp, loss_ppm, .. } = &config.member;
+    let options = if kind == Kind::Agent { Options::SMALL } else { Options::LARGE };
+    let options = Options { hears_refusals: *icmp, ..options };
+    let mut link = match kind {
+        Kind::Agent => assemble::open_agent_link(link, *listen, &options)?,
+        Kind::Station | Kind::Satellite => assemble::open_link(link, *listen, &options)?,
+    };
+    for shortcoming in link.shortcomings() {
+        show::tell(&shortcoming);
+    }
+    if *loss_ppm > 0 {
+        show::tell(&format!("{loss_ppm} of a million datagrams are LOST ON PURPOSE"));
+        let faults = Faults { loss_ppm: *loss_ppm, ..Faults::default() };
+        let seed = u64::from(std::process::id());
+        link = Box::new(FaultLink::new(link, faults, seed, &options));
+    }
+    Ok(link)
 }
 
 fn agent_config(config: &Config) -> Result<AgentConfig, Failure> {
@@ -195,6 +209,8 @@ fn alone(config: &Config) -> String {
 /// Drives one member until a signal, the end of its parent, or its own end. Says `alone` when it is
 /// not ready in good time.
 fn drive<R: Role>(member: Member<R>, role: &str, alone: &str) -> Outcome {
+    // Whoever is judged by when it speaks, or judges by it. A station's disk must not wait for it.
+    let is_timely = role != Kind::Station.name();
     let signals = StopSignals::install()
         .map_err(|error| Failure::failed(format!("cannot watch for signals: {error}")))?;
     let fatal: Arc<Mutex<Option<String>>> = Arc::default();
@@ -203,9 +219,30 @@ fn drive<R: Role>(member: Member<R>, role: &str, alone: &str) -> Outcome {
         .and_then(|mut host| host.add(member).map(|_| host))
         .map_err(|error| Failure::failed(format!("cannot start: {error}")))?;
     let _running = watch(signals, host.handle(), ready, alone.to_owned());
+    if is_timely {
+        put_first(role);
+    }
     host.run().map_err(|error| Failure::failed(format!("the main loop failed: {error}")))?;
     let fatal = fatal.lock().ok().and_then(|mut text| text.take());
     fatal.map_or(Ok(()), |text| Err(Failure::failed(text)))
+}
+
+/// Lets this thread run before ordinary ones, its memory kept; says once what the system does not
+/// permit.
+fn put_first(role: &str) {
+    let late = "when other programs take all cores";
+    if let Err(error) = priority::rise() {
+        show::tell(&format!(
+            "{role} runs at ordinary priority ({error}): {late}, its heartbeats are late and it may \
+             be taken for dead; give it CAP_SYS_NICE, or LimitRTPRIO=1 in its systemd unit"
+        ));
+    }
+    if let Err(error) = priority::stay_in_memory() {
+        show::tell(&format!(
+            "{role} may be swapped out ({error}): its heartbeats are late then; give it \
+             CAP_IPC_LOCK, or LimitMEMLOCK=infinity in its systemd unit"
+        ));
+    }
 }
 
 /// Says what a person should know; keeps what ended the member.

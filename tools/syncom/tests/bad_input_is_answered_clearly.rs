@@ -32,6 +32,12 @@ fn wrong_arguments_are_named() {
     refused(&run(&["up", "--for", "soon"]), 2, &["20s"]);
     refused(&run(&["up", "--link", "xdp"]), 2, &["mmsg"]);
     refused(&run(&["sim", "many"]), 2, &["neither a seed"]);
+    let dir = TempDir::new("nowhere");
+    let dir = dir.0.to_str().unwrap();
+    let replace = |old, new| run(&["--cluster", dir, "station", "replace", old, new]);
+    refused(&replace("a", "station4@127.0.0.1:7391"), 2, &["\"a\" is no replica", "station2"]);
+    refused(&replace("station1", "b@127.0.0.1:7391"), 2, &["\"b\" is no replica"]);
+    refused(&replace("station1", "station4@127.0.0.1:7391"), 3, &["syncom up"]);
 }
 
 #[test]

@@ -145,3 +145,17 @@ fn reads_of_struck_processes_are_linearizable_and_stale_ones_are_found_out() {
     let stale = bench(&["reads", "--campaigns", "2", "--seconds", "4", "--stale"]);
     assert!(!stale["violated"].as_array().unwrap().is_empty(), "{stale}");
 }
+
+/// A small part of what `bench detect` does: nobody dies but those who are killed.
+#[test]
+fn killed_agents_and_services_are_known_dead_and_nobody_else() {
+    for how in ["crash", "gone", "service"] {
+        let few = ["--nodes", "5", "--kills", "2", "--profile", "fast"];
+        let result = bench(&[&["detect", "--how", how], &few[..]].concat());
+        has(&result, &["p50_ms", "p99_ms", "max_ms", "false_dead", "node_bytes_per_s"]);
+        assert_eq!((&result["false_dead"], &result["kills"]), (&0.into(), &2.into()), "{result}");
+        let ms = |key: &str| result[key].as_f64().unwrap();
+        assert!(0.0 < ms("min_ms") && ms("min_ms") <= ms("p50_ms"), "{result}");
+        assert!(ms("p50_ms") <= ms("p99_ms") && ms("p99_ms") <= ms("max_ms"), "{result}");
+    }
+}

@@ -25,6 +25,7 @@ usage: cargo x COMMAND
   fix               format the sources and write the golden files and tables
   tidy              the rules that clippy cannot check
   golden [--write]  compare (or write) golden frames and the tables of PROTOCOL.md
+  curve [--write]   measure the curve of detection and compare (or write) its table and picture
   instructions [--write]
                     count the instructions of the hot paths and compare (or write) their table
   sim [ARGS]        the simulator: `--seeds N` runs that many seeds (300 without arguments),
@@ -41,6 +42,8 @@ fn main() -> ExitCode {
         ["tidy"] => steps.check("tidy", tidy::check),
         ["golden"] => golden::check(&mut steps),
         ["golden", "--write"] => golden::write(&mut steps),
+        ["curve"] => golden::check_curve(&mut steps),
+        ["curve", "--write"] => golden::write_curve(&mut steps),
         ["instructions"] => instructions::check(&mut steps),
         ["instructions", "--write"] => instructions::write(&mut steps),
         ["sim", rest @ ..] => ci::simulate(&mut steps, rest),

@@ -11,6 +11,7 @@ use syncom_stream::{Config, Delivery, Key, Streams};
 use syncom_wire::heartbeat::{Heartbeat, HomeAnswer};
 use syncom_wire::member::{Member, MemberHead, MemberState, ViewDelta, ViewDeltaHead};
 use syncom_wire::probe::ProbeAnswer;
+use syncom_wire::report::Report;
 use syncom_wire::uplink::{Batch, BatchAck, BatchAckHead, ItemResult};
 use syncom_wire::{
     Addr, Boot, Emit, Frame, FrameHeader, Frames, Incarnation, List, PeerId, Role, Slot, Term,
@@ -64,6 +65,12 @@ pub(crate) struct Rig {
     /// Frames to nodes.
     pub(crate) sent: Vec<(Addr, Vec<u8>)>,
     pub(super) beats: u64,
+    /// When nodes were killed.
+    killed: BTreeMap<u32, Time>,
+    /// Living nodes whose answers to probes are lost.
+    pub(crate) mute: BTreeSet<u32>,
+    /// What single observers heard last of single subjects; else they hear the living.
+    pub(crate) heard: BTreeMap<(u32, u32), Time>,
 }
 
 impl Rig {
@@ -117,6 +124,9 @@ impl Rig {
             messages: Vec::new(),
             sent: Vec::new(),
             beats: 0,
+            killed: BTreeMap::new(),
+            mute: BTreeSet::new(),
+            heard: BTreeMap::new(),
         };
         rig.set_satellite(number, 1);
         rig.satellite.on_start(rig.now, &mut rig.out);
@@ -171,7 +181,8 @@ impl Rig {
         if head.peer.role() == Role::Satellite {
             head.uuid.0[15] = head.peer.number().to_le_bytes()[0];
         }
-        self.members.push(bytes_of(&Member { head, name, domain: "" }));
+        let domain = std::format!("rack{}", head.domain);
+        self.members.push(bytes_of(&Member { head, name, domain: &domain }));
     }
 
     /// Sends the changes since the last call as the next view.
@@ -305,7 +316,7 @@ impl Rig {
 
     fn on_sent(&mut self, to: Addr, bytes: Vec<u8>) {
         let Some(n) = (1..=3).find(|n| replica_addr(*n) == to) else {
-            self.answer_probe(&bytes);
+            self.answer_probe(to, &bytes);
             self.sent.push((to, bytes));
             return;
         };
@@ -349,10 +360,13 @@ impl Rig {
         self.hear_bytes(PeerId::station(n), replica_addr(n), &bytes_of(&answer));
     }
 
-    fn answer_probe(&mut self, bytes: &[u8]) {
+    fn answer_probe(&mut self, to: Addr, bytes: &[u8]) {
         let (header, body) = FrameHeader::split(bytes).unwrap();
         let Ok(Frame::Probe(probe)) = Frame::parse(header, body) else { return };
-        if !self.alive.contains(&probe.slot.0) {
+        if to != node_addr(probe.slot.0) {
+            return self.answer_as_observer(to, probe.slot.0);
+        }
+        if !self.alive.contains(&probe.slot.0) || self.mute.contains(&probe.slot.0) {
             return;
         }
         let answer = ProbeAnswer {
@@ -365,6 +379,20 @@ impl Rig {
         };
         let slot = probe.slot.0;
         self.hear_bytes(PeerId::agent(probe.slot), node_addr(slot), &bytes_of(&answer));
+    }
+
+    /// An observer that does not accuse is asked: it hears the living, and has last heard the dead
+    /// when all others did.
+    fn answer_as_observer(&mut self, observer: Addr, subject: u32) {
+        let [.., a, b, c] = observer.ip;
+        let observer = u32::from_be_bytes([0, a, b, c]);
+        if !self.alive.contains(&observer) {
+            return;
+        }
+        let ago_ms = self.silent_ms(observer, subject);
+        let head = self.silence(observer, subject, ago_ms, 0, Report::RETRACT | Report::ASKED, 0);
+        let report = Report { head, subject: "", kind: "", detail: "" };
+        self.hear_bytes(PeerId::agent(Slot(observer)), node_addr(observer), &bytes_of(&report));
     }
 
     fn on_message(&mut self, n: u16, key: Key, message: Vec<u8>) {
@@ -442,8 +470,20 @@ impl Rig {
     /// A node dies; a moment later everybody heard it last 900 ms ago.
     pub(crate) fn kill(&mut self, slot: u32) {
         self.alive.remove(&slot);
+        self.killed.insert(slot, self.now.at);
         let since_beat = self.now.at.0 % SECOND;
         self.run(900 * MS - since_beat.min(900 * MS));
+    }
+
+    /// Since when an observer does not hear a node.
+    fn silent_ms(&self, observer: u32, subject: u32) -> u64 {
+        if let Some(heard) = self.heard.get(&(observer, subject)) {
+            return self.now.at.since(*heard) / MS;
+        }
+        if self.alive.contains(&subject) {
+            return 100;
+        }
+        self.killed.get(&subject).map_or(0, |at| self.now.at.since(*at) / MS).max(900)
     }
 }
 

@@ -5,7 +5,7 @@ use super::seen::report_head;
 use std::vec::Vec;
 use syncom_seam::{MS, US};
 use syncom_wire::heartbeat::Heartbeat;
-use syncom_wire::report::{EventKind, Report};
+use syncom_wire::report::{EventKind, Report, ReportHead};
 use syncom_wire::{Incarnation, Slot, Subject};
 
 impl Rig {
@@ -45,11 +45,28 @@ impl Rig {
         flags: u16,
         health: u8,
     ) {
-        let mut head = report_head(reporter, seq, EventKind::SILENT, Subject::node(Slot(subject)));
-        head.incarnation = LIFE;
-        head.heard_ago_us = u32::try_from(ago_ms * MS / US).unwrap();
-        (head.flags, head.health) = (flags, health);
+        let head = self.silence(reporter, subject, ago_ms, seq, flags, health);
         self.hear_node(reporter, &Report { head, subject: "", kind: "", detail: "" });
+    }
+
+    /// What an observer says of its subject.
+    pub(super) fn silence(
+        &self,
+        reporter: u32,
+        subject: u32,
+        ago_ms: u64,
+        seq: u64,
+        flags: u16,
+        health: u8,
+    ) -> ReportHead {
+        ReportHead {
+            incarnation: LIFE,
+            heard_ago_us: u32::try_from(ago_ms * MS / US).unwrap(),
+            domain: 0,
+            flags,
+            health,
+            ..report_head(reporter, seq, EventKind::SILENT, Subject::node(Slot(subject)))
+        }
     }
 
     /// The observers of a node, as everybody computes them.

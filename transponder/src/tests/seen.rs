@@ -49,6 +49,16 @@ impl Rig {
         once.flat_map(Got::records).filter(|record| record.kind == kind).collect()
     }
 
+    /// Details of the records of one kind that the station got.
+    pub(crate) fn details(&self, kind: EventKind) -> Vec<String> {
+        let frames = self.batches.iter().flat_map(|got| Frames::new(&got.items));
+        let details = frames.filter_map(|frame| match frame.unwrap() {
+            Frame::Record(record) if record.head.kind == kind => Some(record.detail.into()),
+            _ => None,
+        });
+        details.collect()
+    }
+
     pub(crate) fn count(&self, counter: Counter) -> u64 {
         self.out.counter(counter)
     }

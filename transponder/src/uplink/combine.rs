@@ -304,24 +304,14 @@ impl Combiner {
     fn send<O: Outbox>(&mut self, now: Time, at: usize, batches: &mut Batches, out: &mut O) {
         let Some(case) = self.cases.get_mut(at) else { return };
         let head = RecordHead {
-            subject: case.subject,
-            incarnation: case.incarnation,
-            kind: case.kind,
-            observers: 0,
             domains: case.domains,
             first_ns: case.first_wall_ns,
             last_ns: case.last_wall_ns,
-            heard_ago_us: 0,
             reporters: u32::try_from(case.len).unwrap_or(u32::MAX),
             count: case.count,
-            score_x16: 0,
-            needed_x16: 0,
-            observers_of: 0,
-            probes: 0,
-            homes_silent: 0,
             health_max: case.health_max,
             severity: case.severity,
-            reserved: [0; 3],
+            ..RecordHead::new(case.subject, case.incarnation, case.kind)
         };
         let record = Record {
             head,

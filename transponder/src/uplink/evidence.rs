@@ -41,7 +41,7 @@ pub(crate) struct Word {
 }
 
 impl Word {
-    const NOTHING: Self = Self {
+    pub(crate) const NOTHING: Self = Self {
         slot: Slot::NONE,
         incarnation: Incarnation(0),
         seq: 0,

@@ -4,8 +4,9 @@
 use crate::uplink::batch::{Batches, Tag};
 use crate::uplink::evidence::{Absorbed, Word};
 use crate::uplink::hold::Hold;
+use crate::uplink::reach;
 use crate::uplink::suspicion::{Sight, Stage, Suspicion, Tally};
-use crate::uplink::verdict::{Verdict, judge};
+use crate::uplink::verdict::{Asked, Verdict, judge};
 use crate::world::World;
 use alloc::vec::Vec;
 use syncom_seam::bounded::BoundedMap;
@@ -88,11 +89,30 @@ impl Suspects {
         }
         if !word.is_retracted {
             case.inquiry.on_accused(word.last);
-        } else if word.silent_since > known && case.inquiry.veto(sight.now.at) {
+        } else if word.heard > known && case.inquiry.veto(sight.now.at) {
             // It was heard later than by all who accuse it: a sign of life.
             out.count(Counter::Vetoes, 1);
         }
         Taken::Kept
+    }
+
+    /// A node's host has refused the heartbeat of somebody whom it observes: asks the node.
+    pub(crate) fn on_refused(&mut self, sight: &Sight<'_>, slot: Slot, incarnation: Incarnation) {
+        let is_new = self.get(slot, incarnation).is_none();
+        if let Some(case) = self.open(sight, slot, incarnation) {
+            // Nobody accuses it here, so nothing is here to be cleared.
+            case.is_gray &= !is_new;
+            case.note_refusal(sight);
+        }
+    }
+
+    /// The question with this nonce came back from the host of a node; whether it is of the present
+    /// round, so that its observers should be asked.
+    pub(crate) fn is_returned(&self, probe: &Probe) -> bool {
+        let case = self.get(probe.slot, probe.incarnation);
+        case.is_some_and(|case| {
+            case.stage == Stage::Open && case.inquiry.is_answered_by(probe.nonce)
+        })
     }
 
     /// Opens a case because this home itself misses the node.
@@ -155,7 +175,7 @@ impl Suspects {
         let mut is_veto = false;
         for case in self.list.iter_mut().filter(|case| case.slot == slot) {
             if case.incarnation <= incarnation && case.inquiry.is_answered_by(nonce) {
-                is_veto |= case.inquiry.veto(now);
+                is_veto |= case.inquiry.on_answer(now);
             }
         }
         is_veto
@@ -247,35 +267,39 @@ impl Suspects {
             Stage::Open | Stage::Ripe => case.stage = Stage::Open,
         }
         let is_heard = case.is_heard_by_home(sight);
-        if case.is_probable && tally.distinct > 0 && is_heard && case.inquiry.veto(now) {
-            out.count(Counter::Vetoes, 1);
+        if case.is_probable && tally.distinct > 0 && is_heard {
+            out.count(Counter::Vetoes, u64::from(case.inquiry.veto(now)));
+        } else if now.since(case.lived(sight)) >= sight.profile.silence_ns() {
+            case.inquiry.on_accused(now);
         }
         let situation = case.situation(tally, sight);
         match judge(&situation) {
             Verdict::Wait => {}
-            Verdict::Probe => {
-                let rto_ns = sight.homes.rto_ns(case.slot);
-                case.inquiry.begin(now, rng.next_u64(), sight.profile.interval_ns, rto_ns);
-            }
+            Verdict::Probe => inquire(case, sight, rng),
             Verdict::Dead if now >= case.not_before && !case.is_unborn(sight) => {
                 case.stage = Stage::Ripe;
             }
             Verdict::Dead => {}
             Verdict::Gray if now >= case.not_before => {
                 let head = case.record(EventKind::GRAY, tally, sight);
-                case.is_gray = send(sight, &head, batches, out);
+                let detail = reach::words(case, tally, sight);
+                case.is_gray = send(sight, &head, &detail, batches, out);
             }
             Verdict::Gray => {}
             Verdict::Cleared => {
                 let head = case.record(EventKind::CLEARED, tally, sight);
-                return send(sight, &head, batches, out);
+                return send(sight, &head, "", batches, out);
             }
             Verdict::Noise => {
                 out.count(Counter::UplinkNoise, 1);
                 return true;
             }
         }
-        if situation.is_probable && !situation.is_vetoed {
+        let is_refused = case.is_refused(now);
+        if is_refused && case.inquiry.asked(now) == Asked::No {
+            inquire(case, sight, rng);
+        }
+        if (situation.is_probable || is_refused) && !situation.is_vetoed {
             probe(case, tally, sight, out);
         }
         false
@@ -289,7 +313,7 @@ impl Suspects {
             }
             let tally = self.tally(at, sight);
             let head = self.list[at].record(EventKind::DEAD, &tally, sight);
-            if !send(sight, &head, batches, out) {
+            if !send(sight, &head, "", batches, out) {
                 return;
             }
             self.list[at].stage = Stage::Announced;
@@ -297,7 +321,14 @@ impl Suspects {
     }
 }
 
-/// Sends the probes that are due.
+/// Begins to ask the accused.
+fn inquire(case: &mut Suspicion, sight: &Sight<'_>, rng: &mut Rng) {
+    let rtt_ns = sight.homes.rtt_ns(case.slot);
+    case.inquiry.begin(sight.now.at, rng.next_u64(), sight.profile.interval_ns, rtt_ns);
+}
+
+/// Sends the probes that are due: to the accused, and to its observers that do not accuse it; not to
+/// them when it is asked only because its host refuses: nobody has begun to miss it.
 fn probe<O: Outbox>(case: &mut Suspicion, tally: &Tally, sight: &Sight<'_>, out: &mut O) {
     while let Some(nonce) = case.inquiry.next_probe(sight.now.at) {
         let probe = Probe {
@@ -311,6 +342,17 @@ fn probe<O: Outbox>(case: &mut Suspicion, tally: &Tally, sight: &Sight<'_>, out:
             out.send(addr, &probe);
             out.count(Counter::ProbesSent, 1);
         }
+        if tally.distinct == 0 && case.is_refused(sight.now.at) {
+            continue;
+        }
+        for (at, observer) in sight.world.observers(case.slot).iter().enumerate() {
+            let addr = sight.homes.addr(sight.world, *observer);
+            if let Some(addr) = addr.filter(|_| tally.askable >> at & 1 == 1) {
+                case.asks.note(*observer, &case.evidence, sight.now.at);
+                out.send(addr, &probe);
+                out.count(Counter::ObserversAsked, 1);
+            }
+        }
     }
 }
 
@@ -318,12 +360,13 @@ fn probe<O: Outbox>(case: &mut Suspicion, tally: &Tally, sight: &Sight<'_>, out:
 pub(crate) fn send<O: Outbox>(
     sight: &Sight<'_>,
     head: &RecordHead,
+    detail: &str,
     batches: &mut Batches,
     out: &mut O,
 ) -> bool {
     let Some(slot) = head.subject.slot() else { return false };
-    let record =
-        Record { head: *head, contributors: List::new(&[]), subject: "", kind: "", detail: "" };
+    let contributors = List::new(&[]);
+    let record = Record { head: *head, contributors, subject: "", kind: "", detail };
     let tag = Tag::Verdict(slot, head.incarnation, head.kind);
     let sent = batches.push(sight.now.at, &record, tag).is_ok();
     out.count(Counter::UplinkRecords, u64::from(sent));

@@ -1,9 +1,10 @@
 //! The case against one life of one node, and how its votes add up.
 
 use crate::homes::Homes;
+use crate::uplink::asks::Asks;
 use crate::uplink::evidence::{Evidence, Word};
 use crate::uplink::verdict::{Asked, Situation};
-use crate::uplink::veto::Inquiry;
+use crate::uplink::veto::{DOUBT_NS, Inquiry};
 use crate::world::{World, bit};
 use syncom_group::{Profile, VOTE, vote};
 use syncom_seam::{Now, SECOND, Time, US};
@@ -49,15 +50,22 @@ pub(crate) struct Suspicion {
     pub(crate) incarnation: Incarnation,
     pub(crate) evidence: Evidence,
     pub(crate) inquiry: Inquiry,
+    /// Observers that do not accuse, and were asked why.
+    pub(crate) asks: Asks,
     pub(crate) stage: Stage,
     pub(crate) is_gray: bool,
     /// Opened by this home's own silence: it stands without reporters while silence lasts.
     pub(crate) is_own: bool,
-    /// At least L accuse, as of the last look, and since when it is as it is.
+    /// At least L accuse, as of the last look.
     pub(crate) is_probable: bool,
+    /// When that was so last; 0 when never.
+    probable_at: Time,
+    /// Since when it is so, but for moments; before the first time, since when there is a case.
     pub(crate) since: Time,
     /// Nothing is announced before: the station was full.
     pub(crate) not_before: Time,
+    /// Its host is said to have refused somebody's heartbeat: until then it is asked, accused or not.
+    refused_until: Time,
 }
 
 /// The votes of a moment.
@@ -69,8 +77,10 @@ pub(crate) struct Tally {
     pub(crate) weighted: u32,
     /// The same, each counted once.
     pub(crate) unweighted: u32,
-    /// Observers that could speak and do not accuse.
+    /// Observers that can speak, as far as is known, and do not accuse.
     pub(crate) quiet: u32,
+    /// Bit per observer that does not accuse and is not accused: worth asking.
+    pub(crate) askable: u64,
     /// Bit per accusing observer.
     pub(crate) observers: u64,
     /// Bit per failure domain of accusers.
@@ -88,13 +98,26 @@ impl Suspicion {
             incarnation,
             evidence: Evidence::new(),
             inquiry: Inquiry::default(),
+            asks: Asks::default(),
             stage: Stage::Open,
             is_gray,
             is_own: false,
             is_probable: false,
+            probable_at: Time(0),
             since: now,
             not_before: now,
+            refused_until: Time(0),
         }
+    }
+
+    /// Somebody's heartbeat came back from its host.
+    pub(crate) fn note_refusal(&mut self, sight: &Sight<'_>) {
+        self.refused_until = sight.now.at.after(2 * sight.profile.interval_ns);
+    }
+
+    /// Whether its host was said lately to have refused a heartbeat.
+    pub(crate) fn is_refused(&self, now: Time) -> bool {
+        now < self.refused_until
     }
 
     /// Forgets words that count no more when there is no room for another.
@@ -113,7 +136,8 @@ impl Suspicion {
     }
 
     /// Adds up the votes. `is_suspected` says of an observer whether it is itself probably dead:
-    /// then it cannot speak, and its silence is an implicit vote (Rapid, section 4.2).
+    /// then it cannot speak, and its silence is an implicit vote (Rapid, section 4.2). So it is when
+    /// the observer does not answer a question, for its accusers may have other homes than this.
     pub(crate) fn tally(
         &self,
         sight: &Sight<'_>,
@@ -136,7 +160,11 @@ impl Suspicion {
             if tally.observers >> at & 1 == 1 {
                 continue;
             }
-            if is_suspected(*observer, entry.head.incarnation) {
+            let is_suspected = is_suspected(*observer, entry.head.incarnation);
+            if !is_suspected {
+                tally.askable |= 1 << at;
+            }
+            if is_suspected || self.is_mute(*observer, entry.head.incarnation, sight) {
                 tally.weighted += VOTE;
                 tally.unweighted += 1;
             } else {
@@ -144,12 +172,24 @@ impl Suspicion {
                 tally.domains_able |= bit(entry.head.domain);
             }
         }
+        // Those who are dead by now cannot speak, either.
+        let buried = sight.world.observers_buried(self.slot, sight.now.at);
+        tally.weighted += buried * VOTE;
+        tally.unweighted += buried;
         if sight.world.is_home(self.slot) && self.is_missed(sight) {
             tally.weighted += VOTE;
             tally.unweighted += 1;
             tally.homes_silent = 1;
         }
         tally
+    }
+
+    /// Whether an observer was asked about the node in vain, like the node itself.
+    fn is_mute(&self, observer: Slot, incarnation: Incarnation, sight: &Sight<'_>) -> bool {
+        let now = sight.now.at;
+        self.inquiry.asked(now) >= Asked::Once
+            && self.asks.is_mute(observer, &self.evidence)
+            && !sight.homes.is_on_schedule(observer, incarnation, HOME_MISSES, now)
     }
 
     /// Whether this home hears the node on schedule, and has heard it later than anybody who
@@ -179,29 +219,59 @@ impl Suspicion {
             || sight.homes.is_silent(self.slot, self.incarnation, 2, now)
     }
 
+    /// The last sign of life that anybody told of or that came here; 0 when none did.
+    pub(crate) fn lived(&self, sight: &Sight<'_>) -> Time {
+        let home = sight.homes.heard(self.slot, self.incarnation);
+        self.evidence.heard().max(home).max(self.inquiry.answered())
+    }
+
+    /// Notes whether L accuse. A spell begins with the silence of the first of them, as far as that
+    /// is due to it; a moment below L, as when a lossy link lets a heartbeat through, does not end it.
+    fn note_spell(&mut self, is_probable: bool, silence_ns: u64, now: Time) {
+        self.is_probable = is_probable;
+        if !is_probable {
+            return;
+        }
+        if self.probable_at == Time(0) || now.since(self.probable_at) > 2 * silence_ns {
+            let first = self.evidence.words().iter().filter(|word| !word.is_retracted);
+            let first = first.map(|word| word.silent_since).min().unwrap_or(now);
+            self.since = first.max(Time(now.0.saturating_sub(silence_ns * 3 / 2))).min(now);
+        }
+        self.probable_at = now;
+    }
+
+    /// Whether too few accuse for so long that the case may be forgotten. One that was not what it
+    /// seemed is remembered for a while: the next accusation will not be new.
+    fn is_over(&self, is_empty: bool, silence_ns: u64, now: Time) -> bool {
+        let age_ns = now.since(self.probable_at.max(self.since));
+        let is_remarkable =
+            self.is_gray || (self.probable_at > Time(0) && self.inquiry.is_doubted(now));
+        let keep_ns = if is_remarkable { DOUBT_NS } else { 2 * silence_ns };
+        !self.is_probable && (age_ns >= keep_ns || (is_empty && !is_remarkable))
+    }
+
     /// What the verdict depends on, as of now. Notes since when the case stands as it does.
     pub(crate) fn situation(&mut self, tally: &Tally, sight: &Sight<'_>) -> Situation {
         let now = sight.now.at;
         let quorum = sight.world.quorum();
         let low = quorum.low.min(tally.distinct + tally.quiet);
         let stands = self.is_own && sight.homes.is_silent(self.slot, self.incarnation, 2, now);
-        let is_empty = tally.distinct == 0 && !stands;
-        let is_probable = !is_empty && tally.distinct >= low;
-        if is_probable != self.is_probable {
-            (self.is_probable, self.since) = (is_probable, now);
-        }
-        let silence_ns = u64::from(sight.profile.misses) * sight.profile.interval_ns;
-        let patience_ns = silence_ns * if is_probable { 3 } else { 2 };
+        let is_empty = tally.distinct == 0 && !stands && !self.is_refused(now);
+        let is_probable = (tally.distinct > 0 || stands) && tally.distinct >= low;
+        let silence_ns = sight.profile.silence_ns();
+        self.note_spell(is_probable, silence_ns, now);
+        let is_recent = now.since(self.lived(sight)) < 3 * silence_ns;
         let domains = tally.domains_able.count_ones().min(2);
         Situation {
-            is_probable,
-            is_empty,
+            is_probable: self.is_probable,
+            is_over: self.is_over(is_empty, silence_ns, now),
             is_weighty: tally.weighted >= quorum.high_votes(),
             is_numerous: tally.unweighted >= quorum.high,
             is_diverse: tally.domains.count_ones() >= domains || tally.distinct == 0,
             is_vetoed: self.inquiry.is_vetoed(),
+            is_doubted: self.inquiry.is_doubted(now) && is_recent,
             asked: self.inquiry.asked(now),
-            is_long: now.since(self.since) >= patience_ns,
+            is_long: now.since(self.since) >= 3 * silence_ns,
             is_gray: self.is_gray,
         }
     }

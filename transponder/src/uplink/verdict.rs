@@ -29,8 +29,8 @@ pub(crate) enum Asked {
 pub(crate) struct Situation {
     /// Distinct observers that accuse at present, at least L of them.
     pub(crate) is_probable: bool,
-    /// Nobody accuses at present.
-    pub(crate) is_empty: bool,
+    /// Too few accuse, for too long: 2·m·η, or not at all; longer where there is doubt.
+    pub(crate) is_over: bool,
     /// The weighted votes reach H.
     pub(crate) is_weighty: bool,
     /// The votes reach H when each counts fully.
@@ -39,9 +39,11 @@ pub(crate) struct Situation {
     pub(crate) is_diverse: bool,
     /// A sign of life since the freshest report.
     pub(crate) is_vetoed: bool,
+    /// It was accused wrongly a moment ago, and has not been silent to everybody for long since.
+    pub(crate) is_doubted: bool,
     /// The question to the accused.
     pub(crate) asked: Asked,
-    /// It has been so for as long as patience goes: 3·m·η from L on, 2·m·η below.
+    /// It has been probable for as long as patience goes: 3·m·η with the silence before.
     pub(crate) is_long: bool,
     /// It was announced gray.
     pub(crate) is_gray: bool,
@@ -66,11 +68,12 @@ pub(crate) enum Verdict {
 
 /// The verdict on a situation.
 pub(crate) const fn judge(s: &Situation) -> Verdict {
-    if s.is_empty || (!s.is_probable && s.is_long) {
-        return if s.is_gray { Verdict::Cleared } else { Verdict::Noise };
-    }
     if !s.is_probable {
-        return Verdict::Wait;
+        return match (s.is_over, s.is_gray) {
+            (false, _) => Verdict::Wait,
+            (true, true) => Verdict::Cleared,
+            (true, false) => Verdict::Noise,
+        };
     }
     let patience = if s.is_long && !s.is_gray { Verdict::Gray } else { Verdict::Wait };
     if s.is_vetoed {
@@ -79,6 +82,10 @@ pub(crate) const fn judge(s: &Situation) -> Verdict {
     match s.asked {
         Asked::No => Verdict::Probe,
         Asked::UnderWay => Verdict::Wait,
+        Asked::Once | Asked::Twice if s.is_doubted => match patience {
+            Verdict::Gray => Verdict::Gray,
+            _ => Verdict::Probe,
+        },
         Asked::Once | Asked::Twice if s.is_weighty && s.is_diverse => Verdict::Dead,
         Asked::Once if s.is_numerous && s.is_diverse => Verdict::Probe,
         Asked::Twice if s.is_numerous && s.is_diverse => Verdict::Dead,
@@ -95,17 +102,18 @@ mod tests {
     fn all() -> Vec<Situation> {
         let asked = [Asked::No, Asked::UnderWay, Asked::Once, Asked::Twice];
         let bit = |bits: u32, at: u32| bits >> at & 1 == 1;
-        (0..256u32)
+        (0..512u32)
             .flat_map(|bits| asked.map(|asked| (bits, asked)))
             .map(|(bits, asked)| Situation {
                 is_probable: bit(bits, 0),
-                is_empty: bit(bits, 1),
+                is_over: bit(bits, 1),
                 is_weighty: bit(bits, 2),
                 is_numerous: bit(bits, 3),
                 is_diverse: bit(bits, 4),
                 is_vetoed: bit(bits, 5),
                 is_long: bit(bits, 6),
                 is_gray: bit(bits, 7),
+                is_doubted: bit(bits, 8),
                 asked,
             })
             .collect()
@@ -116,8 +124,8 @@ mod tests {
         for s in all() {
             let votes = s.is_weighty || (s.is_numerous && s.asked == Asked::Twice);
             let asked = matches!(s.asked, Asked::Once | Asked::Twice);
-            let live = s.is_probable && !s.is_empty;
-            let needed = live && votes && s.is_diverse && !s.is_vetoed && asked;
+            let silent = !s.is_vetoed && !s.is_doubted && asked;
+            let needed = s.is_probable && votes && s.is_diverse && silent;
             assert_eq!(judge(&s) == Verdict::Dead, needed, "{s:?}");
         }
     }
@@ -126,17 +134,17 @@ mod tests {
     fn gray_is_announced_once_and_only_after_patience() {
         for s in all() {
             if judge(&s) == Verdict::Gray {
-                assert!(s.is_long && !s.is_gray && s.is_probable && !s.is_empty, "{s:?}");
+                assert!(s.is_long && !s.is_gray && s.is_probable, "{s:?}");
             }
             if judge(&s) == Verdict::Cleared {
-                assert!(s.is_gray && (s.is_empty || !s.is_probable), "{s:?}");
+                assert!(s.is_gray && s.is_over && !s.is_probable, "{s:?}");
             }
         }
     }
 
     #[test]
     fn nothing_is_forgotten_while_it_is_probable() {
-        for s in all().into_iter().filter(|s| s.is_probable && !s.is_empty) {
+        for s in all().into_iter().filter(|s| s.is_probable) {
             assert!(!matches!(judge(&s), Verdict::Noise | Verdict::Cleared), "{s:?}");
         }
     }
@@ -148,16 +156,16 @@ mod tests {
             *counts.entry(judge(&s)).or_insert(0u32) += 1;
         }
         let counts: Vec<_> = counts.into_iter().collect();
-        assert_eq!(counts.iter().map(|(_, count)| count).sum::<u32>(), 1024);
+        assert_eq!(counts.iter().map(|(_, count)| count).sum::<u32>(), 2048);
         assert_eq!(counts, PROPORTIONS);
     }
 
     const PROPORTIONS: [(Verdict, u32); 6] = [
-        (Verdict::Wait, 286),
-        (Verdict::Probe, 36),
-        (Verdict::Dead, 20),
-        (Verdict::Gray, 42),
-        (Verdict::Cleared, 320),
-        (Verdict::Noise, 320),
+        (Verdict::Wait, 1_084),
+        (Verdict::Probe, 232),
+        (Verdict::Dead, 40),
+        (Verdict::Gray, 180),
+        (Verdict::Cleared, 256),
+        (Verdict::Noise, 256),
     ];
 }

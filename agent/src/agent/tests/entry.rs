@@ -8,7 +8,7 @@ use std::vec::Vec;
 use syncom_seam::{Action, Counter, MS, Time};
 use syncom_wire::heartbeat::{Heartbeat, HomeAnswer};
 use syncom_wire::join::{JoinRefused, Welcome};
-use syncom_wire::{Boot, Frame, Incarnation, Kind, PeerId, Slot, Uuid};
+use syncom_wire::{Addr, Boot, Frame, Incarnation, Kind, PeerId, Slot, Uuid};
 
 #[test]
 fn it_joins_through_the_second_seed_when_the_first_is_silent() {
@@ -84,7 +84,7 @@ fn a_refused_join_says_why_and_ends() {
 }
 
 /// Moments and destinations of the heartbeats of one plane.
-fn beats(world: &World, plane: u8) -> Vec<(Time, syncom_wire::Addr)> {
+fn beats(world: &World, plane: u8) -> Vec<(Time, Addr)> {
     let is_it = |frame| matches!(frame, Frame::Heartbeat(beat) if beat.plane == plane);
     let beats = world.sent.iter().filter(|sent| is_it(sent.frame()));
     beats.map(|sent| (sent.at, sent.to)).collect()
@@ -146,10 +146,10 @@ fn a_replaced_observer_is_kept_for_a_while_and_then_let_go() {
     world.clear();
     world.run_ms(1_000);
     assert_eq!(to(&world), [1, 2, 3], "an older set changes nothing, an old observer stays");
-    world.run_ms(6_000);
+    world.run_ms(8_000);
     world.clear();
     world.run_ms(1_000);
-    assert_eq!(to(&world), [2, 3]);
+    assert_eq!(to(&world), [2, 3], "also when the new one never says that it watches");
 }
 
 #[test]
@@ -293,6 +293,36 @@ fn probes_of_this_node_are_answered_at_once_and_others_are_not() {
     assert_eq!((answers.len(), answers[0].to), (1, addr(900)));
     let Frame::ProbeAnswer(answer) = answers[0].frame() else { unreachable!() };
     assert_eq!((answer.nonce, answer.slot, answer.incarnation), (99, SLOT, Incarnation(1)));
+}
+
+#[test]
+fn a_node_that_is_asked_whether_it_lives_says_so_to_homes_and_observers_too() {
+    let mut world = World::member(2);
+    world.neighbours(9, &[11, 12, 13], &[]);
+    world.run_ms(1_000);
+    let beats = |world: &World, plane: u8| -> Vec<(Addr, Heartbeat)> {
+        let frames = world.of(Kind::Heartbeat).into_iter().filter_map(|sent| match sent.frame() {
+            Frame::Heartbeat(beat) if beat.plane == plane => Some((sent.to, beat)),
+            _ => None,
+        });
+        frames.collect()
+    };
+    let last = beats(&world, Heartbeat::PEER).last().unwrap().1.seq;
+    world.clear();
+    let probe = syncom_wire::probe::Probe {
+        nonce: 99,
+        slot: SLOT,
+        incarnation: Incarnation(1),
+        accusers: 2,
+        reserved: 0,
+    };
+    world.hear_satellite(1, &Frame::Probe(probe));
+    let to: Vec<Addr> = beats(&world, Heartbeat::HOME).iter().map(|(to, _)| *to).collect();
+    assert_eq!(to.len(), 2);
+    let peers = beats(&world, Heartbeat::PEER);
+    let to: Vec<Addr> = peers.iter().map(|(to, _)| *to).collect();
+    assert_eq!(to, [node(11), node(12), node(13)]);
+    assert!(peers.iter().all(|(_, beat)| beat.seq == last), "said again, not anew");
 }
 
 #[test]

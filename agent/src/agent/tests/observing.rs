@@ -275,8 +275,8 @@ fn who_said_that_it_leaves_is_not_missed() {
 fn a_subject_that_is_no_longer_assigned_is_forgotten_soon() {
     let mut world = watching(&[20, 21, 22, 23]);
     world.neighbours(10, &[1], &[21, 22, 23]);
-    world.beats(&[20, 21, 22, 23], 21, 10);
-    world.beats(&[21, 22, 23], 31, 20);
+    world.beats(&[20, 21, 22, 23], 21, 21);
+    world.beats(&[21, 22, 23], 42, 20);
     assert!(said(&world).is_empty());
 }
 

@@ -164,3 +164,83 @@ fn drops(counters: &Counters) -> u64 {
     let is_drop = |(counter, _): &(Counter, u64)| counter.name().starts_with("drop_");
     counters.iter().filter(is_drop).map(|(_, value)| value).sum()
 }
+
+#[test]
+fn what_arrived_while_a_thread_stood_still_is_heard_before_timers_expire() {
+    let mut host = host();
+    let listener = member(1, &link::Kind::Mmsg, Script::Arm(vec![(1, 1_000_000)]));
+    let to = listener.link.local_addr();
+    host.add(listener).unwrap();
+    host.turn(Duration::ZERO).unwrap();
+    assert_eq!(toy(&host, 0).count("start"), 1);
+    let mut other = super::host();
+    other.add(member(2, &link::Kind::Mmsg, Script::Shout(vec![to]))).unwrap();
+    // The poll has told nothing, as when it is interrupted; the thread goes on only now.
+    host.tokens.clear();
+    turn_until(&mut other, |other| toy(other, 0).count("end") > 0);
+    let due = host.shared.timers.next();
+    while clock::now() < due {
+        std::hint::spin_loop();
+    }
+    host.work().unwrap();
+    let heard = &toy(&host, 0).heard;
+    let at = |what: &str| heard.iter().position(|line| line.starts_with(what));
+    assert!(at("frame") < at("timer") && at("frame").is_some(), "{heard:?}");
+}
+
+#[test]
+fn a_frame_to_a_port_where_nobody_listens_comes_back_to_its_role() {
+    for kind in [link::Kind::Mmsg, link::Kind::Uring] {
+        let options = link::Options { hears_refusals: true, ..link::Options::SMALL };
+        let Ok(link) = link::open(&kind, local(), &options) else { continue };
+        let gone = link::open(&kind, local(), &options).unwrap().local_addr();
+        let quiet = member(2, &kind, Script::Listen);
+        let shout = Script::Shout(vec![gone, quiet.link.local_addr()]);
+        let Member { role, sealer, counters, store, .. } = member(1, &kind, shout);
+        let counted = counters.clone();
+        let mut host = host();
+        host.add(Member { role, link, sealer, counters, store }).unwrap();
+        host.add(quiet).unwrap();
+        turn_until(&mut host, |host| {
+            toy(host, 0).count("returned") == 1 && toy(host, 1).count("frame") == 1
+        });
+        let line = format!("returned {} from {gone}", syncom_wire::Kind::Line as u8);
+        assert!(toy(&host, 0).heard.contains(&line), "{:?}", toy(&host, 0).heard);
+        assert_eq!((counted.get(Counter::Returned), counted.get(Counter::DropReturned)), (1, 0));
+        assert_eq!(counted.get(Counter::TxRefused), 0);
+    }
+}
+
+#[test]
+fn who_lost_datagrams_is_told_before_any_timer_expires() {
+    let mut listener = member(1, &link::Kind::Mmsg, Script::Arm(vec![(1, 0)]));
+    let options = link::Options { rx_buffer: 16 * 1024, ..link::Options::SMALL };
+    listener.link = link::open(&link::Kind::Mmsg, local(), &options).unwrap();
+    let to = listener.link.local_addr();
+    let mut host = host();
+    host.add(listener).unwrap();
+    let mut flood = link::open(&link::Kind::Mmsg, local(), &link::Options::SMALL).unwrap();
+    for len in 100..400 {
+        // Each of another length, so no two travel as one. Nothing comes after the last one lost.
+        flood.tx_claim(to, len).unwrap().fill(1);
+        flood.tx_commit(len);
+        flood.tx_flush().unwrap();
+    }
+    turn_until(&mut host, |host| toy(host, 0).count("timer") == 1);
+    let heard = &toy(&host, 0).heard;
+    let lost = heard.iter().position(|line| line.starts_with("unheard")).unwrap();
+    let timer = heard.iter().position(|line| line.starts_with("timer")).unwrap();
+    assert!(lost < timer, "{heard:?}");
+    assert_eq!(toy(&host, 0).count("unheard"), 1, "{heard:?}");
+}
+
+#[test]
+fn who_has_no_room_to_send_is_told_once() {
+    let kind = mem();
+    let to = vec![member(9, &kind, Script::Listen).link.local_addr(); 20_000];
+    let mut host = host();
+    host.add(member(1, &kind, Script::Shout(to))).unwrap();
+    let turns = std::cell::Cell::new(0);
+    turn_until(&mut host, |_| turns.replace(turns.get() + 1) == 5);
+    assert!(toy(&host, 0).count("unsent") <= 1, "{:?}", toy(&host, 0).heard);
+}

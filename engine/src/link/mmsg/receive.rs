@@ -52,18 +52,28 @@ pub(super) struct Receiver {
     ask: Ask,
     /// The kernel's count of drops, if it told.
     drops: Option<u32>,
+    /// One call found so many that the buffer may have been full: the kernel tells of drops with
+    /// the next datagram that it accepts, and until that comes somebody would judge without knowing.
+    was_long: bool,
     /// Nothing is to be known of a message but its bytes and who sent it.
     is_plain: bool,
     /// The only one who is heard.
     peer: Option<Addr>,
     /// Nothing is left of what others had sent before.
     is_drained: bool,
+    /// A call failed by an error about something sent earlier, or was interrupted.
+    failed: bool,
 }
 
 impl Receiver {
     /// `is_plain` says that the socket tells neither times nor lengths of runs.
     pub(super) fn new(is_plain: bool) -> Self {
         Self { is_plain, ..Self::default() }
+    }
+
+    /// Whether a call has failed since the last time that this was asked.
+    pub(super) fn take_failed(&mut self) -> bool {
+        std::mem::take(&mut self.failed)
     }
 
     /// The socket hears `peer` alone from now on, and what is in it already.
@@ -118,21 +128,35 @@ impl Receiver {
         let error = match result {
             Ok((received, asked)) => {
                 self.ask = self.ask.next(received);
-                return Ok(received == asked && asked > 0);
+                self.was_long |= received >= FEW;
+                let goes_on = received == asked && asked > 0;
+                if !goes_on {
+                    self.on_drained(socket);
+                }
+                return Ok(goes_on);
             }
             Err(error) => error,
         };
         match error.raw_os_error() {
             Some(libc::EAGAIN) => {
                 (self.ask, self.is_drained) = (self.ask.next(0), true);
+                self.on_drained(socket);
                 Ok(false)
             }
             Some(libc::EBADF | libc::ENOTSOCK | libc::EFAULT | libc::EINVAL) | None => Err(error),
             // Interrupted, or an ICMP error about something sent earlier: reading it cleared it.
             Some(_) => {
                 *errors += 1;
+                self.failed = true;
                 Ok(*errors <= ERRORS_MAX)
             }
+        }
+    }
+
+    /// Nothing is left: after many, asks what the kernel had no room for.
+    fn on_drained(&mut self, socket: RawFd) {
+        if std::mem::take(&mut self.was_long) {
+            self.drops = drops(socket).or(self.drops);
         }
     }
 
@@ -247,6 +271,27 @@ const fn header(
     header.msg_control = control.as_mut_ptr();
     header.msg_controllen = Control::size();
     header
+}
+
+/// The kernel's count of datagrams that it dropped on this socket; `None` when it does not tell.
+fn drops(socket: RawFd) -> Option<u32> {
+    /// Numbers that the kernel tells of a socket's memory, the drops being the last one
+    /// (`SK_MEMINFO_DROPS`).
+    const NUMBERS: usize = 9;
+    let mut numbers = [0_u32; NUMBERS];
+    let mut len = length::<[u32; NUMBERS]>();
+    // SAFETY: the kernel writes at most `len` bytes to `numbers` and their count to `len`, both of
+    // which are that long and outlive the call; it fails for whatever is no socket.
+    let result = unsafe {
+        libc::getsockopt(
+            socket,
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            numbers.as_mut_ptr().cast(),
+            &raw mut len,
+        )
+    };
+    (result == 0 && len == length::<[u32; NUMBERS]>()).then_some(numbers[NUMBERS - 1])
 }
 
 #[cfg(test)]

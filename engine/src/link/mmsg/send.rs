@@ -30,6 +30,10 @@ pub(in crate::link) struct Sender {
     /// Datagrams at the head that go one by one, because they were refused as a run.
     singles: usize,
     refused: u64,
+    /// Errors of the network about earlier datagrams are told by whatever call comes next.
+    hears_refusals: bool,
+    /// A call failed, perhaps by such an error.
+    failed: bool,
     /// Whom the socket speaks with alone: it need not be told where to send then.
     peer: Option<Addr>,
 }
@@ -73,7 +77,18 @@ enum Verdict {
 
 impl Sender {
     pub(in crate::link) const fn new(family: Family, segments: Segments) -> Self {
-        Self { family, segments, singles: 0, refused: 0, peer: None }
+        let (hears_refusals, failed) = (false, false);
+        Self { family, segments, singles: 0, refused: 0, hears_refusals, failed, peer: None }
+    }
+
+    /// The socket tells errors about earlier datagrams from now on, see [`super::errors`].
+    pub(in crate::link) const fn hear_refusals(&mut self, hears: bool) {
+        self.hears_refusals = hears;
+    }
+
+    /// Whether a call has failed since the last time that this was asked.
+    pub(in crate::link) fn take_failed(&mut self) -> bool {
+        std::mem::take(&mut self.failed)
     }
 
     /// Has `socket` speak with `to` alone.
@@ -115,6 +130,8 @@ impl Sender {
     ) -> io::Result<usize> {
         let mut sent = 0;
         let mut errors = 0;
+        // The message at the head has not been tried since an error was told.
+        let mut is_fresh = true;
         while let Some(head) = batch.first_message(self.singles()) {
             if SockAddr::of(head.to, self.family).is_none() {
                 self.refuse(batch);
@@ -125,10 +142,17 @@ impl Sender {
                 Ok(count) => {
                     sent += count;
                     self.consume(batch, count);
+                    is_fresh = true;
+                    // An error that ended a call which had sent something is told to nobody.
+                    self.failed |= self.hears_refusals && batch.pending() > 0;
                     continue;
                 }
                 Err(error) => error,
             };
+            self.failed = true;
+            if self.hears_refusals && std::mem::take(&mut is_fresh) && is_told_late(&error) {
+                continue;
+            }
             match judge(&error, run, errors) {
                 Verdict::Retry => errors += 1,
                 Verdict::Later => break,
@@ -247,6 +271,22 @@ fn send_many<'a>(socket: RawFd, waiting: impl Iterator<Item = Message<'a>>) -> i
     let sent = unsafe { libc::sendmmsg(socket, headers.as_mut_ptr(), count, libc::MSG_DONTWAIT) };
     let sent = usize::try_from(sent).map_err(|_| io::Error::last_os_error())?;
     Ok(runs[..sent.min(messages)].iter().sum())
+}
+
+/// Whether an error may be about an earlier datagram; telling it has cleared it.
+fn is_told_late(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::ECONNREFUSED
+                | libc::EHOSTUNREACH
+                | libc::ENETUNREACH
+                | libc::EHOSTDOWN
+                | libc::ENOPROTOOPT
+                | libc::EOPNOTSUPP
+                | libc::EMSGSIZE
+        )
+    )
 }
 
 /// What an error says about the message at the head, which carries `run` datagrams.

@@ -1,6 +1,7 @@
 //! Opening a UDP socket with everything that this link wants of it.
 
 use super::address::{Family, SockAddr, length};
+use super::errors;
 use super::send::Segments;
 use crate::link::{OpenError, Options};
 use std::io;
@@ -23,11 +24,13 @@ pub(in crate::link) fn open(bind: Addr, options: &Options) -> Result<Opened, Ope
 }
 
 /// Who else may bind to the same address, and on which interface alone.
-pub(super) enum Sharing {
+pub(in crate::link) enum Sharing {
     /// Nobody, and all.
     None,
     /// Everybody, on this interface if there is one.
     All(Option<u32>),
+    /// Sockets of ours that agreed to it.
+    Port,
 }
 
 /// Opens, configures and binds, together with others if `sharing`.
@@ -46,6 +49,10 @@ pub(super) fn open_with(
         set(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)
             .map_err(|error| OpenError::Os("SO_REUSEADDR", error))?;
     }
+    if matches!(sharing, Sharing::Port) {
+        set(&socket, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)
+            .map_err(|error| OpenError::Os("SO_REUSEPORT", error))?;
+    }
     let mut shortcomings = Vec::new();
     let stamps = "arrivals are judged by when they are read";
     for (is_wanted, flag, name, loss) in [
@@ -55,6 +62,9 @@ pub(super) fn open_with(
         if is_wanted && let Err(error) = set(&socket, libc::SOL_SOCKET, flag, 1) {
             shortcomings.push(format!("no {name}: {error}; {loss}"));
         }
+    }
+    if options.hears_refusals {
+        shortcomings.extend(errors::hear(&socket, family));
     }
     if options.takes_runs
         && let Err(error) = set(&socket, libc::SOL_UDP, libc::UDP_GRO, 1)
@@ -69,7 +79,7 @@ pub(super) fn open_with(
     shortcomings.extend(grow(&socket, &SEND, options.tx_buffer));
     let interface = match sharing {
         Sharing::All(Some(interface)) if family == Family::V6 => *interface,
-        Sharing::All(_) | Sharing::None => 0,
+        Sharing::All(_) | Sharing::Port | Sharing::None => 0,
     };
     bind_to(&socket, bind, family, interface).map_err(|error| explain("bind", bind, error))?;
     let local = local(&socket).map_err(|error| OpenError::Os("getsockname", error))?;
@@ -87,12 +97,17 @@ fn create(family: Family) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-pub(super) fn set(socket: &OwnedFd, level: i32, name: i32, value: i32) -> io::Result<()> {
+pub(in crate::link) fn set(
+    socket: &impl AsRawFd,
+    level: i32,
+    name: i32,
+    value: i32,
+) -> io::Result<()> {
     set_to(socket, level, name, &value)
 }
 
 pub(super) fn set_to<T: Copy>(
-    socket: &OwnedFd,
+    socket: &impl AsRawFd,
     level: i32,
     name: i32,
     value: &T,

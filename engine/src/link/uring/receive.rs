@@ -59,6 +59,8 @@ pub(super) struct Receiver {
     is_armed: bool,
     /// The kernel's count of drops on the socket, as it told last.
     drops: Option<u32>,
+    /// The request ended by an error about something sent earlier, or was interrupted.
+    failed: bool,
 }
 
 struct Layout(libc::msghdr);
@@ -100,6 +102,7 @@ impl Receiver {
             layout: Box::new(Layout(layout())),
             is_armed: false,
             drops: None,
+            failed: false,
         };
         for _ in 0..count {
             if let Some(slot) = receiver.pool.take() {
@@ -117,6 +120,11 @@ impl Receiver {
             let _ = self.alarm.set(self.ring.alarm().ok()?);
         }
         self.alarm.get().map(AsRawFd::as_raw_fd)
+    }
+
+    /// Whether the request has failed since the last time that this was asked.
+    pub(super) fn take_failed(&mut self) -> bool {
+        std::mem::take(&mut self.failed)
     }
 
     /// Clears `burst` and lends it what has arrived, until it is full or nothing is left. Returns
@@ -146,7 +154,10 @@ impl Receiver {
                 // All buffers were full. They are back, and what waits in the socket comes next.
                 Step::Failed(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {}
                 // Interrupted, or an error about something sent earlier, which is told once.
-                Step::Failed(error) if !is_fatal(&error) && errors < ERRORS_MAX => errors += 1,
+                Step::Failed(error) if !is_fatal(&error) && errors < ERRORS_MAX => {
+                    errors += 1;
+                    self.failed = true;
+                }
                 Step::Failed(error) => return Err(error),
             }
         }

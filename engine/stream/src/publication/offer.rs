@@ -68,17 +68,29 @@ impl Publication {
     #[inline]
     pub fn offer_any(&mut self, message: &[u8]) -> Result<u64, Refused> {
         let need = PREFIX + message.len();
+        // It is easy but for its length: see `ease`.
+        if self.tail + (message.len() as u64) < self.easy_below && need <= Ring::PIECE_MAX {
+            self.put(message);
+            self.tail += need as u64;
+            return Ok(self.tail);
+        }
         if self.tail + need as u64 > self.room || need > Ring::PIECE_MAX {
             return self.offer_long(message);
         }
-        let slot = self.ring.room(self.tail, need);
+        self.put(message);
+        let position = self.advance(need);
+        self.ease();
+        Ok(position)
+    }
+
+    /// Writes a message at the end of the line, at most a piece.
+    #[inline]
+    fn put(&mut self, message: &[u8]) {
+        let slot = self.ring.room(self.tail, PREFIX + message.len());
         if let Some((prefix, body)) = slot.split_first_chunk_mut::<PREFIX>() {
             *prefix = prefix_of(message.len());
             copy(body, message);
         }
-        let position = self.advance(need);
-        self.ease();
-        Ok(position)
     }
 
     /// Says how far messages are easy from here on.

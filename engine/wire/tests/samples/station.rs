@@ -114,11 +114,11 @@ fn views(s: &mut Source, visit: &mut dyn FnMut(Kind, Vec<u8>, Frame<'_>)) {
 fn replicas(s: &mut Source, visit: &mut dyn FnMut(Kind, Vec<u8>, Frame<'_>)) {
     let mut hello: ReplicaHello = s.fixed();
     (hello.disk, hello.stored) = (hello.disk.max(1), hello.stored % 2);
-    hello.reserved = [0; 15];
+    hello.reserved = [0; 7];
     show!(s, visit, ReplicaHello, hello);
 
     let mut word: ReplicaWord = s.fixed();
-    word.reserved = [0; 6];
+    (word.pending, word.reserved) = (word.pending % 2, [0; 3]);
     show!(s, visit, ReplicaWord, word);
 
     let mut replace: Replace = s.fixed();

@@ -161,6 +161,35 @@ fn a_node_that_is_back_is_left_alone_and_a_gray_one_is_not_fenced() {
 }
 
 #[test]
+fn a_node_that_keeps_dying_and_coming_back_gets_no_work_until_it_is_steady() {
+    let mut bench = Bench::new(3);
+    let mut home = step(Action::Move);
+    home.on = "node[1-2]";
+    calm(&mut bench, &[draft("deadPeer", &[home])]);
+    for life in 1..=3 {
+        bench.verdict_of_life(1, "deadPeer", life);
+        bench.think();
+        bench.join(1, u64::from(life) + 1);
+    }
+    let newest = bench.machine.events.newest_about("node1").unwrap();
+    assert!(newest.detail.contains("no work for now"), "{}", newest.detail);
+    bench.start_service(2, "web");
+    bench.start_service(2, "log");
+    bench.start_service(0, "db");
+    bench.kill(0);
+    let decided = bench.think();
+    assert_eq!(decided, ["rule0: move from node0: db to node2"], "node1 runs nothing, and yet");
+    let order = bench.only_order();
+    bench.finish(&order, 0);
+    bench.think();
+    // Nine minutes leave less than one of three.
+    bench.pass(540_000).join(0, 2);
+    bench.verdict_of_life(2, "deadPeer", 1);
+    let decided = bench.think().concat();
+    assert!(decided.contains("web to node1"), "{decided}");
+}
+
+#[test]
 fn services_of_a_dead_node_move_once_it_is_fenced() {
     let mut bench = Bench::new(4);
     bench.start_service(0, "db");

@@ -136,24 +136,11 @@ impl Bench {
 
     fn record(&mut self, subject: Subject, name: &str, kind: &str, life: u32) {
         let head = RecordHead {
-            subject,
-            incarnation: Incarnation(life),
-            kind: EventKind::named(kind),
-            observers: 0,
             domains: 1,
             first_ns: 1,
             last_ns: 1,
-            heard_ago_us: 0,
-            reporters: 1,
-            count: 1,
-            score_x16: 0,
-            needed_x16: 0,
-            observers_of: 0,
-            probes: 0,
-            homes_silent: 0,
-            health_max: 0,
             severity: 2,
-            reserved: [0; 3],
+            ..RecordHead::new(subject, Incarnation(life), EventKind::named(kind))
         };
         let kind = if EventKind::named(kind).is_user() { kind } else { "" };
         let contributors = List::new(&[]);
@@ -167,7 +154,11 @@ impl Bench {
 
     /// A node is in that state in its first life.
     pub(super) fn verdict(&mut self, node: u32, kind: &str) {
-        self.record(Subject::node(Slot(node)), "", kind, 1);
+        self.verdict_of_life(node, kind, 1);
+    }
+
+    pub(super) fn verdict_of_life(&mut self, node: u32, kind: &str, life: u32) {
+        self.record(Subject::node(Slot(node)), "", kind, life);
     }
 
     pub(super) fn kill(&mut self, node: u32) {

@@ -14,9 +14,9 @@ impl Node {
             return None;
         }
         let prs = self.raw.raft.prs();
-        let followers = prs.iter().filter(|(id, pr)| {
+        let followers = prs.iter().filter(|(id, _)| {
             let id = **id;
-            id != self.me && pr.recent_active && self.conf.voters.contains(&id) && fit(id)
+            id != self.me && self.is_heard(id) && self.conf().voters.contains(&id) && fit(id)
         });
         let heir = *followers.max_by_key(|(_, pr)| pr.matched)?.0;
         self.raw.transfer_leader(heir);

@@ -3,6 +3,8 @@
 mod beyond;
 mod installing;
 mod mutants;
+mod seatless;
+mod standing;
 
 use super::*;
 use crate::raft::codec::Encoded;

@@ -1,6 +1,7 @@
 //! Pulling from an image at hand.
 
 use super::*;
+use crate::raft::conf::Conf;
 
 const fn head(from: u64) -> RaftHead {
     RaftHead {
@@ -24,7 +25,7 @@ const fn head(from: u64) -> RaftHead {
 
 fn image(len: u32) -> Image {
     let data = (0..len).map(|i| i.to_le_bytes()[1]).collect();
-    Image::new(9, 3, vec![1, 2], data)
+    Image::new(9, 3, &Conf::new(vec![1, 2], Vec::new()), data)
 }
 
 fn asks(pull: &mut Pull, now: Time) -> Vec<SnapshotAsk> {
@@ -77,6 +78,19 @@ fn repetitions_and_parts_behind_a_gap_change_nothing() {
     let next = asks(&mut pull, Time(0));
     assert_eq!(next.len(), 2);
     assert_eq!(pull.on_chunk(&image.chunk(&next[1]), Time(0)), Pulled::Foreign, "a gap");
+}
+
+/// Nobody fills this replica's memory faster than it wants, nor beyond what was announced.
+#[test]
+fn what_was_not_asked_for_is_not_taken() {
+    let image = image(400_000);
+    let mut pull = Pull::new(head(2), image.manifest.clone(), Time(0));
+    let ask = SnapshotAsk { index: 9, term: 3, offset: 0, reserved: 0 };
+    assert_eq!(pull.on_chunk(&image.chunk(&ask), Time(0)), Pulled::Foreign);
+    assert_eq!(pull.held_bytes(), 0);
+    let asked = asks(&mut pull, Time(0))[0];
+    let whole = SnapshotChunk { data: &image.data, ..image.chunk(&asked) };
+    assert_eq!(pull.on_chunk(&whole, Time(0)), Pulled::Broken, "more than a part");
 }
 
 #[test]

@@ -14,18 +14,19 @@ const JUST_FOR_NS: u64 = 8 * SECOND;
 pub(super) fn check(
     watch: &Watch,
     now: Time,
-    replica: usize,
-    event: &SeenEvent,
+    (replica, event): (usize, &SeenEvent),
+    subject: Option<&Member>,
     members: &[Member],
 ) -> Option<String> {
     if event.kind != "deadPeer" {
         return None;
     }
-    let Some(member) = members.iter().find(|member| member.name == event.subject) else {
+    let Some(member) = subject else {
         return Some(format!("deadPeer for {:?}, which does not exist", event.subject));
     };
     let troubled = member.troubled_at.is_some_and(|at| watch.able_ns(at, now) < JUST_FOR_NS);
-    let down = !member.is_up() || member.paused.is_some();
+    let stopped = member.paused.as_ref().is_some_and(|missed| !missed.is_short);
+    let down = !member.is_up() || stopped;
     let just = down || troubled || is_of_earlier_life(replica, event, member, members);
     (!just).then(|| format!("{} was declared dead while it was well", member.name))
 }

@@ -4,8 +4,10 @@
 mod dead_only_dead;
 mod deaths_in_time;
 mod decided_once;
+mod disks_refused;
 mod effects_once;
 mod fences;
+mod gray_in_time;
 mod no_report_lost;
 pub(crate) mod one_lease;
 mod one_manager;
@@ -21,18 +23,19 @@ use crate::child::SERVICE;
 use crate::member::Member;
 use crate::outbox::SeenEvent;
 use crate::rules::Hook;
+use crate::scenario::Options;
 use crate::world::World;
 use std::collections::BTreeMap;
 use syncom_seam::{SECOND, Time};
 
 /// A member that crashed.
 #[derive(Debug)]
-struct Crash {
-    at: Time,
+pub(crate) struct Crash {
+    pub(crate) at: Time,
     /// How long it had been a member, in ns.
     age_ns: u64,
     /// When its death was announced first, and the view after it.
-    announced: Option<(Time, u64)>,
+    pub(crate) announced: Option<(Time, u64)>,
 }
 
 /// What is watched all along.
@@ -49,7 +52,7 @@ pub(crate) struct Watch {
     /// Fence scripts of rules.
     pub(crate) fences: fences::Fences,
     /// Nodes that crashed when they were known to be members, by name.
-    crashed: BTreeMap<String, Crash>,
+    pub(crate) crashed: BTreeMap<String, Crash>,
     /// What the replicas' disks were told.
     pub(crate) raft: raft_safety::RaftSafety,
     /// Who manages.
@@ -77,8 +80,11 @@ impl Watch {
         replica: usize,
         event: &SeenEvent,
         members: &[Member],
+        options: &Options,
     ) {
-        if let Some(violation) = one_order_of_events::check(&self.events, replica, event) {
+        if let Some(violation) =
+            one_order_of_events::check(&self.events, &members[replica].name, event)
+        {
             self.violation(now, &violation);
         }
         if self.events.insert(event.seq, event.clone()).is_some() {
@@ -93,7 +99,10 @@ impl Watch {
         {
             crash.announced.get_or_insert((now, event.view));
         }
-        if let Some(violation) = dead_only_dead::check(self, now, replica, event, members) {
+        let subject = World::node_named(options, &event.subject).and_then(|at| members.get(at));
+        if let Some(violation) =
+            dead_only_dead::check(self, now, (replica, event), subject, members)
+        {
             self.violation(now, &violation);
         }
     }
@@ -145,6 +154,7 @@ pub(crate) fn at_rest(world: &World) -> Vec<String> {
     let mut violations = Vec::new();
     one_view::check(world, &mut violations);
     deaths_in_time::check(world, &mut violations);
+    gray_in_time::check(world, &mut violations);
     no_report_lost::check(world, &mut violations);
     effects_once::check(world, &mut violations);
     orders_end::check(world, &mut violations);
@@ -152,6 +162,7 @@ pub(crate) fn at_rest(world: &World) -> Vec<String> {
     services_come_back::check(world, &mut violations);
     fences::check(world, &mut violations);
     replicas_replaced::check(world, &mut violations);
+    disks_refused::check(world, &mut violations);
     violations.truncate(VIOLATIONS_MAX);
     violations
 }

@@ -22,7 +22,7 @@ pub(crate) struct OneManager {
 }
 
 impl OneManager {
-    /// Looks at a replica that runs: the term in which it manages, if it does, and the newest claim
+    /// Looks at a replica that runs, by its number: the term in which it manages, if it does, and the newest claim
     /// that it has applied.
     pub(crate) fn observe(
         &mut self,
@@ -31,9 +31,10 @@ impl OneManager {
         managing: Option<Term>,
         (term, holder): (Term, PeerId),
     ) -> Option<String> {
-        let number = replica + 1;
         if term != Term(0) && *self.holders.entry(term).or_insert(holder) != holder {
-            return Some(format!("replica {number} takes {holder} for the manager of term {term}"));
+            return Some(format!(
+                "replica {replica} takes {holder} for the manager of term {term}"
+            ));
         }
         let Some(own) = managing else {
             self.managing.remove(&replica);
@@ -43,11 +44,11 @@ impl OneManager {
         self.managing.insert(replica, own);
         let rival = self.managing.iter().find(|(other, at)| **other != replica && **at == own);
         if let Some((other, _)) = rival {
-            return Some(format!("replicas {number} and {} both manage in term {own}", other + 1));
+            return Some(format!("replicas {replica} and {other} both manage in term {own}"));
         }
         if own < term {
             return Some(format!(
-                "replica {number} manages in term {own} and knows of term {term}"
+                "replica {replica} manages in term {own} and knows of term {term}"
             ));
         }
         let newest = self.holders.last_key_value().map_or(own, |(term, _)| *term);
@@ -57,7 +58,7 @@ impl OneManager {
         }
         let since = *self.stale.entry(replica).or_insert(now);
         (now.since(since) > STALE_MAX_NS).then(|| {
-            format!("replica {number} still manages in term {own}, replaced in term {newest}")
+            format!("replica {replica} still manages in term {own}, replaced in term {newest}")
         })
     }
 

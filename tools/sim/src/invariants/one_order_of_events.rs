@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 
 pub(super) fn check(
     seen: &BTreeMap<u64, SeenEvent>,
-    replica: usize,
+    replica: &str,
     event: &SeenEvent,
 ) -> Option<String> {
     let known = seen.get(&event.seq)?;
-    (known != event).then(|| {
-        format!("replica {} announced {event:?} where another announced {known:?}", replica + 1)
-    })
+    (known != event)
+        .then(|| format!("{replica} announced {event:?} where another announced {known:?}"))
 }

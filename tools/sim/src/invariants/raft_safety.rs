@@ -16,7 +16,7 @@ struct Replica {
     log: BTreeMap<u64, u64>,
 }
 
-/// What all replicas have made durable.
+/// What all replicas have made durable, by number.
 #[derive(Debug, Default)]
 pub(crate) struct RaftSafety {
     replicas: BTreeMap<usize, Replica>,
@@ -35,19 +35,23 @@ impl RaftSafety {
         let term = term?;
         let first = *self.leaders.entry(term).or_insert(replica);
         (first != replica)
-            .then(|| format!("replicas {} and {} both lead in term {term}", first + 1, replica + 1))
+            .then(|| format!("replicas {first} and {replica} both lead in term {term}"))
+    }
+
+    /// A replica's disk was exchanged: nobody expects to find on it what it promised.
+    pub(crate) fn forget(&mut self, replica: usize) {
+        self.replicas.remove(&replica);
     }
 
     /// A replica's disk has taken something.
     pub(crate) fn on_durable(&mut self, replica: usize, written: &Written) -> Option<String> {
         let own = self.replicas.entry(replica).or_default();
-        let number = replica + 1;
         if let Some((index, term, replaces)) = written.snapshot {
             if replaces {
                 own.log.clear();
             }
             if *self.committed.entry(index).or_insert(term) != term {
-                return Some(format!("replica {number} has a snapshot of another entry {index}"));
+                return Some(format!("replica {replica} has a snapshot of another entry {index}"));
             }
         }
         if let Some((first, ..)) = written.entries.first() {
@@ -56,20 +60,20 @@ impl RaftSafety {
         for (index, term, hash) in &written.entries {
             if self.committed.get(index).is_some_and(|old| old != term) && *index <= own.hard.commit
             {
-                return Some(format!("replica {number} overwrote committed entry {index}"));
+                return Some(format!("replica {replica} overwrote committed entry {index}"));
             }
             if self.entries.entry((*index, *term)).or_insert(*hash) != hash {
-                return Some(format!("replica {number} has another entry {index} of term {term}"));
+                return Some(format!("replica {replica} has another entry {index} of term {term}"));
             }
             own.log.insert(*index, *term);
         }
         let hard = written.hard?;
         let old = std::mem::replace(&mut own.hard, hard);
         if hard.term < old.term {
-            return Some(format!("replica {number} went from term {} to {}", old.term, hard.term));
+            return Some(format!("replica {replica} went from term {} to {}", old.term, hard.term));
         }
         if hard.term == old.term && old.vote != 0 && hard.vote != old.vote {
-            return Some(format!("replica {number} voted twice in term {}", hard.term));
+            return Some(format!("replica {replica} voted twice in term {}", hard.term));
         }
         for (index, term) in own.log.range(old.commit + 1..hard.commit.max(old.commit) + 1) {
             let known = *self.committed.entry(*index).or_insert(*term);
@@ -105,7 +109,7 @@ impl RaftSafety {
             lost = Some(format!("its vote in term {}", old.hard.term));
         }
         self.replicas.insert(replica, Replica { hard, log });
-        lost.map(|what| format!("replica {} forgot {what}, which was durable", replica + 1))
+        lost.map(|what| format!("replica {replica} forgot {what}, which was durable"))
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-/// The first hash seen at each index, and whose.
+/// The first hash seen at each index, and the number of the replica whose it was.
 #[derive(Debug, Default)]
 pub(crate) struct SameState {
     hashes: BTreeMap<u64, (usize, u64)>,
@@ -23,10 +23,8 @@ impl SameState {
     pub(crate) fn compare(&mut self, replica: usize, index: u64, hash: u64) -> Option<String> {
         let (first, known) = *self.hashes.entry(index).or_insert((replica, hash));
         self.compared += u64::from(first != replica);
-        (known != hash).then(|| {
-            let (first, replica) = (first + 1, replica + 1);
-            format!("replicas {first} and {replica} differ after entry {index}")
-        })
+        (known != hash)
+            .then(|| format!("replicas {first} and {replica} differ after entry {index}"))
     }
 }
 

@@ -21,7 +21,7 @@ impl Scenario {
         self.draw_failures(rng, options, failures);
         let blackouts = rng.below(3);
         self.draw_blackouts(rng, options, blackouts);
-        let lost = rng.below((options.replicas as u64).saturating_sub(1) / 2 + 1);
+        let lost = rng.below(minority(options) + 1);
         self.draw_liars(rng, options, lost);
     }
 
@@ -33,6 +33,7 @@ impl Scenario {
             return;
         }
         let (traps, failures, lost) = (1 + rng.below(3), rng.below(2), rng.below(2));
+        let lost = lost.min(minority(options));
         self.draw_traps(rng, options, traps);
         self.draw_failures(rng, options, failures);
         self.draw_liars(rng, options, lost);
@@ -103,6 +104,34 @@ impl Scenario {
     }
 }
 
+/// As many replicas may be lost for good.
+const fn minority(options: &Options) -> u64 {
+    (options.replicas as u64).saturating_sub(1) / 2
+}
+
 fn replica(rng: &mut Rng, options: &Options) -> usize {
     usize::try_from(rng.below(options.replicas as u64)).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is on the disk of the only replica is on no other.
+    #[test]
+    fn the_disk_of_a_lone_replica_never_lies() {
+        let lies = |replicas| {
+            let options = Options { replicas, ..Options::default() };
+            let drawn = (0..400).filter_map(|seed| Scenario::draw(seed, &options).ok());
+            let faults = drawn.flat_map(|scenario| scenario.faults);
+            faults
+                .filter(|(_, fault)| {
+                    matches!(fault, Fault::Disk { fault, .. }
+                if !matches!(fault, DiskFault::Full | DiskFault::Io))
+                })
+                .count()
+        };
+        assert_eq!(lies(1), 0);
+        assert!(lies(3) > 0);
+    }
 }

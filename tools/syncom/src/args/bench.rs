@@ -1,6 +1,6 @@
 //! Arguments of `syncom bench`.
 
-use super::{LinkName, commit, duration};
+use super::{LinkName, commit, detect, duration, suspect};
 use crate::commands::bench::{BenchCompare, BenchQueue};
 use clap::{Args, Subcommand, ValueEnum};
 use std::net::SocketAddr;
@@ -34,8 +34,12 @@ pub enum BenchCase {
     Events(commit::Events),
     /// How long writers wait when the station's leader is killed or stopped
     Failover(commit::Failover),
+    /// How soon real agents, or their services, are known to be dead after kill -9
+    Detect(detect::Detect),
     /// Whether what concurrent clients read is linearizable while replicas are struck
     Reads(commit::Reads),
+    /// Whether a node that runs is ever declared dead while others are stopped, starved or not heard
+    Suspect(suspect::Suspect),
 }
 
 /// Sealing, on or off.

@@ -7,7 +7,7 @@ use crate::nodeset::{self, NodeSet};
 use crate::place::Place;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use syncom_wire::control::Verb;
+use syncom_wire::control::{NodeDetailHead, Verb};
 use syncom_wire::member::{MemberHead, MemberState};
 use syncom_wire::{Frame, Slot};
 
@@ -30,6 +30,8 @@ pub struct Node {
     pub services: (u16, u16),
     /// Whether it is to get no new work.
     pub drained: bool,
+    /// Whether it gets none because it keeps dying and coming back.
+    pub damped: bool,
 }
 
 impl Node {
@@ -69,6 +71,7 @@ impl Roll {
                         interval_us: 0,
                         services: (0, 0),
                         drained: false,
+                        damped: false,
                     };
                     nodes.insert(slot, node);
                 }
@@ -79,7 +82,8 @@ impl Roll {
                     node.rtt_us = detail.head.rtt_us;
                     node.interval_us = detail.head.interval_us;
                     node.services = (detail.head.services_up, detail.head.services_down);
-                    node.drained = detail.head.drained == 1;
+                    node.drained = detail.head.drained & NodeDetailHead::DRAINED != 0;
+                    node.damped = detail.head.drained & NodeDetailHead::DAMPED != 0;
                 }
             }
             _ => {}
@@ -170,7 +174,7 @@ fn to_json(node: &Node, roll: &Roll) -> Value {
         "rtt_us": node.rtt_us, "interval_ms": node.interval_us / 1_000, "pid": node.head.pid,
         "addr": node.head.addr.to_string(), "view": node.head.view.0,
         "services_up": node.services.0, "services_down": node.services.1,
-        "drained": node.drained,
+        "drained": node.drained, "damped": node.damped,
     })
 }
 
@@ -183,10 +187,14 @@ fn print(nodes: &[&Node], roll: &Roll) {
             println!("{:<6} {count:>6}  {}", state.name(), roll.fold(slots));
         }
     }
-    let drained = nodes.iter().filter(|node| node.drained).map(|node| node.slot());
-    let count = drained.clone().count();
-    if count > 0 {
-        println!("drained {count:>5}  {}", roll.fold(drained));
+    // Why nodes get no new work.
+    for what in ["drained", "damped"] {
+        let is_so = |node: &&&Node| if what == "damped" { node.damped } else { node.drained };
+        let slots = nodes.iter().filter(is_so).map(|node| node.slot());
+        let count = slots.clone().count();
+        if count > 0 {
+            println!("{what:<7}{count:>6}  {}", roll.fold(slots));
+        }
     }
     if nodes.is_empty() {
         println!("no such nodes");

@@ -25,8 +25,11 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// # Errors
 /// Code 1 when the station refuses, or it is not done in time; code 2 for names that are none; code
 /// 3 without a quorum.
-pub fn run(place: Place, args: &args::Replace) -> Outcome {
+pub fn run(find: impl FnOnce() -> Result<Place, Failure>, args: &args::Replace) -> Outcome {
+    // What cannot be meant is told apart from a cluster that is not there.
     let old = number(&args.old)?;
+    number(args.new.split('@').next().unwrap_or_default())?;
+    let place = find()?;
     let (new, addr) = newcomer(&args.new, place.dir.as_deref(), args.cancel)?;
     let flags = if args.cancel {
         Replace::CANCEL

@@ -1,5 +1,7 @@
 //! `syncom sim`: whole clusters in virtual time; the same seed is the same run.
 
+mod scale;
+
 use crate::args;
 use crate::exit::{Failure, Outcome};
 use serde_json::json;
@@ -10,11 +12,14 @@ use syncom_sim::{Options, Outcome as Run};
 /// Runs the command.
 ///
 /// # Errors
-/// Code 1 when an invariant was broken; the seed is named.
+/// Code 1 when an invariant was broken, or with `scale` a promised figure was missed.
 pub fn run(args: &args::Sim) -> Outcome {
+    if args.seed == "scale" {
+        return scale::run(args);
+    }
     let mut options = Options {
         nodes: args.nodes as usize,
-        satellites: usize::from(args.satellites),
+        satellites: usize::from(args.satellites.unwrap_or(2)),
         scenario: args.scenario.clone(),
         log: args.log,
         ..Options::default()
@@ -31,7 +36,10 @@ pub fn run(args: &args::Sim) -> Outcome {
         args.first..args.first.saturating_add(args.seeds)
     } else {
         let seed = args.seed.parse::<u64>().map_err(|_| {
-            Failure::usage(format!("{:?} is neither a seed (a number) nor `soak`", args.seed))
+            Failure::usage(format!(
+                "{:?} is neither a seed (a number) nor `soak` or `scale`",
+                args.seed
+            ))
         })?;
         seed..seed.saturating_add(1)
     };

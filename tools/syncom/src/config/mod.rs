@@ -66,6 +66,10 @@ pub struct Member {
     /// Of a million datagrams that it sends, so many are lost on purpose: for tests only.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub loss_ppm: u32,
+    /// `true` takes the network's word (ICMP) that nobody listens at a member's port any more, as
+    /// one vote among others. Where a firewall forges or floods such words, `false` costs some time.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub icmp: bool,
 }
 
 /// A command that an agent keeps running.
@@ -93,6 +97,15 @@ const fn is_zero(number: &u32) -> bool {
 
 const fn default_seal() -> bool {
     true
+}
+
+const fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_true(flag: &bool) -> bool {
+    *flag
 }
 
 /// What a member is.

@@ -1,6 +1,7 @@
 //! Members as threads of this process: replicas and satellites one each, agents a few hundred each.
 
 use super::{Plan, Running};
+use crate::args::OnOff;
 use crate::assemble::{self, Common};
 use crate::exit::Failure;
 use crate::member;
@@ -47,7 +48,9 @@ pub(super) fn start(plan: &Plan<'_>) -> Result<(Vec<SocketAddr>, Embedded), Fail
         counters: Some(plan.dir.join("counters")),
     };
     let boot = assemble::next_boot(&plan.dir)?;
-    let open = || assemble::open_link(plan.args.link.name(), LISTEN.into(), &Options::LARGE);
+    let hears_refusals = plan.args.icmp == OnOff::On;
+    let options = Options { hears_refusals, ..Options::LARGE };
+    let open = || assemble::open_link(plan.args.link.name(), LISTEN.into(), &options);
     let links: Vec<Box<dyn Link>> =
         (0..plan.args.replicas).map(|_| open()).collect::<Result<_, _>>()?;
     let replicas: Vec<SocketAddr> =
@@ -89,7 +92,8 @@ fn start_agents(
             let config = agent_config(plan, *number, base, boot, replicas);
             let name = config.name.clone();
             let link_name = plan.args.link.name();
-            let link = assemble::open_link(link_name, LISTEN.into(), &Options::SMALL)?;
+            let options = Options { hears_refusals: plan.args.icmp == OnOff::On, ..Options::SMALL };
+            let link = assemble::open_link(link_name, LISTEN.into(), &options)?;
             if *number <= AGENTS_PUBLISHED {
                 publish(plan, &name, "agent", link.local_addr())?;
             }

@@ -1,7 +1,7 @@
 //! `syncom up`: a whole cluster on this machine, loopback only, without set-up.
 
 mod embedded;
-mod processes;
+pub(crate) mod processes;
 pub(crate) mod usage;
 mod watch;
 
@@ -10,6 +10,7 @@ use crate::config::Cluster;
 use crate::exit::{Failure, Outcome, file_failure};
 use crate::place::{self, Place};
 use crate::secret::{Secret, user};
+use std::fs::File;
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
@@ -29,7 +30,7 @@ const BUSY: &str =
 
 /// A cluster about to start.
 #[derive(Debug)]
-struct Plan<'a> {
+pub(crate) struct Plan<'a> {
     args: &'a args::Up,
     dir: PathBuf,
     secret: Secret,
@@ -97,12 +98,27 @@ pub fn run(args: &args::Up) -> Outcome {
     };
     let cluster = plan.cluster(&replicas);
     place::publish(&plan.dir, &cluster)?;
-    let place =
-        Place { replicas, secret: plan.secret.clone(), seal: true, dir: Some(plan.dir.clone()) };
+    let place = plan.place(replicas);
     watch::watch(&plan, place, running.as_mut())
 }
 
-impl Plan<'_> {
+impl<'a> Plan<'a> {
+    /// A cluster in an empty directory, with a secret of its own.
+    ///
+    /// # Errors
+    /// When the directory cannot be written.
+    pub(crate) fn new(args: &'a args::Up, dir: PathBuf) -> Result<Self, Failure> {
+        std::fs::create_dir_all(&dir).map_err(|error| file_failure("create", &dir, &error))?;
+        let secret = keep_secret(&dir)?;
+        Ok(Self { args, dir, secret, began: clock::now() })
+    }
+
+    /// Where the cluster is, for a client, once its replicas listen there.
+    pub(crate) fn place(&self, replicas: Vec<SocketAddr>) -> Place {
+        let dir = Some(self.dir.clone());
+        Place { replicas, secret: self.secret.clone(), seal: true, dir }
+    }
+
     fn cluster(&self, replicas: &[SocketAddr]) -> Cluster {
         let profile = match self.args.profile {
             args::ProfileName::Fast => "fast",
@@ -120,7 +136,47 @@ impl Plan<'_> {
 
     /// The failure domain of node `number`.
     fn domain(&self, number: u32) -> String {
-        format!("rack{}", (number - 1) % self.args.domains + 1)
+        domain(number, self.args.domains)
+    }
+}
+
+/// The failure domain of node `number` where there are so many.
+pub(crate) fn domain(number: u32, domains: u32) -> String {
+    format!("rack{}", (number - 1) % domains + 1)
+}
+
+/// A cluster of processes that nobody watches: for benches. It stops when this is dropped, or when
+/// this process dies.
+#[derive(Debug)]
+pub(crate) struct Launched {
+    running: processes::Processes,
+    place: Place,
+    _lock: File,
+}
+
+impl Launched {
+    /// Starts it in `dir`.
+    ///
+    /// # Errors
+    /// A directory in use or not writable; members that cannot start.
+    pub(crate) fn start(args: &args::Up, dir: &Path) -> Result<Self, Failure> {
+        let lock = place::lock(dir, BUSY)?;
+        let secret = keep_secret(dir)?;
+        let plan = Plan { args, dir: dir.to_path_buf(), secret, began: clock::now() };
+        let (replicas, running) = processes::start(&plan)?;
+        place::publish(dir, &plan.cluster(&replicas))?;
+        let place = Place { replicas, secret: plan.secret, seal: true, dir: Some(plan.dir) };
+        Ok(Self { running, place, _lock: lock })
+    }
+
+    /// Where it is, for a client.
+    pub(crate) fn place(&self) -> Place {
+        self.place.clone()
+    }
+
+    /// Members that ended by themselves since the last call, as lines for a person.
+    pub(crate) fn troubles(&mut self) -> Vec<String> {
+        self.running.troubles()
     }
 }
 

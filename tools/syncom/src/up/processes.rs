@@ -2,6 +2,7 @@
 //! and looked at with the system's own tools.
 
 use super::{PARENT, Plan, Running};
+use crate::args::OnOff;
 use crate::assemble;
 use crate::config::{Config, Member, Service};
 use crate::exit::{Failure, file_failure};
@@ -24,7 +25,8 @@ const STOP_NS: u64 = 5 * SECOND;
 /// The processes. They stop when this is dropped, or when this process dies: their standard input
 /// closes.
 #[derive(Debug)]
-pub(super) struct Processes {
+pub(crate) struct Processes {
+    program: PathBuf,
     children: Vec<Process>,
 }
 
@@ -33,6 +35,7 @@ struct Process {
     name: String,
     role: &'static str,
     child: Child,
+    config: PathBuf,
     log: PathBuf,
 }
 
@@ -40,21 +43,21 @@ struct Process {
 ///
 /// # Errors
 /// The first member that cannot start.
-pub(super) fn start(plan: &Plan<'_>) -> Result<(Vec<SocketAddr>, Processes), Failure> {
+pub(crate) fn start(plan: &Plan<'_>) -> Result<(Vec<SocketAddr>, Processes), Failure> {
     let program = std::env::current_exe()
         .map_err(|error| Failure::failed(format!("cannot find this program's file: {error}")))?;
     let replicas = free_ports(usize::from(plan.args.replicas))?;
-    let mut cluster = Processes { children: Vec::new() };
+    let mut cluster = Processes { program, children: Vec::new() };
     for (number, listen) in (1..).zip(&replicas) {
         let name = format!("station{number}");
         let config = config(plan, &replicas, &name, Some(number), *listen, String::new());
-        cluster.spawn(&program, plan, "station", &config)?;
+        cluster.spawn(plan, "station", &config)?;
     }
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     for number in 1..=plan.args.satellites {
         let name = format!("sat{number}");
         let config = config(plan, &replicas, &name, Some(number), any, String::new());
-        cluster.spawn(&program, plan, "satellite", &config)?;
+        cluster.spawn(plan, "satellite", &config)?;
     }
     for number in 1..=plan.args.nodes {
         let name = format!("node{number}");
@@ -65,7 +68,7 @@ pub(super) fn start(plan: &Plan<'_>) -> Result<(Vec<SocketAddr>, Processes), Fai
             .iter()
             .map(|(name, command)| Service { name: name.clone(), command: command.clone() })
             .collect();
-        cluster.spawn(&program, plan, "agent", &config)?;
+        cluster.spawn(plan, "agent", &config)?;
     }
     Ok((replicas, cluster))
 }
@@ -96,6 +99,7 @@ fn config(
             dir: name.into(),
             link: plan.args.link.name().into(),
             loss_ppm: 0,
+            icmp: plan.args.icmp == OnOff::On,
         },
         service: Vec::new(),
     }
@@ -104,21 +108,26 @@ fn config(
 impl Processes {
     fn spawn(
         &mut self,
-        program: &Path,
         plan: &Plan<'_>,
         role: &'static str,
         config: &Config,
     ) -> Result<(), Failure> {
-        let name = &config.member.name;
+        let name = config.member.name.clone();
         let path = plan.dir.join(format!("{name}.toml"));
         let text = toml::to_string(config)
             .map_err(|error| Failure::failed(format!("cannot describe {name}: {error}")))?;
         std::fs::write(&path, text).map_err(|error| file_failure("write", &path, &error))?;
         let log = plan.dir.join(format!("{name}.log"));
-        let errors = File::create(&log).map_err(|error| file_failure("write", &log, &error))?;
-        let child = Command::new(program)
+        let child = self.launch(role, &name, &path, &log)?;
+        self.children.push(Process { name, role, child, config: path, log });
+        Ok(())
+    }
+
+    fn launch(&self, role: &str, name: &str, config: &Path, log: &Path) -> Result<Child, Failure> {
+        let errors = File::create(log).map_err(|error| file_failure("write", log, &error))?;
+        Command::new(&self.program)
             .args([role, "--config"])
-            .arg(&path)
+            .arg(config)
             .env(PARENT, "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -126,9 +135,49 @@ impl Processes {
             // Ctrl-C is for this process, which then stops them in good order.
             .process_group(0)
             .spawn()
-            .map_err(|error| Failure::failed(format!("cannot start {name}: {error}")))?;
-        self.children.push(Process { name: name.clone(), role, child, log });
+            .map_err(|error| Failure::failed(format!("cannot start {name}: {error}")))
+    }
+
+    /// The process of a member.
+    pub(crate) fn pid(&self, name: &str) -> Option<u32> {
+        self.children.iter().find(|process| process.name == name).map(|one| one.child.id())
+    }
+
+    /// Ends a member with SIGKILL and waits until it is gone; false when there is none.
+    pub(crate) fn kill(&mut self, name: &str) -> bool {
+        let Some(process) = self.children.iter_mut().find(|process| process.name == name) else {
+            return false;
+        };
+        process.child.kill().is_ok() && process.child.wait().is_ok()
+    }
+
+    /// Starts a member anew that was killed.
+    ///
+    /// # Errors
+    /// When it is no member, or cannot be started.
+    pub(crate) fn restart(&mut self, name: &str) -> Result<(), Failure> {
+        let at = self.children.iter().position(|process| process.name == name);
+        let at = at.ok_or_else(|| Failure::failed(format!("there is no member {name}")))?;
+        let Process { role, config, log, .. } = &self.children[at];
+        let child = self.launch(role, name, config, log)?;
+        self.children[at].child = child;
         Ok(())
+    }
+
+    /// Ends all members with SIGKILL: nobody has to be told.
+    pub(crate) fn kill_all(&mut self) {
+        for Process { child, .. } in &mut self.children {
+            let _ = child.kill();
+        }
+        for Process { child, .. } in &mut self.children {
+            let _ = child.wait();
+        }
+    }
+
+    /// Processes of one role.
+    pub(crate) fn pids_of(&self, role: &str) -> Vec<u32> {
+        let of_role = self.children.iter().filter(|process| process.role == role);
+        of_role.map(|process| process.child.id()).collect()
     }
 }
 

@@ -11,6 +11,7 @@ mod attack;
 mod plan;
 
 pub(super) use asker::order_to_nobody;
+pub(super) use attack::{nft, works};
 
 use super::pair::{float, host};
 use super::replicas::Replicas;
@@ -138,7 +139,7 @@ fn result(args: &Reads, tally: &Tally, left_out: &[String], seconds: u64) -> Val
 }
 
 /// Runs this program again where the loopback is its own.
-fn run_in_namespace() -> Outcome {
+pub(super) fn run_in_namespace() -> Outcome {
     let failed = |error| Failure::failed(format!("cannot run in a namespace: {error}"));
     let program = std::env::current_exe().map_err(failed)?;
     let script = "ip link set lo up && exec \"$@\" --inside";
@@ -207,7 +208,7 @@ fn pause(span_ns: u64) {
     pause_until(clock::now().after(span_ns));
 }
 
-fn pause_until(moment: Time) {
+pub(super) fn pause_until(moment: Time) {
     while clock::now() < moment {
         std::thread::park_timeout(Duration::from_nanos(moment.since(clock::now())));
     }

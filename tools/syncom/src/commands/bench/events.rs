@@ -24,6 +24,8 @@ const RSS_MAX_BYTES: u64 = 512 << 20;
 const LOG_MAX_BYTES: u64 = 384 << 20;
 /// Looks at the replicas on the way.
 const LOOKS: u64 = 20;
+/// So many events are folded into snapshots more than once while a follower is away for half of them.
+const FOLDED_EVENTS: u64 = 1_000_000;
 /// How long a replica that was killed may take to answer again.
 const PROMPT_MAX_NS: u64 = 5 * SECOND;
 /// How long a replica may take to come back before the bench gives up.
@@ -245,8 +247,11 @@ impl Case<'_> {
                 ms(prompt.served_ns)
             );
         }
+        let needs_snapshot = args.events >= FOLDED_EVENTS;
         let fault = if rss_bytes > RSS_MAX_BYTES || log_bytes > LOG_MAX_BYTES {
             "a replica holds more than its bound"
+        } else if needs_snapshot && late.snapshots == 0 {
+            "a replica came back without a snapshot, which the others had taken by then"
         } else if !equal {
             "replicas answer differently"
         } else if prompt.served_ns > PROMPT_MAX_NS {

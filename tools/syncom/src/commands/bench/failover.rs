@@ -9,6 +9,7 @@ use crate::client::Client;
 use crate::commands::status;
 use crate::exit::{Failure, Outcome};
 use serde_json::{Value, json};
+use std::thread;
 use std::time::Duration;
 use syncom_engine::clock;
 use syncom_seam::{MS, SECOND, Time};
@@ -147,11 +148,20 @@ fn stop(load: &mut Load, measured: &mut Measured, woken: &mut Woken) -> Outcome 
 }
 
 /// How long after the blow a client saw that another replica's recovery manager had begun, in ns.
-fn see_manager(load: &Load, struck: u16, began: Time) -> Result<u64, Failure> {
+/// The load goes on meanwhile.
+fn see_manager(load: &mut Load, struck: u16, began: Time) -> Result<u64, Failure> {
     // Of the replicas that live, so that nobody waits for the one that does not.
     let mut place = load.replicas.place();
     place.replicas.remove(usize::from(struck) - 1);
-    let mut client = Client::open(place)?;
+    let client = Client::open(place)?;
+    let watcher = thread::spawn(move || watch_manager(client, struck, began));
+    while !watcher.is_finished() {
+        load.run_until(clock::now().after(MS))?;
+    }
+    watcher.join().unwrap_or_else(|_| Err(Failure::failed("who watched the managers broke down")))
+}
+
+fn watch_manager(mut client: Client, struck: u16, began: Time) -> Result<u64, Failure> {
     let struck = PeerId::station(struck);
     loop {
         let head = status::ask(&mut client)?.head;

@@ -7,6 +7,7 @@ mod alloc;
 mod campaign;
 mod commit;
 mod compare;
+mod detect;
 mod events;
 mod failover;
 mod floor;
@@ -17,6 +18,7 @@ mod queue;
 mod replicas;
 mod rtt;
 mod stream;
+mod suspect;
 mod woken;
 mod writer;
 
@@ -40,6 +42,8 @@ pub fn run(args: &Bench) -> Outcome {
         BenchCase::Commit(args) => commit::run(args),
         BenchCase::Events(args) => events::run(args),
         BenchCase::Failover(args) => failover::run(args),
+        BenchCase::Detect(args) => detect::run(args),
         BenchCase::Reads(args) => campaign::run(args),
+        BenchCase::Suspect(args) => suspect::run(args),
     }
 }

@@ -83,6 +83,7 @@ impl Replicas {
             domain: String::new(),
             link: "auto".into(),
             loss_ppm,
+            icmp: true,
         };
         let config = Config { cluster: self.cluster.clone(), member, service: Vec::new() };
         let path = self.config(number);

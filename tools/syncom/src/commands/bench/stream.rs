@@ -151,7 +151,8 @@ fn lossy(args: &BenchStream, builder: Builder, here: SocketAddr) -> Result<Build
     if args.loss == 0 || here.ip().is_multicast() {
         return Ok(builder);
     }
-    let options = Options { rx_buffer: 32 << 20, ..Options::LARGE };
+    // As a channel opens it.
+    let options = Options { rx_buffer: 32 << 20, is_stamped: false, ..Options::LARGE };
     let inner = link::open(&Kind::Mmsg, here.into(), &options)
         .map_err(|error| Failure::failed(error.to_string()))?;
     let faults = Faults { loss_ppm: args.loss * 10_000, ..Faults::default() };

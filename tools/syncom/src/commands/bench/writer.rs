@@ -20,7 +20,7 @@ use syncom_wire::member::Attach;
 use syncom_wire::report::EventKind;
 use syncom_wire::uplink::{Batch, BatchAck, BatchHead, ItemResult, Record, RecordHead};
 use syncom_wire::{Addr, Boot, Emit as _, Frame, FrameHeader, Frames, Incarnation, PeerId};
-use syncom_wire::{Slot, Subject, Term, View};
+use syncom_wire::{Subject, Term, View};
 
 /// Lane between satellite and station.
 const LANE: u8 = 1;
@@ -155,24 +155,9 @@ impl Writer {
             Some(written) => format!("event-{client}-{}", written[client]),
         };
         let head = RecordHead {
-            subject: Subject::named(&subject),
-            incarnation: Incarnation(0),
-            kind: EventKind::named(KIND),
-            observers: 0,
-            domains: 0,
             first_ns: self.seq,
             last_ns: self.seq,
-            heard_ago_us: 0,
-            reporters: 1,
-            count: 1,
-            score_x16: 0,
-            needed_x16: 0,
-            observers_of: 0,
-            probes: 0,
-            homes_silent: 0,
-            health_max: 0,
-            severity: 0,
-            reserved: [0; 3],
+            ..RecordHead::new(Subject::named(&subject), Incarnation(0), EventKind::named(KIND))
         };
         let contributors = List::new(&[]);
         let record =
@@ -285,22 +270,7 @@ impl Writer {
 
     fn beat<O: Outbox>(&mut self, now: Now, out: &mut O) {
         self.beats += 1;
-        let heartbeat = Heartbeat {
-            slot: Slot::NONE,
-            incarnation: Incarnation(0),
-            seq: self.beats,
-            interval_us: 200_000,
-            progress: 0,
-            sent_ns: now.at.0,
-            neighbours: 0,
-            rtt_us: 0,
-            services_up: 0,
-            services_down: 0,
-            plane: Heartbeat::GROUP,
-            health: 0,
-            flags: 0,
-            load: 0,
-        };
+        let heartbeat = Heartbeat::of_satellite(self.beats, 200_000, now.at.0);
         for (_, addr) in &self.replicas {
             out.send(*addr, &heartbeat);
         }

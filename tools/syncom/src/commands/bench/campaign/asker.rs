@@ -2,7 +2,7 @@
 //! replica, and asks on until it has an answer.
 
 use super::pause;
-use crate::client::{broken, open_endpoint, pack};
+use crate::client::{exchange, open_endpoint, pack};
 use crate::exit::Failure;
 use crate::place::Place;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -166,26 +166,15 @@ impl Asker {
 
     /// One question, and its answer if there is one.
     fn exchange(&mut self, to: Addr, ask: &Ask<'_>) -> Result<Option<Heard>, Failure> {
-        self.endpoint.send(to, ask).map_err(broken)?;
-        self.endpoint.flush().map_err(broken)?;
-        let until = self.endpoint.deadline(PATIENCE);
-        while let Some(mut received) = self.endpoint.recv(until).map_err(broken)? {
-            let answer = received.find_map(|frame| match frame {
-                Frame::Reply(reply) if reply.head.request == ask.head.request => {
-                    let state = reply.iter().flatten().find_map(|frame| match frame {
-                        Frame::OrderState(state) => Some(state.state),
-                        _ => None,
-                    });
-                    let ReplyHead { status, index, leader_addr, .. } = reply.head;
-                    Some(Heard { status, state, index, leader_addr })
-                }
+        let answer = exchange(&mut self.endpoint, to, ask, PATIENCE)?;
+        Ok(answer.map(|answer| {
+            let state = answer.frames().find_map(|frame| match frame {
+                Frame::OrderState(state) => Some(state.state),
                 _ => None,
             });
-            if answer.is_some() {
-                return Ok(answer);
-            }
-        }
-        Ok(None)
+            let ReplyHead { status, index, leader_addr, .. } = answer.head;
+            Heard { status, state, index, leader_addr }
+        }))
     }
 }
 

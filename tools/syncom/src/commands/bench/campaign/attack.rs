@@ -37,7 +37,11 @@ impl Means {
     }
 }
 
-fn works(program: &str, arguments: &[impl AsRef<std::ffi::OsStr>]) -> bool {
+/// Whether a program runs to a good end, whatever it says.
+pub(in crate::commands::bench) fn works(
+    program: &str,
+    arguments: &[impl AsRef<std::ffi::OsStr>],
+) -> bool {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
@@ -96,7 +100,8 @@ fn sever(replicas: &Replicas, number: u16, cut: Cut) -> Outcome {
     ))
 }
 
-fn nft(rules: &str) -> Outcome {
+/// Has nftables do something in the network that this process is in.
+pub(in crate::commands::bench) fn nft(rules: &str) -> Outcome {
     let done = Command::new("nft").arg(rules).output();
     match done {
         Ok(output) if output.status.success() => Ok(()),
