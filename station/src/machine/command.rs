@@ -48,6 +48,8 @@ pub(crate) struct Step {
     /// overtaken is thought of anew.
     pub(crate) after: u64,
     pub(crate) policy: u64,
+    /// Whether a storm lasted then: one that has risen since overtakes it, too.
+    pub(crate) is_braked: bool,
     /// Events that are dealt with, and how often they had happened when that was decided.
     pub(crate) settle: Vec<(u64, u32)>,
     pub(crate) decisions: Vec<NewDecision>,
@@ -247,6 +249,7 @@ impl Step {
         out.field(self.term);
         out.field(self.after);
         out.field(self.policy);
+        out.field(u8::from(self.is_braked));
         out.count(self.settle.len());
         for (event, count) in &self.settle {
             out.field(*event);
@@ -271,6 +274,7 @@ impl Step {
             term: reader.field()?,
             after: reader.field()?,
             policy: reader.field()?,
+            is_braked: reader.field::<u8>()? != 0,
             settle: list(reader, LIST_MAX, |r| Ok((r.field()?, r.field()?)))?,
             decisions: list(reader, LIST_MAX, |r| {
                 Ok(NewDecision {
@@ -405,6 +409,7 @@ mod tests {
                 term: Term(3),
                 after: 2,
                 policy: 9,
+                is_braked: true,
                 settle: vec![(3, 1)],
                 decisions: vec![decision],
                 orders: vec![order()],

@@ -184,7 +184,11 @@ impl Machine {
             effects.push(Effect::Stale(step.term));
             return;
         }
-        if step.after != self.decisions.last() || step.policy != self.rules.head().version {
+        let is_stormy = self.recovery.storm.lasts(self.clock.at(place.now_ns));
+        if step.after != self.decisions.last()
+            || step.policy != self.rules.head().version
+            || (is_stormy && !step.is_braked)
+        {
             effects.push(Effect::Overtaken(step.term));
             return;
         }

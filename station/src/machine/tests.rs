@@ -289,6 +289,26 @@ fn a_step_of_a_deposed_manager_has_no_effect() {
     assert_eq!(feeder.machine.decisions.since(0).count(), 1);
 }
 
+/// Rules, seed 20088: the storm rose between the thought and its entry.
+#[test]
+fn a_step_that_a_storm_has_overtaken_is_thought_of_anew() {
+    let mut feeder = Feeder::new();
+    feeder.apply(&[Command::Claim { term: Term(5), node: PeerId::station(1) }]);
+    let decision =
+        NewDecision { event: 1, order: OrderId(0), rule: "r".into(), action: "a".into() };
+    let step = |is_braked| {
+        let decisions = vec![decision.clone()];
+        Command::Step(Step { term: Term(5), is_braked, decisions, ..Step::default() })
+    };
+    let policy = feeder.machine.rules.head();
+    feeder.machine.recovery.storm.rise(feeder.now_ns, &policy);
+    feeder.apply(&[step(false)]);
+    assert_eq!(feeder.effects, [Effect::Overtaken(Term(5))]);
+    assert_eq!(feeder.machine.decisions.since(0).count(), 0);
+    feeder.apply(&[step(true)]);
+    assert_eq!(feeder.effects, [Effect::Stepped(Term(5))]);
+}
+
 #[test]
 fn a_snapshot_is_the_machine_and_a_damaged_one_is_refused() {
     let mut feeder = Feeder::new();

@@ -60,13 +60,15 @@ pub(super) fn think(machine: &Machine, term: Term, wall_ns: u64) -> Entry {
 
 impl<'a> Thought<'a> {
     fn new(machine: &'a Machine, term: Term, wall_ns: u64) -> Self {
+        let now_ns = machine.clock.at(wall_ns);
         let step = Entry {
             term,
             after: machine.decisions.last(),
             policy: machine.rules.head().version,
+            is_braked: machine.recovery.storm.lasts(now_ns),
             ..Entry::default()
         };
-        Self { machine, now_ns: machine.clock.at(wall_ns), step, bytes: 0 }
+        Self { machine, now_ns, step, bytes: 0 }
     }
 
     pub(super) fn is_full(&self) -> bool {
