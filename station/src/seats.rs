@@ -22,6 +22,8 @@ use syncom_wire::{Addr, Boot, Frame, PeerId, Role};
 const HELLO_SOON_NS: u64 = 50 * MS;
 /// One that waits to be added, or hears no leader, does so more rarely.
 const HELLO_NS: u64 = 500 * MS;
+/// A replica that has heard no leader for so long may have been left out, in ns.
+const LEFT_NS: u64 = 2 * SECOND;
 /// Replicas whose addresses are remembered because they spoke.
 const HEARD_MAX: usize = 4 * REPLICAS_MAX;
 
@@ -37,6 +39,8 @@ pub(crate) struct Seats {
     /// Something is stored on the disk.
     pub(crate) stored: bool,
     hello_at: Time,
+    /// When this life began.
+    pub(crate) began: Time,
 }
 
 impl Seats {
@@ -298,7 +302,13 @@ impl Station {
     }
 
     /// Another replica says what it knows of this one.
-    pub(crate) fn on_word<O: Outbox>(&mut self, from: &Origin, word: &ReplicaWord, out: &mut O) {
+    pub(crate) fn on_word<O: Outbox>(
+        &mut self,
+        now: Time,
+        from: &Origin,
+        word: &ReplicaWord,
+        out: &mut O,
+    ) {
         if word.generation != self.node.generation() {
             return out.count(Counter::DropRole, 1);
         }
@@ -310,10 +320,10 @@ impl Station {
         let lost = |word: &ReplicaWord| {
             disk != 0 && word.pending == 0 && word.disk != 0 && word.disk != disk
         };
-        if replaced(word) && self.is_believed(replaced) {
+        if replaced(word) && self.is_believed(replaced, now) {
             return self.leave_seat(word.by, word.removed_at, out);
         }
-        if lost(word) && self.is_believed(lost) {
+        if lost(word) && self.is_believed(lost, now) {
             return self.stop_disk_lost(out);
         }
         let seated = disk != 0 && word.pending == 0 && word.disk == disk;
@@ -325,11 +335,16 @@ impl Station {
 
     /// Whether what some replicas say may stop this one. One that has no part yet, who contributes
     /// nothing, stops at one word; any other when more than half of the others that vote, as far as
-    /// known here, say the same.
-    fn is_believed(&self, says: impl Fn(&ReplicaWord) -> bool) -> bool {
+    /// known here, say the same. Half of them suffice when nobody leads this one any more and nobody
+    /// says otherwise: of those it knows, some may be gone as well.
+    fn is_believed(&self, says: impl Fn(&ReplicaWord) -> bool, now: Time) -> bool {
         let others = self.other_voters();
-        let told = others.iter().filter(|peer| self.seats.words.get(peer).is_some_and(&says));
-        !self.node.is_admitted() || 2 * told.count() > others.len()
+        let words = || others.iter().filter_map(|peer| self.seats.words.get(peer));
+        let told = words().filter(|word| says(word)).count();
+        let led_at = self.node.current_at(now).max(self.seats.began);
+        let is_left = now.since(led_at) >= LEFT_NS && told == words().count();
+        let enough = if is_left { others.len().div_ceil(2) } else { others.len() / 2 + 1 };
+        !self.node.is_admitted() || told >= enough
     }
 
     fn is_new_to_all(&self) -> bool {
@@ -347,10 +362,10 @@ impl Station {
 
     /// Whether it is true, as far as the others say, that one leads which believes that this replica
     /// has more than it has. One word, or one that only claims to lead, stops nobody.
-    pub(crate) fn is_led_by(&self, head: &RaftHead) -> bool {
+    pub(crate) fn is_led_by(&self, head: &RaftHead, now: Time) -> bool {
         let leads =
             |word: &ReplicaWord| (u64::from(word.leader), word.term) == (head.from, head.term);
-        self.is_believed(leads)
+        self.is_believed(leads, now)
     }
 
     /// Whether a frame comes from a replica that is none any more; it hears so.

@@ -349,6 +349,7 @@ impl Station {
 impl SeamRole for Station {
     fn on_start<O: Outbox>(&mut self, now: Now, out: &mut O) {
         self.last_tick = now.at;
+        self.seats.began = now.at;
         self.node.on_start(now.at);
         self.connect_replicas();
         self.check_seat(out);
@@ -372,7 +373,7 @@ impl SeamRole for Station {
         match (frame, from.peer.role()) {
             (Frame::Raft(message), Role::Station) => self.on_raft(now, from.peer, message, out),
             (Frame::ReplicaHello(hello), Role::Station) => self.on_hello(now, from, hello, out),
-            (Frame::ReplicaWord(word), Role::Station) => self.on_word(from, word, out),
+            (Frame::ReplicaWord(word), Role::Station) => self.on_word(now.at, from, word, out),
             (Frame::Heartbeat(heartbeat), Role::Satellite) => {
                 self.on_heartbeat(now, from, heartbeat, out);
             }

@@ -107,7 +107,9 @@ impl Station {
         match self.node.on_message(from, message, now.at) {
             Err(why) => {
                 out.count(Counter::RaftRefused, 1);
-                if self.node.note_beyond(&message.head, why) && self.is_led_by(&message.head) {
+                if self.node.note_beyond(&message.head, why)
+                    && self.is_led_by(&message.head, now.at)
+                {
                     self.stop_tail_lost(&message.head, out);
                 }
             }

@@ -84,6 +84,27 @@ fn a_replica_with_a_seat_is_stopped_by_a_majority_of_the_others_and_nobody_else(
     }
 }
 
+/// Of those whom it knows, one may be dead: what the other says counts when nobody leads this one, and
+/// nobody says otherwise.
+#[test]
+fn a_replica_that_was_left_out_believes_the_half_that_still_speaks() {
+    let mut replica = Replica::new(true);
+    let removed = ReplicaWord { removed_at: 9, by: 4, ..replica.word() };
+    let other = ReplicaWord { disk: DISK, ..replica.word() };
+    replica.now.at = replica.now.at.after(LEFT_NS);
+    replica.hear(3, &Frame::ReplicaWord(other));
+    replica.hear(2, &Frame::ReplicaWord(removed));
+    assert_eq!(replica.why_stopped(), None, "they are not of one mind");
+    replica.hear(3, &Frame::ReplicaWord(removed));
+    assert!(replica.why_stopped().is_some());
+    let mut replica = Replica::new(true);
+    replica.hear(2, &Frame::ReplicaWord(removed));
+    assert_eq!(replica.why_stopped(), None, "somebody may lead it yet");
+    replica.now.at = replica.now.at.after(LEFT_NS);
+    replica.hear(2, &Frame::ReplicaWord(removed));
+    assert!(replica.why_stopped().is_some_and(|why| why.contains("was replaced by station4")));
+}
+
 /// The entry that seats another disk may come to nothing: it is no reason to stop, nor to go on.
 #[test]
 fn a_seat_that_is_not_committed_neither_stops_a_replica_nor_lets_it_in() {
