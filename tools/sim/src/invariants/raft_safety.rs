@@ -92,12 +92,17 @@ impl RaftSafety {
             loaded.entries.iter().map(|entry| (entry.index, entry.term)).collect();
         let hard = loaded.hard;
         let after = loaded.snapshot.as_ref().map_or(0, |snapshot| snapshot.index);
+        let is_replaced = |found: Option<&u64>, index: &u64, term: &u64| {
+            log.last_key_value()
+                .is_some_and(|(last, newest)| newest > term && (found.is_some() || last < index))
+        };
         let mut lost = None;
         for (index, term) in old.log.range(after + 1..) {
             match log.get(index) {
                 Some(found) if found == term => {}
-                // The last thing that it wrote and was not told of took the place of the rest.
-                Some(found) if found > term => break,
+                // The last thing that it wrote and was not told of took the place of the rest: the log
+                // of a later leader, which may begin with entries of any term.
+                found if is_replaced(found, index, term) => break,
                 _ => {
                     lost = Some(format!("entry {index}"));
                     break;
@@ -188,6 +193,14 @@ mod tests {
         assert_eq!(after(&kept(1, 3)), None, "more than was promised");
         assert_eq!(after(&kept(2, 1)), None, "overwritten");
         assert!(after(&kept(1, 1)).is_some_and(|text| text.contains("entry 2")));
+        // Disks, seed 5: a later leader's log, whose own entries come behind older ones.
+        let ended_by = |index, term| {
+            let mut loaded = kept(1, 1);
+            loaded.entries.push(syncom_seam::LogEntry { index, term, ..Default::default() });
+            loaded
+        };
+        assert_eq!(after(&ended_by(2, 2)), None);
+        assert!(after(&ended_by(3, 2)).is_some_and(|text| text.contains("entry 2")), "a hole");
         let blank = Loaded { hard: HardState::default(), ..kept(1, 2) };
         assert!(after(&blank).is_some_and(|text| text.contains("vote")));
     }
