@@ -36,6 +36,8 @@ pub(crate) struct Observing {
     overflow_from: Time,
     /// Since when so many are late at once that it may be our own fault.
     suspect_since: Option<Time>,
+    /// Who has refuted an accusation last.
+    refuter: Option<Slot>,
 }
 
 impl Observing {
@@ -45,6 +47,7 @@ impl Observing {
             mute_until: Time(0),
             overflow_from: Time(0),
             suspect_since: None,
+            refuter: None,
         }
     }
 
@@ -117,8 +120,10 @@ impl Observing {
         }
         watched.claim = match watched.claim {
             Claim::Accused { seq, .. } => {
-                // Refuted: our margins are too tight for what we are.
-                if !watched.is_asked(now.at) {
+                // Refuted: our margins are too tight for what we are. The same one again and again
+                // says something of its own cable.
+                let is_another = self.refuter.replace(beat.slot) != Some(beat.slot);
+                if is_another && !watched.is_asked(now.at) {
                     node.health.blame(now.at);
                 }
                 out.count(Counter::Retractions, 1);

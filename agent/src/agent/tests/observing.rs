@@ -110,6 +110,19 @@ fn jitter_and_late_bursts_do_not_accuse() {
 }
 
 #[test]
+fn a_subject_on_a_bad_cable_costs_its_observer_no_trust_in_itself() {
+    let mut world = watching(&[20, 21, 22, 23]);
+    let mut health = Vec::new();
+    for round in 0..6 {
+        world.clear();
+        world.beats(&[21, 22, 23], 21 + 6 * round, 6);
+        world.beat(20, 27 + 6 * round);
+        health.extend(said(&world).iter().map(|(_, _, head)| head.health).max());
+    }
+    assert!(health.len() == 6 && health[2..].iter().all(|health| *health == 0), "{health:?}");
+}
+
+#[test]
 fn who_is_heard_again_is_taken_back_until_both_homes_have_heard_that() {
     let mut world = watching(&[20, 21, 22, 23]);
     world.beats(&[21, 22, 23], 21, 6);
