@@ -60,6 +60,8 @@ pub(crate) struct Suspicion {
     pub(crate) is_probable: bool,
     /// When that was so last; 0 when never.
     probable_at: Time,
+    /// How often it has become so in this spell.
+    relapses: u32,
     /// Since when it is so, but for moments; before the first time, since when there is a case.
     pub(crate) since: Time,
     /// Nothing is announced before: the station was full.
@@ -104,6 +106,7 @@ impl Suspicion {
             is_own: false,
             is_probable: false,
             probable_at: Time(0),
+            relapses: 0,
             since: now,
             not_before: now,
             refused_until: Time(0),
@@ -228,16 +231,25 @@ impl Suspicion {
     /// Notes whether L accuse. A spell begins with the silence of the first of them, as far as that
     /// is due to it; a moment below L, as when a lossy link lets a heartbeat through, does not end it.
     fn note_spell(&mut self, is_probable: bool, silence_ns: u64, now: Time) {
-        self.is_probable = is_probable;
+        let was_probable = core::mem::replace(&mut self.is_probable, is_probable);
         if !is_probable {
             return;
         }
+        self.relapses = self.relapses.saturating_add(u32::from(!was_probable));
         if self.probable_at == Time(0) || now.since(self.probable_at) > 2 * silence_ns {
             let first = self.evidence.words().iter().filter(|word| !word.is_retracted);
             let first = first.map(|word| word.silent_since).min().unwrap_or(now);
             self.since = first.max(Time(now.0.saturating_sub(silence_ns * 3 / 2))).min(now);
+            self.relapses = 1;
         }
         self.probable_at = now;
+    }
+
+    /// Whether a spell has lasted for as long as patience goes. It need not be accused at this very
+    /// moment when it was so more than once: being asked, a node on a bad link is heard for a while.
+    fn is_long(&self, silence_ns: u64, now: Time) -> bool {
+        let goes_on = self.relapses > 1 && now.since(self.probable_at) <= 2 * silence_ns;
+        now.since(self.since) >= 3 * silence_ns && (self.is_probable || goes_on)
     }
 
     /// Whether too few accuse for so long that the case may be forgotten. One that was not what it
@@ -271,7 +283,7 @@ impl Suspicion {
             is_vetoed: self.inquiry.is_vetoed(),
             is_doubted: self.inquiry.is_doubted(now) && is_recent,
             asked: self.inquiry.asked(now),
-            is_long: now.since(self.since) >= 3 * silence_ns,
+            is_long: self.is_long(silence_ns, now),
             is_gray: self.is_gray,
         }
     }

@@ -43,7 +43,8 @@ pub(crate) struct Situation {
     pub(crate) is_doubted: bool,
     /// The question to the accused.
     pub(crate) asked: Asked,
-    /// It has been probable for as long as patience goes: 3·m·η with the silence before.
+    /// It has been probable, again and again, for as long as patience goes: 3·m·η with the silence
+    /// before.
     pub(crate) is_long: bool,
     /// It was announced gray.
     pub(crate) is_gray: bool,
@@ -70,6 +71,7 @@ pub(crate) enum Verdict {
 pub(crate) const fn judge(s: &Situation) -> Verdict {
     if !s.is_probable {
         return match (s.is_over, s.is_gray) {
+            (false, false) if s.is_long => Verdict::Gray,
             (false, _) => Verdict::Wait,
             (true, true) => Verdict::Cleared,
             (true, false) => Verdict::Noise,
@@ -134,7 +136,7 @@ mod tests {
     fn gray_is_announced_once_and_only_after_patience() {
         for s in all() {
             if judge(&s) == Verdict::Gray {
-                assert!(s.is_long && !s.is_gray && s.is_probable, "{s:?}");
+                assert!(s.is_long && !s.is_gray && (s.is_probable || !s.is_over), "{s:?}");
             }
             if judge(&s) == Verdict::Cleared {
                 assert!(s.is_gray && s.is_over && !s.is_probable, "{s:?}");
@@ -161,10 +163,10 @@ mod tests {
     }
 
     const PROPORTIONS: [(Verdict, u32); 6] = [
-        (Verdict::Wait, 1_084),
+        (Verdict::Wait, 956),
         (Verdict::Probe, 232),
         (Verdict::Dead, 40),
-        (Verdict::Gray, 180),
+        (Verdict::Gray, 308),
         (Verdict::Cleared, 256),
         (Verdict::Noise, 256),
     ];

@@ -6,9 +6,9 @@ use crate::world::{WALL_NS, World};
 use std::collections::BTreeMap;
 use syncom_seam::{MS, SECOND, Time};
 
-/// How long it may take, in ns: 3 m intervals of silence and what chance adds, for its observers do
-/// hear it now and then.
-const NAMED_NS: u64 = 8 * SECOND;
+/// How long it may take, in ns: 3 m intervals of silence, and what chance adds, for its observers do
+/// hear it now and then. Of 400 nodes 395 are named within 3 s, the last after 4.8.
+const NAMED_NS: u64 = 6 * SECOND;
 
 pub(super) fn check(world: &World, violations: &mut Vec<String>) {
     let mut mumbling: BTreeMap<usize, Time> = BTreeMap::new();
