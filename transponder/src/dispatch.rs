@@ -16,7 +16,7 @@ use syncom_wire::heartbeat::{Heartbeat, HomeAnswer};
 use syncom_wire::join::Join;
 use syncom_wire::probe::{Probe, ProbeAnswer};
 use syncom_wire::report::{EventKind, Report, ReportAck};
-use syncom_wire::{Frame, Role, Slot};
+use syncom_wire::{Addr, Frame, Role, Slot};
 
 impl Transponder {
     pub(crate) fn dispatch<O: Outbox>(
@@ -136,7 +136,7 @@ impl Transponder {
             // The reporter's view is ahead of this one.
             Some(_) | None => ReportAck::RECEIVED,
         };
-        if head.flags & Report::ASKED == 0 {
+        if head.flags & (Report::ASKED | Report::REFUSED) == 0 {
             acknowledge(from.addr, head.id, level, 0, out);
         }
     }
@@ -156,8 +156,10 @@ impl Transponder {
     }
 
     /// A probe came back: nobody listens where the accused did. Asks its observers.
-    pub(crate) fn on_probe_returned<O: Outbox>(&mut self, probe: &Probe, out: &mut O) {
-        if !self.suspects.is_returned(probe) {
+    pub(crate) fn on_probe_returned<O: Outbox>(&mut self, to: Addr, probe: &Probe, out: &mut O) {
+        // What was for one of its observers says nothing of the accused.
+        let is_its = self.homes.addr(&self.world, probe.slot) == Some(to);
+        if !is_its || !self.suspects.is_returned(probe) {
             return;
         }
         for observer in self.world.observers(probe.slot) {

@@ -40,6 +40,8 @@ pub(crate) struct Homes {
     entries: BTreeMap<Slot, HomeEntry>,
     /// From when on this satellite may count its own silence from nodes.
     mature: Option<Time>,
+    /// Most of its own nodes are silent: more likely it than they.
+    is_unheard: bool,
 }
 
 impl Homes {
@@ -126,6 +128,16 @@ impl Homes {
 
     fn entry(&mut self, slot: Slot) -> Option<&mut HomeEntry> {
         ((slot.0 as usize) < NODES_MAX).then(|| self.entries.entry(slot).or_default())
+    }
+
+    /// Notes whether most of this satellite's own nodes are silent.
+    pub(crate) const fn set_unheard(&mut self, is_unheard: bool) {
+        self.is_unheard = is_unheard;
+    }
+
+    /// Whether most of its own nodes were silent at the last look.
+    pub(crate) const fn is_unheard(&self) -> bool {
+        self.is_unheard
     }
 
     /// This satellite's silence counts from `at` on, and not before.

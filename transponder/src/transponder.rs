@@ -292,9 +292,9 @@ impl Role for Transponder {
         debug_assert!(false, "nobody asked for {done:?}");
     }
 
-    fn on_returned<O: Outbox>(&mut self, _now: Now, _to: Addr, frame: &Frame<'_>, out: &mut O) {
+    fn on_returned<O: Outbox>(&mut self, _now: Now, to: Addr, frame: &Frame<'_>, out: &mut O) {
         if let Frame::Probe(probe) = frame {
-            self.on_probe_returned(probe, out);
+            self.on_probe_returned(to, probe, out);
         }
     }
 

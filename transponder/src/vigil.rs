@@ -38,7 +38,9 @@ impl Transponder {
             missed += usize::from(self.is_missed(now.at, slot));
             self.absolve(now, slot, out);
         }
-        if missed == 0 || missed > FEW.max(heard / 2) {
+        let is_unheard = missed > FEW.max(heard / 2);
+        self.homes.set_unheard(is_unheard);
+        if missed == 0 || is_unheard {
             return;
         }
         let mut last = None;

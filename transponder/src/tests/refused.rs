@@ -84,6 +84,10 @@ fn observers_are_asked_when_the_question_itself_came_back_and_only_then() {
     rig.sent.clear();
     come_back(&mut rig, Probe { nonce: probe.nonce ^ 1, ..probe });
     assert!(probes(&rig).is_empty(), "nobody has asked that");
+    let observer = node_addr(rig.observers(3)[0]);
+    rig.satellite.on_returned(rig.now, observer, &Frame::Probe(probe), &mut rig.out);
+    rig.end_burst();
+    assert!(probes(&rig).is_empty(), "an observer is gone, and not the accused");
     come_back(&mut rig, probe);
     let observers: Vec<Addr> = rig.observers(3).into_iter().map(node_addr).collect();
     let asked: Vec<Addr> = probes(&rig).into_iter().map(|(to, _)| to).collect();

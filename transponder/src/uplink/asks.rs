@@ -54,10 +54,13 @@ impl Asks {
         ask.count = ask.count.saturating_add(1);
     }
 
-    /// Whether an observer was asked often enough and has not said a word since.
-    pub(crate) fn is_mute(&self, slot: Slot, evidence: &Evidence) -> bool {
+    /// Whether an observer was asked often enough, `for_ns` ago or longer, and has not said a word
+    /// since.
+    pub(crate) fn is_mute(&self, slot: Slot, evidence: &Evidence, now: Time, for_ns: u64) -> bool {
         let ask = self.asked.iter().find(|ask| ask.slot == slot);
-        ask.is_some_and(|ask| ask.count >= MUTE && !has_answered(ask, evidence))
+        ask.is_some_and(|ask| {
+            ask.count >= MUTE && now.since(ask.since) >= for_ns && !has_answered(ask, evidence)
+        })
     }
 }
 
@@ -78,16 +81,16 @@ mod tests {
         let mut evidence = Evidence::new();
         for (at, mute) in [(10, false), (11, false), (12, true)] {
             asks.note(A, &evidence, Time(at));
-            assert_eq!(asks.is_mute(A, &evidence), mute, "asked at {at}");
+            assert_eq!(asks.is_mute(A, &evidence, Time(16), 0), mute, "asked at {at}");
         }
         evidence.absorb(&Word { slot: A, last: Time(13), ..Word::NOTHING });
-        assert!(!asks.is_mute(A, &evidence), "an answer, however late");
+        assert!(!asks.is_mute(A, &evidence, Time(16), 0), "an answer, however late");
         asks.note(A, &evidence, Time(14));
         asks.note(A, &evidence, Time(15));
-        assert!(!asks.is_mute(A, &evidence), "counted anew");
+        assert!(!asks.is_mute(A, &evidence, Time(16), 0), "counted anew");
         asks.note(A, &evidence, Time(16));
-        assert!(asks.is_mute(A, &evidence));
-        assert!(!asks.is_mute(Slot(8), &evidence), "nobody has asked it");
+        assert!(asks.is_mute(A, &evidence, Time(16), 0));
+        assert!(!asks.is_mute(Slot(8), &evidence, Time(16), 0), "nobody has asked it");
     }
 
     #[test]
@@ -97,7 +100,7 @@ mod tests {
         for slot in 0..9 {
             (0..3).for_each(|at| asks.note(Slot(slot), &evidence, Time(at)));
         }
-        assert!((1..9).all(|slot| asks.is_mute(Slot(slot), &evidence)));
-        assert!(!asks.is_mute(Slot(0), &evidence));
+        assert!((1..9).all(|slot| asks.is_mute(Slot(slot), &evidence, Time(3), 0)));
+        assert!(!asks.is_mute(Slot(0), &evidence, Time(3), 0));
     }
 }

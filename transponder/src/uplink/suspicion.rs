@@ -7,7 +7,7 @@ use crate::uplink::verdict::{Asked, Situation};
 use crate::uplink::veto::{DOUBT_NS, Inquiry};
 use crate::world::{World, bit};
 use syncom_group::{Profile, VOTE, vote};
-use syncom_seam::{Now, SECOND, Time, US};
+use syncom_seam::{MS, Now, SECOND, Time, US};
 use syncom_wire::report::EventKind;
 use syncom_wire::uplink::RecordHead;
 use syncom_wire::{Incarnation, Slot, Subject};
@@ -69,6 +69,9 @@ pub(crate) struct Suspicion {
     /// Its host is said to have refused somebody's heartbeat: until then it is asked, accused or not.
     refused_until: Time,
 }
+
+/// An observer that answers nothing for so long is out of reach, in ns: two rounds of questions.
+const MUTE_NS: u64 = 250 * MS;
 
 /// The votes of a moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -167,10 +170,13 @@ impl Suspicion {
             if !is_suspected {
                 tally.askable |= 1 << at;
             }
-            if is_suspected || self.is_mute(*observer, entry.head.incarnation, sight) {
+            let asked = self.asked_in_vain(*observer, entry.head.incarnation, sight);
+            if is_suspected || asked == Asked::Twice {
                 tally.weighted += VOTE;
                 tally.unweighted += 1;
             } else {
+                // Enough to ask once more, and not to condemn: its answer may be on its way.
+                tally.unweighted += u32::from(asked == Asked::Once);
                 tally.quiet += 1;
                 tally.domains_able |= bit(entry.head.domain);
             }
@@ -187,12 +193,23 @@ impl Suspicion {
         tally
     }
 
-    /// Whether an observer was asked about the node in vain, like the node itself.
-    fn is_mute(&self, observer: Slot, incarnation: Incarnation, sight: &Sight<'_>) -> bool {
+    /// How often an observer was asked about the node in vain, like the node itself. A home that
+    /// misses most of its own nodes asks nobody in vain: it is not heard.
+    fn asked_in_vain(&self, observer: Slot, incarnation: Incarnation, sight: &Sight<'_>) -> Asked {
         let now = sight.now.at;
-        self.inquiry.asked(now) >= Asked::Once
-            && self.asks.is_mute(observer, &self.evidence)
-            && !sight.homes.is_on_schedule(observer, incarnation, HOME_MISSES, now)
+        let answer_ns = sight.homes.rtt_ns(observer).saturating_mul(4).max(MUTE_NS);
+        let is_heard = sight.homes.is_on_schedule(observer, incarnation, HOME_MISSES, now);
+        match self.inquiry.asked(now) {
+            _ if is_heard || sight.homes.is_unheard() => Asked::No,
+            Asked::No | Asked::UnderWay => Asked::No,
+            Asked::Once | Asked::Twice if !self.asks.is_mute(observer, &self.evidence, now, 0) => {
+                Asked::No
+            }
+            Asked::Twice if self.asks.is_mute(observer, &self.evidence, now, answer_ns) => {
+                Asked::Twice
+            }
+            Asked::Once | Asked::Twice => Asked::Once,
+        }
     }
 
     /// Whether this home hears the node on schedule, and has heard it later than anybody who
