@@ -1,12 +1,13 @@
 //! A node on a link that loses four of five datagrams that it sends, and its observers.
 //!
 //! Observers do as agents do: they miss it after four intervals without a heartbeat, take that back
-//! when they hear it, and answer when they are asked.
+//! when they hear it, and answer when they are asked. The node, when it is asked, repeats itself to
+//! all of them.
 
 use super::fixture::{LIFE, Rig};
 use std::collections::BTreeMap;
 use std::vec::Vec;
-use syncom_seam::{MS, Rng, Time};
+use syncom_seam::{Counter, MS, Rng, Time};
 use syncom_wire::report::Report;
 
 /// Node 3.
@@ -66,11 +67,23 @@ impl Lossy {
         } else {
             rig.mute.insert(NODE);
         }
+        let asked = rig.count(Counter::ProbesSent);
         rig.run(10 * MS);
         rig.alive.remove(&NODE);
+        for _ in asked..rig.count(Counter::ProbesSent) {
+            self.speak(rig);
+        }
     }
 
     fn beat(&mut self, rig: &mut Rig) {
+        self.speak(rig);
+        if (rig.now.at.0 / INTERVAL_NS).is_multiple_of(5) && self.gets_through() {
+            rig.beat(NODE, LIFE, 0);
+        }
+    }
+
+    /// What it sends to its observers.
+    fn speak(&mut self, rig: &mut Rig) {
         for observer in self.observers.clone() {
             if !self.gets_through() {
                 continue;
@@ -79,9 +92,6 @@ impl Lossy {
             if let Some(seq) = self.accused.remove(&observer) {
                 rig.accuse_as(observer, NODE, 0, seq, Report::RETRACT, 0);
             }
-        }
-        if (rig.now.at.0 / INTERVAL_NS).is_multiple_of(5) && self.gets_through() {
-            rig.beat(NODE, LIFE, 0);
         }
     }
 }

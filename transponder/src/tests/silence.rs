@@ -159,7 +159,9 @@ fn observers_that_answer_nothing_vote_by_it_whoever_their_homes_are() {
     for observer in &observers[..4] {
         rig.accuse(*observer, 3, 900);
     }
-    rig.run(500 * MS);
+    rig.run(240 * MS);
+    assert!(rig.records(EventKind::DEAD).is_empty(), "their answers may be on the way");
+    rig.run(260 * MS);
     let dead = rig.records(EventKind::DEAD);
     assert_eq!(dead.len(), 1);
     assert_eq!((dead[0].reporters, dead[0].score_x16 / 16), (4, 9), "four more, and this home");
@@ -191,9 +193,9 @@ fn a_node_on_a_link_that_loses_four_of_five_is_gray_within_three_seconds_and_nev
         }
     }
     named_ms.sort_unstable();
-    // Chance may let the observers of one in forty hear it again and again in the first second.
+    // Chance may let the observers of one in twenty hear it again and again in the first second.
     let late = named_ms.iter().filter(|ms| **ms > 3_000).count();
-    assert!(late <= 1 && named_ms[20] < 2_500, "{named_ms:?}");
+    assert!(late <= 2 && named_ms[20] < 2_500, "{named_ms:?}");
 }
 
 #[test]

@@ -2,9 +2,9 @@
 //!
 //! Three probes per round, spaced so that one lost datagram or one busy moment does not kill. A
 //! round that stays unanswered counts for a while; a sign of life is a **veto**, which stands until
-//! somebody accuses anew, or m·η have passed without another one. So is an observer's word that it hears the accused, later than all who
-//! accuse it: it says so when it hears it again, and the quiet ones are asked with every probe. A
-//! home that hears the accused on schedule, and later than all who accuse, vetoes every time: an
+//! somebody accuses anew, or m·η have passed without another one. So is an observer's word that it
+//! hears the accused, later than all who accuse it by more than an interval: it says so when it hears
+//! it again, and the quiet ones are asked with every probe. A home that hears the accused on schedule, and later than all who accuse, vetoes every time: an
 //! answer to a probe proves one moment, a heartbeat that keeps coming proves that it is the path
 //! between the two that is broken.
 //!
