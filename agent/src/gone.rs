@@ -23,7 +23,8 @@ pub(crate) fn report<O: Outbox>(
 ) {
     let Some(identity) = node.identity else { return };
     let subject = Subject::node(slot);
-    let seq = node.numbers.for_accusation();
+    // It is no claim, and needs no number of its own.
+    let seq = node.numbers.newest();
     let head = ReportHead {
         id: ReportId { slot: identity.slot, incarnation: identity.incarnation, seq },
         subject,

@@ -118,8 +118,8 @@ impl Heartbeats {
         for observer in &mut self.observers {
             let is_same = |one: &Neighbour| one.slot == observer.slot;
             match set.observers.iter().find(is_same) {
-                // A new life, or one that was released, has to hear us anew.
-                Some(one) if one.incarnation != observer.incarnation || observer.releases > 0 => {
+                // A new life, or one that was replaced, has to say anew that it watches.
+                Some(one) if one.incarnation != observer.incarnation || !observer.is_present() => {
                     *observer = Observer::new(&one);
                 }
                 Some(_) => observer.until = Time::NEVER,
@@ -142,7 +142,7 @@ impl Heartbeats {
     /// The observer at `to`, when the heartbeat that came back from there is one of the last two: an
     /// older one says nothing of the present.
     pub(crate) fn on_returned(&self, to: Addr, beat: &Heartbeat) -> Option<(Slot, Incarnation)> {
-        let is_fresh = beat.plane == Heartbeat::PEER && beat.seq + 1 >= self.peer_seq;
+        let is_fresh = beat.plane == Heartbeat::PEER && beat.seq.saturating_add(1) >= self.peer_seq;
         let at = self.addrs.iter().position(|addr| *addr == to).filter(|_| is_fresh)?;
         self.observers.get(at).map(|observer| (observer.slot, observer.incarnation))
     }

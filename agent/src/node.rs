@@ -142,6 +142,11 @@ impl Numbers {
         self.next.saturating_sub(1)
     }
 
+    /// Whether the next accusation has no number of its own: none is left beside what waits.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.oldest.is_some_and(|oldest| self.next >= oldest + Self::WINDOW)
+    }
+
     /// A number for an accusation.
     pub(crate) fn for_accusation(&mut self) -> u64 {
         let last = self.oldest.map_or(u64::MAX, |oldest| oldest + Self::WINDOW - 1);

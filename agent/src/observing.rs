@@ -313,7 +313,7 @@ impl Observing {
             Claim::Settled => return,
             Claim::Accused { seq, .. } => (seq, 0),
             Claim::Retracting { seq, .. } => (seq, Report::RETRACT),
-            Claim::None if watched.is_late(node, now.at) => return,
+            Claim::None if watched.is_late(node, now.at) || node.numbers.is_spent() => return,
             Claim::None => (node.numbers.newest(), Report::RETRACT),
         };
         let suspect = if self.suspect_since.is_some() { Report::SELF_SUSPECT } else { 0 };

@@ -210,6 +210,8 @@ impl Feed {
         }
         world.take(delta);
         if head.more != 0 {
+            // It is being fed: asking again would begin anew.
+            self.asked = now;
             return Fed::Partly;
         }
         world.complete(now, head, self.replicas.iter().copied());
