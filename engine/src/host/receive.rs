@@ -56,6 +56,7 @@ impl<R: Role> Host<R> {
     /// Tells the role what came back to its link.
     fn take_returned(&mut self, index: usize, now: Now) {
         let mut room = std::mem::take(&mut self.returned);
+        let mut is_empty = false;
         for _ in 0..RETURNED_MAX {
             let Some(Some(seat)) = self.seats.get_mut(index) else { break };
             match seat.port.returned(&mut room) {
@@ -64,12 +65,17 @@ impl<R: Role> Host<R> {
                         self.call(index, now, |role, out| role.on_returned(now, to, &frame, out));
                     }
                 }
-                Ok(None) => break,
-                // There may be more.
-                Err(_) => self.mark_ready(index),
+                Ok(None) => {
+                    is_empty = true;
+                    break;
+                }
+                Err(_) => {}
             }
         }
         self.returned = room;
+        if !is_empty {
+            self.mark_ready(index);
+        }
     }
 
     fn start(&mut self, index: usize, now: Now) {

@@ -99,6 +99,11 @@ impl Link for UnhurriedLink {
         self.prompt.refused()
     }
 
+    // The kernel puts what comes back to either of the two.
+    fn returned(&mut self, room: &mut [u8]) -> Option<(Addr, usize)> {
+        self.prompt.returned(room).or_else(|| self.patient.returned(room))
+    }
+
     fn shortcomings(&self) -> Vec<String> {
         self.prompt.shortcomings()
     }

@@ -99,6 +99,7 @@ const ERROR_BYTES: u32 = size_of::<libc::sock_extended_err>() as u32;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::link::unhurried::{Unhurried, UnhurriedLink};
     use crate::link::{self, Kind, Link, Options, RxBurst};
     use syncom_seam::SECOND;
 
@@ -117,6 +118,14 @@ mod tests {
                 Ok(_) => test(&name, &|hears| open(hears).unwrap()),
                 Err(why) => eprintln!("cannot run here: {name}: {why}"),
             }
+        }
+        // Where an error comes to either of two sockets, by chance: several times.
+        for _ in 0..8 {
+            test("two sockets", &|hears_refusals| {
+                let options = Options { hears_refusals, ..Options::SMALL };
+                let which = Unhurried { len: 101, sender_at: 12, below: 255 };
+                Box::new(UnhurriedLink::open(V4, &options, which).unwrap())
+            });
         }
     }
 

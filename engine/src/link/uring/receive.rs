@@ -154,9 +154,14 @@ impl Receiver {
                 // All buffers were full. They are back, and what waits in the socket comes next.
                 Step::Failed(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {}
                 // Interrupted, or an error about something sent earlier, which is told once.
-                Step::Failed(error) if !is_fatal(&error) && errors < ERRORS_MAX => {
+                // After many of them the rest is for the next call: others may make them at will.
+                Step::Failed(error) if !is_fatal(&error) => {
                     errors += 1;
                     self.failed = true;
+                    if errors > ERRORS_MAX {
+                        burst.stop();
+                        break;
+                    }
                 }
                 Step::Failed(error) => return Err(error),
             }
