@@ -81,7 +81,9 @@ impl Children {
 
     /// Attends to the child that an event is about; tells its end, if it has ended.
     pub fn on_event(&mut self, token: Token) -> Option<Ended> {
-        self.attend(token.0.checked_sub(TOKENS)?)
+        let id = token.0.checked_sub(TOKENS)?;
+        // One that writes without end has its turn when all such have.
+        if self.busy.contains(&id) { None } else { self.attend(id) }
     }
 
     /// Attends to the children that had more to say; tells the ends of those that have ended.

@@ -1,6 +1,6 @@
 //! What has been done for the members elsewhere: disk, children, kills.
 
-use super::{FIRST_LINK, Host, WAKER};
+use super::{CHILDREN_NS, FIRST_LINK, Host, WAKER};
 use crate::child::{Children, Ended};
 use crossbeam::channel::Sender;
 use mio::Waker;
@@ -63,7 +63,12 @@ impl<R: Role> Host<R> {
             }
         }
         let mut ended = Vec::new();
-        self.shared.children.on_turn(|end| ended.push(end));
+        if now.at >= self.shared.children_at {
+            self.shared.children.on_turn(|end| ended.push(end));
+            if self.shared.children.is_busy() {
+                self.shared.children_at = now.at.after(CHILDREN_NS);
+            }
+        }
         for end in ended {
             self.finish_child(now, Some(end));
         }

@@ -61,6 +61,8 @@ const TIMERS_START: usize = 1024;
 const SLOW_TURN_NS: u64 = 10 * MS;
 /// How long to wait at most when a link has to be asked, or has not sent all it had.
 const ASK_AGAIN: Duration = Duration::from_millis(1);
+/// A child that writes without end is read so often, in ns: the rest of the time is for everybody.
+const CHILDREN_NS: u64 = MS;
 /// Turns in which a host that never parks does not ask the kernel about its children.
 const UNPOLLED_TURNS_MAX: u32 = 64;
 /// How long to wait at most in any case.
@@ -143,6 +145,8 @@ struct Seat<R> {
 struct Shared {
     timers: Timers,
     children: Children,
+    /// When children that write without end are read again.
+    children_at: Time,
     gather: Gather,
     /// Whose datagrams are being gathered.
     gathering: Option<usize>,
@@ -166,6 +170,7 @@ impl<R: Role> Host<R> {
         let shared = Shared {
             timers: Timers::with_capacity(TIMERS_START),
             children: Children::new(poll.registry().try_clone()?),
+            children_at: Time(0),
             gather: Gather::new(),
             gathering: None,
             later: VecDeque::new(),
@@ -335,10 +340,7 @@ impl<R: Role> Host<R> {
 
     /// How long the poll may wait.
     fn patience(&mut self, wait: Duration) -> Duration {
-        let is_late = !self.ready.is_empty()
-            || !self.shared.later.is_empty()
-            || self.shared.children.is_busy();
-        if is_late {
+        if !self.ready.is_empty() || !self.shared.later.is_empty() {
             return Duration::ZERO;
         }
         match self.idle.on_empty() {
@@ -349,7 +351,8 @@ impl<R: Role> Host<R> {
                 return Duration::ZERO;
             }
         }
-        let wait = if self.watched.is_empty() { wait } else { wait.min(ASK_AGAIN) };
+        let asks = !self.watched.is_empty() || self.shared.children.is_busy();
+        let wait = if asks { wait.min(ASK_AGAIN) } else { wait };
         match self.shared.timers.next() {
             Time::NEVER => wait,
             next => wait.min(Duration::from_nanos(next.since(clock::now()))),

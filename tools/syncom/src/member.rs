@@ -210,7 +210,7 @@ fn alone(config: &Config) -> String {
 /// not ready in good time.
 fn drive<R: Role>(member: Member<R>, role: &str, alone: &str) -> Outcome {
     // Whoever is judged by when it speaks, or judges by it. A station's disk must not wait for it.
-    let is_timely = role != Kind::Station.name();
+    let is_timely = role == Kind::Agent.name();
     let signals = StopSignals::install()
         .map_err(|error| Failure::failed(format!("cannot watch for signals: {error}")))?;
     let fatal: Arc<Mutex<Option<String>>> = Arc::default();
