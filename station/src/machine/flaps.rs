@@ -46,29 +46,40 @@ impl Penalty {
     }
 }
 
+/// How often penalties that are not worth remembering are forgotten, in ns: a room that comes back is
+/// thousands of returns at once.
+const FORGET_EVERY_NS: u64 = 60 * SECOND;
+
 /// All nodes that came back from the dead lately.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Flaps(BTreeMap<Slot, Penalty>);
+pub(crate) struct Flaps {
+    penalties: BTreeMap<Slot, Penalty>,
+    forgot_ns: u64,
+}
 
 impl Flaps {
     /// A node came back from the dead; whether it is damped.
     pub(crate) fn on_return(&mut self, slot: Slot, now_ns: u64) -> bool {
-        self.0.retain(|_, penalty| penalty.left(now_ns) >= FORGET);
-        let old = self.0.get(&slot);
+        if now_ns.saturating_sub(self.forgot_ns) >= FORGET_EVERY_NS {
+            self.penalties.retain(|_, penalty| penalty.left(now_ns) >= FORGET);
+            self.forgot_ns = now_ns;
+        }
+        let old = self.penalties.get(&slot);
         let amount = old.map_or(0, |old| old.left(now_ns)).saturating_add(RETURN);
         let is_damped = amount >= SUPPRESS || old.is_some_and(|old| old.is_damped(now_ns));
-        self.0.insert(slot, Penalty { amount, at_ns: now_ns, is_damped });
+        self.penalties.insert(slot, Penalty { amount, at_ns: now_ns, is_damped });
         is_damped
     }
 
     /// Whether a node gets no work for now.
     pub(crate) fn is_damped(&self, slot: Slot, now_ns: u64) -> bool {
-        self.0.get(&slot).is_some_and(|penalty| penalty.is_damped(now_ns))
+        self.penalties.get(&slot).is_some_and(|penalty| penalty.is_damped(now_ns))
     }
 
     pub(crate) fn encode(&self, out: &mut Encoder) {
-        out.count(self.0.len());
-        for (slot, penalty) in &self.0 {
+        out.field(self.forgot_ns);
+        out.count(self.penalties.len());
+        for (slot, penalty) in &self.penalties {
             out.field(*slot);
             out.field(penalty.amount);
             out.field(penalty.at_ns);
@@ -77,12 +88,13 @@ impl Flaps {
     }
 
     pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let forgot_ns = reader.field()?;
         let all = list(reader, NODES_MAX, |r| {
             let slot = r.field()?;
             let (amount, at_ns) = (r.field()?, r.field()?);
             Ok((slot, Penalty { amount, at_ns, is_damped: r.field::<u8>()? != 0 }))
         })?;
-        Ok(Self(all.into_iter().collect()))
+        Ok(Self { penalties: all.into_iter().collect(), forgot_ns })
     }
 }
 
@@ -132,7 +144,7 @@ mod tests {
         let mut flaps = Flaps::default();
         flaps.on_return(NODE, 0);
         flaps.on_return(Slot(8), 60 * MINUTE);
-        assert_eq!(flaps.0.len(), 1);
+        assert_eq!(flaps.penalties.len(), 1);
         let mut out = Encoder::default();
         flaps.encode(&mut out);
         assert_eq!(Flaps::decode(&mut Reader::new(&out.finish())), Ok(flaps));
