@@ -174,6 +174,26 @@ impl Processes {
         }
     }
 
+    /// Ends all members in good order: they stop when their standard input closes, and one that hangs
+    /// is killed.
+    pub(crate) fn end(&mut self) {
+        for process in &mut self.children {
+            drop(process.child.stdin.take());
+        }
+        let give_up = clock::now().after(STOP_NS);
+        for Process { name, child, .. } in &mut self.children {
+            while matches!(child.try_wait(), Ok(None)) {
+                if clock::now() >= give_up {
+                    show::tell(&format!("{name} (pid {}) does not stop: killed", child.id()));
+                    let _ = child.kill();
+                    let _ = child.wait();
+                    break;
+                }
+                std::thread::park_timeout(LOOK);
+            }
+        }
+    }
+
     /// Processes of one role.
     pub(crate) fn pids_of(&self, role: &str) -> Vec<u32> {
         let of_role = self.children.iter().filter(|process| process.role == role);
@@ -206,22 +226,7 @@ impl Running for Processes {
 }
 
 impl Drop for Processes {
-    /// Members stop when their standard input closes; one that hangs is killed.
     fn drop(&mut self) {
-        for process in &mut self.children {
-            drop(process.child.stdin.take());
-        }
-        let give_up = clock::now().after(STOP_NS);
-        for Process { name, child, .. } in &mut self.children {
-            while matches!(child.try_wait(), Ok(None)) {
-                if clock::now() >= give_up {
-                    show::tell(&format!("{name} (pid {}) does not stop: killed", child.id()));
-                    let _ = child.kill();
-                    let _ = child.wait();
-                    break;
-                }
-                std::thread::park_timeout(LOOK);
-            }
-        }
+        self.end();
     }
 }

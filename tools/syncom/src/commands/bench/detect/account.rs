@@ -111,7 +111,7 @@ impl Account {
             "p50_ms": seen(50),
             "p99_ms": seen(99),
             "max_ms": seen(100),
-            "min_ms": seen(1),
+            "min_ms": seen(0),
             "false_dead": self.wrong(),
             "gray": self.gray,
             "wrong": self.wrong,

@@ -65,7 +65,7 @@ fn strike_agent(swarm: &mut Swarm, node: u32, account: &mut Account) -> Result<S
     let name = format!("node{node}");
     account.note(&swarm.news()?, None);
     let now = clock::read();
-    if !swarm.processes.kill(&name) {
+    if !swarm.kill(&name) {
         return Err(Failure::failed(format!("{name} has ended by itself")));
     }
     let is_its = |event: &Heard| event.kind == "deadPeer" && event.subject == name;

@@ -31,7 +31,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// How long they may take to hold.
 const PATIENCE_NS: u64 = 60 * SECOND;
 /// A service that does nothing for days.
-const SERVICE: [&str; 2] = ["sleep", "1000000"];
+const SERVICE: [&str; 2] = ["sleep", "3600"];
 
 /// An event as the follower saw it.
 #[derive(Clone, Debug)]
@@ -73,6 +73,9 @@ pub(super) struct Swarm {
     interval_ns: u64,
     /// The next event.
     from: u64,
+    is_serving: bool,
+    /// CPU seconds of agents that were killed.
+    buried_cpu_s: f64,
 }
 
 impl Swarm {
@@ -86,7 +89,10 @@ impl Swarm {
         let client = Client::open(plan.place(replicas))?;
         let interval_ns = assemble::profile(args.profile).interval_ns;
         let nodes = args.nodes;
-        let mut swarm = Self { processes, client, dir, nodes, interval_ns, from: 1 };
+        let is_serving = matches!(args.how, How::Service);
+        let (from, buried_cpu_s) = (1, 0.0);
+        let mut swarm =
+            Self { processes, client, dir, nodes, interval_ns, from, is_serving, buried_cpu_s };
         // The first leader may take its time.
         swarm.client.hurry(Duration::from_nanos(PATIENCE_NS));
         swarm.until("all nodes are alive", Self::is_alive)?;
@@ -206,11 +212,17 @@ impl Swarm {
         })
     }
 
-    /// CPU seconds that all processes have spent that run now.
+    /// Kills an agent; false when there is none.
+    pub(super) fn kill(&mut self, name: &str) -> bool {
+        self.buried_cpu_s += self.processes.pid(name).map_or(0.0, usage::cpu_s);
+        self.processes.kill(name)
+    }
+
+    /// CPU seconds that all processes have spent, those that were killed among them.
     pub(super) fn cpu_s(&self) -> f64 {
         let roles = ["station", "satellite", "agent"];
         let pids = roles.iter().flat_map(|role| self.processes.pids_of(role));
-        pids.map(usage::cpu_s).sum()
+        self.buried_cpu_s + pids.map(usage::cpu_s).sum::<f64>()
     }
 
     /// Leaves the cluster alone for so long; what it costs meanwhile.
@@ -234,7 +246,11 @@ impl Swarm {
 
 impl Drop for Swarm {
     fn drop(&mut self) {
-        self.processes.kill_all();
+        // Services end in good order, with their agents; who has none need not wait for that.
+        if !self.is_serving {
+            self.processes.kill_all();
+        }
+        self.processes.end();
         let _ = fs::remove_dir_all(&self.dir);
     }
 }

@@ -69,10 +69,13 @@ impl Drop for Struck<'_> {
     }
 }
 
+/// Computes, for a minute at most, and only at the niceness that it was to have.
+const SPIN: &str = "test $(nice) = $1 || exit 1; ulimit -t 60; while :; do :; done";
+
 /// A process that computes, and ends by itself after a minute of it.
 fn spin(nicer: i32) -> Result<Child, Failure> {
     Command::new("nice")
-        .args(["-n", &nicer.to_string(), "sh", "-c", "ulimit -t 60; while :; do :; done"])
+        .args(["-n", &nicer.to_string(), "sh", "-c", SPIN, "sh", &nicer.to_string()])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
