@@ -240,7 +240,9 @@ impl Suspects {
             }
             let case = &self.list[at];
             ripe += usize::from(case.stage == Stage::Ripe);
-            let is_open = case.is_probable && case.stage == Stage::Open;
+            // Whoever's host refuses will be accused in a moment, if it is dead.
+            let is_asked = case.is_probable || case.is_refused(sight.now.at);
+            let is_open = is_asked && case.stage == Stage::Open;
             undecided += usize::from(is_open && !case.inquiry.is_vetoed() && !case.is_gray);
         }
         // While the station cannot be reached, a death stays open to signs of life.
