@@ -69,6 +69,8 @@ pub(crate) struct Rig {
     killed: BTreeMap<u32, Time>,
     /// Living nodes whose answers to probes are lost.
     pub(crate) mute: BTreeSet<u32>,
+    /// The round trip that heartbeats tell from now on, in us.
+    pub(crate) rtt_us: u32,
     /// What single observers heard last of single subjects; else they hear the living.
     pub(crate) heard: BTreeMap<(u32, u32), Time>,
 }
@@ -126,6 +128,7 @@ impl Rig {
             beats: 0,
             killed: BTreeMap::new(),
             mute: BTreeSet::new(),
+            rtt_us: 500,
             heard: BTreeMap::new(),
         };
         rig.set_satellite(number, 1);

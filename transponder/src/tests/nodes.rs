@@ -20,7 +20,7 @@ impl Rig {
             progress: 0,
             sent_ns: 77,
             neighbours,
-            rtt_us: 500,
+            rtt_us: self.rtt_us,
             services_up: 0,
             services_down: 0,
             plane: Heartbeat::HOME,

@@ -168,6 +168,28 @@ fn observers_that_answer_nothing_vote_by_it_whoever_their_homes_are() {
 }
 
 #[test]
+fn observers_far_away_do_not_vote_by_their_silence_before_their_answers_can_be_here() {
+    let mut rig = Rig::new(20, 4);
+    let observers = rig.observers(3);
+    rig.rtt_us = 200_000;
+    rig.run(2 * SECOND);
+    for observer in &observers[4..] {
+        rig.alive.remove(observer);
+    }
+    rig.rtt_us = 500;
+    rig.run(4 * SECOND);
+    rig.kill(3);
+    for observer in &observers[..4] {
+        rig.accuse(*observer, 3, 900);
+    }
+    rig.run(700 * MS);
+    assert!(rig.count(Counter::ObserversAsked) >= 3);
+    assert!(rig.records(EventKind::DEAD).is_empty(), "four round trips are not over");
+    rig.run(400 * MS);
+    assert_eq!(rig.records(EventKind::DEAD).len(), 1);
+}
+
+#[test]
 fn a_node_on_a_link_that_loses_four_of_five_is_gray_within_three_seconds_and_never_dead() {
     let mut named_ms = Vec::new();
     for seed in 0..40 {

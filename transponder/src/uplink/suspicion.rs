@@ -199,16 +199,13 @@ impl Suspicion {
         let now = sight.now.at;
         let answer_ns = sight.homes.rtt_ns(observer).saturating_mul(4).max(MUTE_NS);
         let is_heard = sight.homes.is_on_schedule(observer, incarnation, HOME_MISSES, now);
+        let is_mute = |for_ns| self.asks.is_mute(observer, &self.evidence, now, for_ns);
         match self.inquiry.asked(now) {
             _ if is_heard || sight.homes.is_unheard() => Asked::No,
-            Asked::No | Asked::UnderWay => Asked::No,
-            Asked::Once | Asked::Twice if !self.asks.is_mute(observer, &self.evidence, now, 0) => {
-                Asked::No
-            }
-            Asked::Twice if self.asks.is_mute(observer, &self.evidence, now, answer_ns) => {
-                Asked::Twice
-            }
-            Asked::Once | Asked::Twice => Asked::Once,
+            Asked::Once if is_mute(0) => Asked::Once,
+            Asked::Twice if is_mute(answer_ns) => Asked::Twice,
+            // From the second question on a vote is one to condemn, and none for an answer on its way.
+            Asked::No | Asked::UnderWay | Asked::Once | Asked::Twice => Asked::No,
         }
     }
 
