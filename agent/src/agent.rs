@@ -357,7 +357,7 @@ impl Role for Agent {
             && self.entry.state == State::Member
             && let Some(observer) = self.heartbeats.on_returned(to, beat)
         {
-            gone::report(now, observer, &mut self.node, out);
+            gone::report(now, observer, &self.node, out);
         }
     }
 

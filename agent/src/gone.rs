@@ -8,8 +8,8 @@
 //! silence as everybody does, only sooner.
 
 use crate::node::Node;
-use syncom_seam::{Counter, Now, Outbox};
-use syncom_wire::limits::HOMES;
+use crate::observing;
+use syncom_seam::{Now, Outbox};
 use syncom_wire::report::{EventKind, Report, ReportHead, ReportId};
 use syncom_wire::{Incarnation, Slot, Subject};
 
@@ -18,7 +18,7 @@ use syncom_wire::{Incarnation, Slot, Subject};
 pub(crate) fn report<O: Outbox>(
     now: Now,
     (slot, incarnation): (Slot, Incarnation),
-    node: &mut Node,
+    node: &Node,
     out: &mut O,
 ) {
     let Some(identity) = node.identity else { return };
@@ -39,10 +39,5 @@ pub(crate) fn report<O: Outbox>(
         reserved: 0,
         count: 1,
     };
-    for n in 0..HOMES.min(node.roster.rendezvous().len()).max(1) {
-        if let Some(home) = node.homes.choice(subject, n, &node.roster, now.at) {
-            out.send(home, &Report { head, subject: "", kind: "", detail: "" });
-            out.count(Counter::ReportsSent, 1);
-        }
-    }
+    observing::tell(now, head, node, out);
 }

@@ -388,10 +388,13 @@ fn send<O: Outbox>(
     node: &Node,
     out: &mut O,
 ) {
-    let head = report(watched, seq, flags, identity, now, node);
-    let subject = head.subject;
+    tell(now, report(watched, seq, flags, identity, now, node), node, out);
+}
+
+/// Sends a report of a few words to both homes of its subject.
+pub(crate) fn tell<O: Outbox>(now: Now, head: ReportHead, node: &Node, out: &mut O) {
     for n in 0..homes(node) {
-        if let Some(home) = node.homes.choice(subject, n, &node.roster, now.at) {
+        if let Some(home) = node.homes.choice(head.subject, n, &node.roster, now.at) {
             out.send(home, &Report { head, subject: "", kind: "", detail: "" });
             out.count(Counter::ReportsSent, 1);
         }

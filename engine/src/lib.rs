@@ -21,6 +21,7 @@ pub mod host_info;
 pub mod idle;
 pub mod latency;
 pub mod link;
+pub mod namespace;
 pub mod pin;
 mod port;
 pub mod priority;

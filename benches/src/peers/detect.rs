@@ -7,6 +7,7 @@
 //! all headers, processor and memory. Ours are sealed, Serf's are not, as it is by default.
 
 use super::commit::build;
+use super::options::pairs;
 use super::ours;
 use super::serf;
 use super::systems::target;
@@ -15,6 +16,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use syncom_engine::namespace;
 use syncom_seam::SECOND;
 
 /// Clock ticks per second in `/proc/*/stat`: 100 on every Linux that Rust supports.
@@ -39,27 +41,22 @@ impl Options {
     pub(crate) fn parse(words: &[&str]) -> Option<Self> {
         let mut options =
             Self { json: false, out: None, only: None, nodes: 50, kills: 6, inside: false };
-        let mut rest = words;
-        while let Some((&flag, after)) = rest.split_first() {
-            rest = after;
+        // The last word, when there.
+        let (words, inside) =
+            words.strip_suffix(&["--inside"]).map_or((words, false), |words| (words, true));
+        options.inside = inside;
+        options.json = pairs(words, |flag, value| {
             match flag {
-                "--json" => options.json = true,
-                "--inside" => options.inside = true,
-                _ => {
-                    let (&value, after) = rest.split_first()?;
-                    rest = after;
-                    match flag {
-                        "--out" => options.out = Some(value.into()),
-                        "--only" => options.only = Some(value.into()),
-                        "--nodes" => {
-                            options.nodes = value.parse().ok().filter(|n| (3..=200).contains(n))?;
-                        }
-                        "--kills" => options.kills = value.parse().ok().filter(|n| *n > 0)?,
-                        _ => return None,
-                    }
+                "--out" => options.out = Some(value.into()),
+                "--only" => options.only = Some(value.into()),
+                "--nodes" => {
+                    options.nodes = value.parse().ok().filter(|n| (3..=200).contains(n))?;
                 }
+                "--kills" => options.kills = value.parse().ok().filter(|n| *n > 0)?,
+                _ => return None,
             }
-        }
+            Some(())
+        })?;
         (options.kills * 2 <= options.nodes).then_some(options)
     }
 }
@@ -192,8 +189,10 @@ struct Row {
 pub(crate) fn run(options: &Options) -> Result<(), String> {
     let ours = build("syncom", &["--bin", "syncom"], &target());
     let serf = serf::program(&target().join("serf"));
-    if !options.inside && can_unshare() {
-        return run_in_namespace();
+    if !options.inside && namespace::is_allowed() {
+        let is_done = namespace::run_again("--inside");
+        let is_done = is_done.map_err(|error| format!("cannot run in a namespace: {error}"))?;
+        return if is_done { Ok(()) } else { Err("see above".into()) };
     }
     let wanted = |one: &Contender| {
         let only = options.only.as_deref();
@@ -224,27 +223,6 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         print(&rows, options);
     }
     options.out.as_deref().map_or(Ok(()), |folder| keep(folder, &lines))
-}
-
-/// Whether this process may make a network of its own.
-fn can_unshare() -> bool {
-    let mut command = Command::new("unshare");
-    command.args(["--net", "true"]).stderr(Stdio::null());
-    command.status().is_ok_and(|status| status.success())
-}
-
-/// Does the same in a network of its own.
-fn run_in_namespace() -> Result<(), String> {
-    let failed = |error| format!("cannot run in a namespace: {error}");
-    let program = std::env::current_exe().map_err(failed)?;
-    let script = "ip link set lo up && exec \"$@\" --inside";
-    let status = Command::new("unshare")
-        .args(["--net", "sh", "-c", script, "sh"])
-        .arg(program)
-        .args(std::env::args_os().skip(1))
-        .status()
-        .map_err(failed)?;
-    if status.success() { Ok(()) } else { Err("see above".into()) }
 }
 
 fn take_ours(program: &Path, one: Contender, options: &Options) -> Result<Figures, String> {

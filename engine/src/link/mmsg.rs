@@ -13,6 +13,7 @@ pub(super) mod send;
 pub(super) mod socket;
 
 use super::{Link, OpenError, Options, RxBurst, TxBatch};
+use errors::Refusals;
 pub use group::{Group, Interface};
 use receive::Receiver;
 use send::Sender;
@@ -33,9 +34,7 @@ pub struct MmsgLink {
     /// The kernel's own count of drops, which wraps.
     drops_seen: u32,
     overflow: u64,
-    hears_refusals: bool,
-    /// There may be something in the queue of errors.
-    has_errors: bool,
+    refusals: Refusals,
     shortcomings: Vec<String>,
 }
 
@@ -80,8 +79,7 @@ impl MmsgLink {
             receiver: Receiver::new(!options.takes_runs && !options.is_stamped),
             drops_seen: 0,
             overflow: 0,
-            hears_refusals: options.hears_refusals,
-            has_errors: false,
+            refusals: Refusals::new(options.hears_refusals),
             shortcomings: opened.shortcomings,
         }
     }
@@ -156,10 +154,7 @@ impl Link for MmsgLink {
 
     fn returned(&mut self, room: &mut [u8]) -> Option<(Addr, usize)> {
         let failed = self.receiver.take_failed() | self.sender.take_failed();
-        self.has_errors |= failed && self.hears_refusals;
-        let found = self.has_errors.then(|| errors::take(self.socket.as_raw_fd(), room)).flatten();
-        self.has_errors = found.is_some();
-        found
+        self.refusals.next(failed, self.socket.as_raw_fd(), room)
     }
 
     fn connect(&mut self, to: Addr) -> io::Result<bool> {

@@ -28,9 +28,10 @@ mod receive;
 mod ring;
 mod send;
 
+use super::mmsg::Group;
+use super::mmsg::errors::Refusals;
 use super::mmsg::send::Sender;
 use super::mmsg::socket::{self, Opened};
-use super::mmsg::{Group, errors};
 use super::{Link, OpenError, Options, RxBurst, TxBatch};
 use receive::Receiver;
 use send::Carrier;
@@ -51,9 +52,7 @@ pub struct UringLink {
     /// The kernel's own count of drops, which wraps.
     drops_seen: u32,
     overflow: u64,
-    hears_refusals: bool,
-    /// There may be something in the queue of errors.
-    has_errors: bool,
+    refusals: Refusals,
     shortcomings: Vec<String>,
 }
 
@@ -88,8 +87,7 @@ impl UringLink {
             sender,
             drops_seen: 0,
             overflow: 0,
-            hears_refusals: options.hears_refusals,
-            has_errors: false,
+            refusals: Refusals::new(options.hears_refusals),
             shortcomings: opened.shortcomings,
         })
     }
@@ -156,10 +154,7 @@ impl Link for UringLink {
 
     fn returned(&mut self, room: &mut [u8]) -> Option<(Addr, usize)> {
         let failed = self.receiver.take_failed() | self.sender.take_failed();
-        self.has_errors |= failed && self.hears_refusals;
-        let found = self.has_errors.then(|| errors::take(self.socket.as_raw_fd(), room)).flatten();
-        self.has_errors = found.is_some();
-        found
+        self.refusals.next(failed, self.socket.as_raw_fd(), room)
     }
 
     fn shortcomings(&self) -> Vec<String> {

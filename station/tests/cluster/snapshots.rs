@@ -65,10 +65,9 @@ fn seventy_thousand_events_leave_bounded_replicas_and_a_snapshot_crosses_a_lossy
     assert!((oldest..=last).all(|seq| station.event_count(seq) == Some(1)));
 }
 
-/// The others take a snapshot every few milliseconds, and one is a second on its way: what a follower
-/// pulls, and the entries after it, must wait for him.
-#[test]
-fn a_follower_catches_up_however_often_the_others_take_snapshots() {
+/// Three replicas that take snapshots every few entries; one of them is down, far away, and needs a
+/// snapshot when it comes back.
+fn without_one() -> (Cluster, u16) {
     let mut cluster = running_on(12, 3, 5);
     write(&mut cluster, 0, 3_000);
     let away = cluster.settle() % 3 + 1;
@@ -76,8 +75,16 @@ fn a_follower_catches_up_however_often_the_others_take_snapshots() {
     // Until the leader keeps nothing for him any more.
     cluster.run(2_000);
     write(&mut cluster, 3_000, 500);
-    cluster.loss = 10;
     cluster.far = Some((away, 20 * MS));
+    (cluster, away)
+}
+
+/// The others take a snapshot every few milliseconds, and one is a second on its way: what a follower
+/// pulls, and the entries after it, must wait for him.
+#[test]
+fn a_follower_catches_up_however_often_the_others_take_snapshots() {
+    let (mut cluster, away) = without_one();
+    cluster.loss = 10;
     cluster.start(away);
     for round in 1..=200 {
         write(&mut cluster, 3_500 + round * 50, 50);
@@ -93,13 +100,7 @@ fn a_follower_catches_up_however_often_the_others_take_snapshots() {
 /// It has forgotten what it was pulling, and nobody waits until its leader loses patience.
 #[test]
 fn a_follower_that_restarts_while_it_pulls_is_sent_the_snapshot_anew_at_once() {
-    let mut cluster = running_on(12, 3, 5);
-    write(&mut cluster, 0, 3_000);
-    let away = cluster.settle() % 3 + 1;
-    cluster.crash(away);
-    cluster.run(2_000);
-    write(&mut cluster, 3_000, 500);
-    cluster.far = Some((away, 20 * MS));
+    let (mut cluster, away) = without_one();
     cluster.start(away);
     cluster.run_until("it pulls", |c| c.station(away).unwrap().held().snapshot_bytes > 0);
     assert_eq!(cluster.installs, 0);

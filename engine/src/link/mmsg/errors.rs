@@ -31,9 +31,38 @@ pub(super) fn hear(socket: &OwnedFd, family: Family) -> Option<String> {
     Some(format!("no IP_RECVERR: {error}; agents that are gone are noticed by their silence alone"))
 }
 
+/// When the queue of one socket is worth a look.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::link) struct Refusals {
+    hears: bool,
+    /// There may be something in the queue.
+    has_some: bool,
+}
+
+impl Refusals {
+    /// Of a socket that was made to keep what comes back, or not.
+    pub(in crate::link) const fn new(hears: bool) -> Self {
+        Self { hears, has_some: false }
+    }
+
+    /// The next datagram that came back: see [`take`]. `has_failed` says whether the socket failed a
+    /// call since the last time.
+    pub(in crate::link) fn next(
+        &mut self,
+        has_failed: bool,
+        socket: RawFd,
+        room: &mut [u8],
+    ) -> Option<(Addr, usize)> {
+        self.has_some |= has_failed && self.hears;
+        let found = self.has_some.then(|| take(socket, room)).flatten();
+        self.has_some = found.is_some();
+        found
+    }
+}
+
 /// Takes the next datagram that came back out of the queue and writes what is quoted of it to `room`;
 /// where it went, and how much was written.
-pub(in crate::link) fn take(socket: RawFd, room: &mut [u8]) -> Option<(Addr, usize)> {
+fn take(socket: RawFd, room: &mut [u8]) -> Option<(Addr, usize)> {
     (0..OTHERS_MAX).find_map(|_| next(socket, room).transpose()).and_then(Result::ok)
 }
 

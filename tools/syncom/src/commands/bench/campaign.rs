@@ -21,12 +21,11 @@ use crate::show;
 use asker::{Asker, Common};
 use plan::{Blow, Means, Stroke};
 use serde_json::{Value, json};
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{JoinHandle, spawn};
 use std::time::Duration;
-use syncom_engine::clock;
+use syncom_engine::{clock, namespace};
 use syncom_seam::{Rng, SECOND, Time};
 use syncom_sim::linear::History;
 
@@ -140,16 +139,11 @@ fn result(args: &Reads, tally: &Tally, left_out: &[String], seconds: u64) -> Val
 
 /// Runs this program again where the loopback is its own.
 pub(super) fn run_in_namespace() -> Outcome {
-    let failed = |error| Failure::failed(format!("cannot run in a namespace: {error}"));
-    let program = std::env::current_exe().map_err(failed)?;
-    let script = "ip link set lo up && exec \"$@\" --inside";
-    let status = Command::new("unshare")
-        .args(["--net", "sh", "-c", script, "sh"])
-        .arg(program)
-        .args(std::env::args_os().skip(1))
-        .status()
-        .map_err(failed)?;
-    if status.success() { Ok(()) } else { Err(Failure::failed("see above")) }
+    match namespace::run_again("--inside") {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Failure::failed("see above")),
+        Err(error) => Err(Failure::failed(format!("cannot run in a namespace: {error}"))),
+    }
 }
 
 /// One campaign; what its clients saw.
