@@ -19,7 +19,7 @@ use syncom_seam::{MS, SECOND, Time};
 const PORT: usize = 27_000;
 const RPC_PORT: usize = 28_000;
 /// How long agents may take to find each other, and a death to be known to all.
-const PATIENCE_NS: u64 = 60 * SECOND;
+const PATIENCE_NS: u64 = 120 * SECOND;
 /// From one kill to the next.
 const PAUSE_NS: u64 = 1_500 * MS;
 /// How long agents that know each other are left alone before anything is measured.
