@@ -154,13 +154,19 @@ struct Contender {
     /// Serf's profile, or ours and what dies.
     profile: &'static str,
     how: &'static str,
+    /// Serf's profile whose bytes ours may cost.
+    dear_as: Option<&'static str>,
     config: &'static str,
 }
 
 /// Serf lets its probes be tuned by profile only, of which "local" is the fastest.
-const CONTENDERS: [Contender; 6] = [
+const CONTENDERS: [Contender; 7] = [
     contender("serf", "lan", "", "profile lan (default), not encrypted"),
     contender("serf", "local", "", "profile local, its fastest, not encrypted"),
+    Contender {
+        dear_as: Some("local"),
+        ..contender("syncom", "quiet", "crash", "as many bytes as Serf's profile local, sealed")
+    },
     contender("syncom", "quiet", "crash", "profile quiet, sealed"),
     contender("syncom", "default", "crash", "profile default, sealed"),
     contender("syncom", "fast", "crash", "profile fast, sealed"),
@@ -173,7 +179,7 @@ const fn contender(
     how: &'static str,
     config: &'static str,
 ) -> Contender {
-    Contender { system, profile, how, config }
+    Contender { system, profile, how, dear_as: None, config }
 }
 
 struct Row {
@@ -209,7 +215,9 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
                 (serf::measure(serf, contender.profile, nodes, kills, METER), serf::version(serf))
             }
             ("syncom", _, Ok(program)) => {
-                (take_ours(program, contender, options), env!("CARGO_PKG_VERSION").into())
+                let result = budget(contender, &rows)
+                    .and_then(|budget| take_ours(program, contender, budget, options));
+                (result, env!("CARGO_PKG_VERSION").into())
             }
             ("serf", Err(why), _) | (_, _, Err(why)) => (Err(why.clone()), String::new()),
             _ => continue,
@@ -225,10 +233,31 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     options.out.as_deref().map_or(Ok(()), |folder| keep(folder, &lines))
 }
 
-fn take_ours(program: &Path, one: Contender, options: &Options) -> Result<Figures, String> {
+/// What heartbeats may cost, in bytes per node and second; 0 for no bound.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some hundred bytes")]
+fn budget(one: Contender, rows: &[Row]) -> Result<u64, String> {
+    let Some(profile) = one.dear_as else { return Ok(0) };
+    base(rows, profile)
+        .map(|serf| serf.idle.bytes as u64)
+        .ok_or_else(|| format!("what Serf's profile {profile} costs is not known"))
+}
+
+/// What came out for a profile of Serf's.
+fn base<'a>(rows: &'a [Row], profile: &str) -> Option<&'a Figures> {
+    let is_it = |row: &&Row| row.contender.system == "serf" && row.contender.profile == profile;
+    rows.iter().find(is_it)?.result.as_ref().ok()
+}
+
+fn take_ours(
+    program: &Path,
+    one: Contender,
+    budget: u64,
+    options: &Options,
+) -> Result<Figures, String> {
     let output = Command::new(program)
         .args(["bench", "detect", "--json", "--profile", one.profile, "--how", one.how])
         .args(["--nodes", &options.nodes.to_string(), "--kills", &options.kills.to_string()])
+        .args(["--heartbeat-budget", &budget.to_string()])
         .arg("--dir")
         .arg(target())
         .stdin(Stdio::null())
@@ -271,9 +300,7 @@ fn figures(json: &str) -> Figures {
 
 /// How many times as fast as Serf's profile of that name, by p99, and how many times as many bytes.
 fn against(row: &Row, rows: &[Row], profile: &str) -> Option<(f64, f64)> {
-    let is_base =
-        |base: &&Row| base.contender.system == "serf" && base.contender.profile == profile;
-    let base = rows.iter().find(is_base)?.result.as_ref().ok()?;
+    let base = base(rows, profile)?;
     let own = row.result.as_ref().ok()?;
     let speed = rank_ms(&base.known_ns, 99) / rank_ms(&own.known_ns, 99);
     let bytes = own.idle.bytes / base.idle.bytes;
