@@ -104,6 +104,16 @@ fn who_only_offers_hears_receivers_when_bursts_have_left() {
 }
 
 #[test]
+fn who_speaks_with_one_receiver_alone_hears_it_at_every_size_of_datagram() {
+    for query in ["", "mtu=65472&window=4m"] {
+        let (mut subscription, to) = subscription(query);
+        let mut publication = publication(to, query);
+        assert!(publication.connect(to).unwrap());
+        run(20_000, &mut publication, &mut subscription);
+    }
+}
+
+#[test]
 fn everything_arrives_in_order_at_every_size_of_datagram() {
     for query in ["", "seal=off", "mtu=512&window=64k", "mtu=8192&cc=static", "mtu=65472&window=4m"]
     {
