@@ -8,7 +8,7 @@
 
 use crate::node::{Identity, Node};
 use crate::timers::TimerKind;
-use crate::watched::{Claim, Watched};
+use crate::watched::{Claim, Sign, Watched};
 use alloc::vec::Vec;
 use syncom_seam::limits::SUBJECTS_MAX;
 use syncom_seam::{Counter, Now, Outbox, SECOND, Time};
@@ -93,17 +93,17 @@ impl Observing {
         self.arm(now.at, node, out);
     }
 
-    pub(crate) fn on_heartbeat<O: Outbox>(
+    pub(crate) fn on_sign<O: Outbox>(
         &mut self,
         now: Now,
-        beat: &Heartbeat,
+        beat: &Sign,
         heard: Time,
         node: &mut Node,
         out: &mut O,
     ) {
         let at = self.watched.iter().position(|watched| watched.slot == beat.slot);
         let Some(watched) = at.and_then(|at| self.watched.get_mut(at)) else { return };
-        if !watched.on_heartbeat(beat, heard, node) {
+        if !watched.on_sign(beat, heard, node) {
             return;
         }
         out.count(Counter::HeartbeatsHeard, 1);

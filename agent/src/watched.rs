@@ -3,6 +3,7 @@
 use crate::node::Node;
 use syncom_group::Arrival;
 use syncom_seam::Time;
+use syncom_wire::beat::Beat;
 use syncom_wire::heartbeat::Heartbeat;
 use syncom_wire::neighbours::Neighbour;
 use syncom_wire::{Incarnation, PeerId, Slot};
@@ -53,6 +54,30 @@ impl Claim {
     /// Whether hearing the subject changes what was said.
     pub(crate) const fn is_open(&self) -> bool {
         matches!(self, Self::Accused { .. } | Self::Settled)
+    }
+}
+
+/// What an observer takes from a sign of life, in full or in short.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sign {
+    pub(crate) slot: Slot,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) seq: u64,
+    pub(crate) interval_us: u32,
+    pub(crate) flags: u16,
+}
+
+impl Sign {
+    /// Of a heartbeat.
+    pub(crate) const fn of(beat: &Heartbeat) -> Self {
+        let Heartbeat { slot, incarnation, seq, interval_us, flags, .. } = *beat;
+        Self { slot, incarnation, seq, interval_us, flags }
+    }
+
+    /// Of one in short, by whoever has this slot.
+    pub(crate) fn of_brief(slot: Slot, beat: &Beat) -> Self {
+        let Beat { incarnation, seq, interval_us, .. } = *beat;
+        Self { slot, incarnation, seq: seq.into(), interval_us, flags: 0 }
     }
 }
 
@@ -111,8 +136,8 @@ impl Watched {
         (self.epoch, self.domain, self.leave_at) = (epoch, one.domain, Time::NEVER);
     }
 
-    /// Takes a heartbeat; false when it is one of an earlier life.
-    pub(crate) fn on_heartbeat(&mut self, beat: &Heartbeat, heard: Time, node: &Node) -> bool {
+    /// Takes a sign of life; false when it is one of an earlier life.
+    pub(crate) fn on_sign(&mut self, beat: &Sign, heard: Time, node: &Node) -> bool {
         if beat.incarnation < self.incarnation {
             return false;
         }

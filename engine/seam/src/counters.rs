@@ -122,6 +122,7 @@ counters! {
     Returned = "returned", count, "Own datagrams that came back because nobody listens where they went.";
     DropReturned = "drop_bad_return", count, "Datagrams said to come back that this life never sealed.";
     StreamMissed = "stream_missed_bytes", count, "Bytes of streams that came too late to be repaired and were given up.";
+    DropBrief = "drop_unknown_life", count, "Datagrams with the short header of a life that is not known here.";
 }
 
 #[cfg(test)]

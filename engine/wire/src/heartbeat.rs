@@ -5,8 +5,8 @@ use crate::ids::{Incarnation, Slot, Term, View};
 use crate::layout::{Malformed, layout};
 
 layout! {
-    /// I live. Sent to all observers in one burst, to homes at their slower pace, and by satellites
-    /// to replicas.
+    /// I live. Sent to homes at their slower pace, by satellites to replicas, and to those observers
+    /// for whom a `Beat` says too little.
     pub struct Heartbeat: 56 {
         /// The sender's slot; [`Slot::NONE`] for satellites, who are known by their peer id.
         slot: Slot,
@@ -83,7 +83,11 @@ impl Heartbeat {
         if self.health > 7 {
             return Err(Malformed("health above 7"));
         }
-        if self.interval_us < 1_000 || self.interval_us > 60_000_000 {
+        Self::check_interval(self.interval_us)
+    }
+
+    pub(crate) const fn check_interval(interval_us: u32) -> Result<(), Malformed> {
+        if interval_us < 1_000 || interval_us > 60_000_000 {
             return Err(Malformed("interval outside 1 ms to 60 s"));
         }
         Ok(())

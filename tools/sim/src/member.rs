@@ -187,13 +187,17 @@ impl Member {
     ) {
         match self.newest.binary_search_by_key(&datagram.peer, |(peer, _)| *peer) {
             Ok(at) if datagram.boot < self.newest[at].1 => return,
+            // Of a life that is not known, nothing short can be opened.
+            Ok(at) if datagram.is_brief && datagram.boot != self.newest[at].1 => return,
+            Err(_) if datagram.is_brief => return,
             Ok(at) => self.newest[at].1 = datagram.boot,
             Err(at) => self.newest.insert(at, (datagram.peer, datagram.boot)),
         }
         let Some(role) = &mut self.role else { return };
         let origin =
             Origin { peer: datagram.peer, boot: datagram.boot, addr: datagram.from, heard };
-        for frame in Frames::new(&datagram.bytes) {
+        let frames = if datagram.is_brief { Frames::brief } else { Frames::new };
+        for frame in frames(&datagram.bytes) {
             match frame {
                 Ok(frame) => role.on_frame(now, &origin, &frame, out),
                 Err(fault) => panic!("a role sent what it cannot parse: {fault}"),

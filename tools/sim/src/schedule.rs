@@ -16,6 +16,8 @@ pub(crate) struct Datagram {
     pub(crate) from: Addr,
     pub(crate) peer: PeerId,
     pub(crate) boot: Boot,
+    /// It has the short header, which says less of the life than opens it.
+    pub(crate) is_brief: bool,
     pub(crate) bytes: std::rc::Rc<[u8]>,
 }
 

@@ -8,13 +8,13 @@ use crate::invariants::Watch;
 use crate::member::{AnyRole, Member};
 use crate::meter::Meter;
 use crate::network::Network;
-use crate::outbox::Effects;
+use crate::outbox::{Effects, Payload};
 use crate::scenario::{Options, START_SPREAD_NS, Scenario};
 use crate::schedule::{Datagram, Happening, Schedule};
 use crate::trace::Trace;
 use std::rc::Rc;
 use syncom_seam::{Done, MS, Now, Rng, Time, WallTime};
-use syncom_wire::{Addr, Boot, View};
+use syncom_wire::{Addr, Boot, Brief, Header, View};
 
 /// Wall clock at the beginning of virtual time: 2026-01-01, in ns.
 pub(crate) const WALL_NS: u64 = 1_767_225_600_000_000_000;
@@ -295,7 +295,7 @@ impl World {
             self.members[index].identified_at = Some(self.now);
         }
         for (to, bytes) in effects.sends.drain(..) {
-            self.transmit(index, to, bytes.into());
+            self.transmit(index, to, bytes);
         }
         for (timer, at) in effects.timers.drain(..) {
             let at = at.max(self.now);
@@ -343,11 +343,14 @@ impl World {
         }
     }
 
-    fn transmit(&mut self, from: usize, to: Addr, bytes: Rc<[u8]>) {
+    fn transmit(&mut self, from: usize, to: Addr, payload: Payload) {
         let member = &self.members[from];
-        self.meter.note(from, bytes.len());
-        let datagram =
-            Datagram { from: member.addr, peer: member.identity, boot: member.boot, bytes };
+        let (from_addr, peer, boot) = (member.addr, member.identity, member.boot);
+        let is_brief = matches!(payload, Payload::Brief(_));
+        let bytes: Rc<[u8]> = payload.into();
+        let overhead = if is_brief { Brief::OVERHEAD } else { Header::OVERHEAD };
+        self.meter.note(from, bytes.len() + overhead);
+        let datagram = Datagram { from: from_addr, peer, boot, is_brief, bytes };
         self.launch(from, index_of(to), datagram);
     }
 

@@ -2,6 +2,7 @@
 
 use super::{Source, show};
 use syncom_wire::announced::Announced;
+use syncom_wire::beat::Beat;
 use syncom_wire::cp::CpVersion;
 use syncom_wire::heartbeat::{Heartbeat, HomeAnswer};
 use syncom_wire::ids::{Boot, Incarnation, Uuid};
@@ -26,6 +27,10 @@ fn signs_of_life(s: &mut Source, visit: &mut dyn FnMut(Kind, Vec<u8>, Frame<'_>)
     heartbeat.health %= 8;
     heartbeat.interval_us = 1_000 + heartbeat.interval_us % 59_000_000;
     show!(s, visit, Heartbeat, heartbeat);
+
+    let mut beat: Beat = s.fixed();
+    beat.interval_us = 1_000 + beat.interval_us % 59_000_000;
+    show!(s, visit, Beat, beat);
 
     let mut answer: HomeAnswer = s.fixed();
     answer.reserved = 0;
