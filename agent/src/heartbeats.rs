@@ -312,7 +312,7 @@ impl Heartbeats {
             slot: identity.slot,
             incarnation: identity.incarnation,
             seq,
-            interval_us: u32::try_from(interval_ns / 1_000).unwrap_or(u32::MAX),
+            interval_us: micros(interval_ns),
             progress: self.progress,
             sent_ns: now.at.0,
             neighbours: self.epoch,
@@ -323,6 +323,7 @@ impl Heartbeats {
             health: node.health.level(),
             flags: 0,
             load: 0,
+            peers_interval_us: micros(node.pace.interval_ns()),
         }
     }
 
@@ -349,6 +350,10 @@ impl Heartbeats {
             self.addrs.swap_remove(at);
         }
     }
+}
+
+fn micros(ns: u64) -> u32 {
+    u32::try_from(ns / 1_000).unwrap_or(u32::MAX)
 }
 
 /// Whether this is one of those that go in full in any case; each node has its own.

@@ -118,8 +118,8 @@ impl Watched {
     }
 
     /// A home has reason to believe that it is gone.
-    pub(crate) fn ask(&mut self, now: Time, node: &Node) {
-        self.asked_until = now.after(2 * node.pace.interval_ns());
+    pub(crate) fn ask(&mut self, now: Time) {
+        self.asked_until = now.after(2 * self.arrival.interval_ns());
     }
 
     /// Whether more is asked of it at present than patience allows: it may be late for no reason.

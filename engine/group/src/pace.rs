@@ -23,6 +23,9 @@ const INTERVAL_BYTES: u64 = OBSERVERS_MAX as u64 * SHORT_BYTES
     + (OBSERVERS_MAX as u64 * (FULL_BYTES - SHORT_BYTES)).div_ceil(Beat::IN_FULL_EVERY as u64)
     + 2 * HOMES as u64 * FULL_BYTES;
 
+/// The least budget that can be kept, in bytes per second: heartbeats are never rarer than every 10 s.
+pub const BUDGET_MIN: u64 = (INTERVAL_BYTES * SECOND).div_ceil(INTERVAL_MAX_NS);
+
 /// A heartbeat interval that follows the round trip and a budget: up at once, down only after 30 s
 /// of calm, and then to the longest interval that was wanted meanwhile, if that is at most half.
 #[derive(Clone, Copy, Debug)]

@@ -7,7 +7,7 @@ use crate::layout::{Malformed, layout};
 layout! {
     /// I live. Sent to homes at their slower pace, by satellites to replicas, and to those observers
     /// for whom a `Beat` says too little.
-    pub struct Heartbeat: 56 {
+    pub struct Heartbeat: 60 {
         /// The sender's slot; [`Slot::NONE`] for satellites, who are known by their peer id.
         slot: Slot,
         /// The sender's incarnation.
@@ -36,6 +36,9 @@ layout! {
         flags: u16,
         /// Load: datagrams handled in the last second (satellites), else 0.
         load: u32,
+        /// The interval that a node keeps towards its observers at present, in µs: homes weigh its
+        /// silence by it. 0 from satellites.
+        peers_interval_us: u32,
     }
 }
 
@@ -73,6 +76,7 @@ impl Heartbeat {
             health: 0,
             flags: 0,
             load: 0,
+            peers_interval_us: 0,
         }
     }
 
@@ -82,6 +86,11 @@ impl Heartbeat {
         }
         if self.health > 7 {
             return Err(Malformed("health above 7"));
+        }
+        if self.peers_interval_us != 0
+            && let Err(broken) = Self::check_interval(self.peers_interval_us)
+        {
+            return Err(broken);
         }
         Self::check_interval(self.interval_us)
     }

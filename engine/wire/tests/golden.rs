@@ -151,7 +151,7 @@ fn every_kind_has_a_sample() {
 
 #[test]
 fn a_moved_field_shows_in_the_bytes() {
-    let mut heartbeat = Heartbeat::read(&(1..=56).collect::<Vec<u8>>()).unwrap();
+    let mut heartbeat = Heartbeat::read(&(1..=60).collect::<Vec<u8>>()).unwrap();
     let before = encoded(&heartbeat);
     core::mem::swap(&mut heartbeat.slot.0, &mut heartbeat.incarnation.0);
     assert_ne!(before, encoded(&heartbeat));

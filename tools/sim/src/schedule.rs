@@ -171,11 +171,10 @@ impl Schedule {
         self.busy[slot / 64] &= !(1 << (slot % 64));
         while let Some(cell) = self.cells.get_mut(index as usize) {
             self.present.push(Reverse((cell.at, cell.order, index)));
-            match &cell.what {
-                Some(Happening::Deliver { to: member, .. } | Happening::Timer { member, .. }) => {
-                    self.callers.push(*member);
-                }
-                _ => {}
+            if let Some(Happening::Deliver { to: member, .. } | Happening::Timer { member, .. }) =
+                &cell.what
+            {
+                self.callers.push(*member);
             }
             index = std::mem::replace(&mut cell.next, NONE);
         }

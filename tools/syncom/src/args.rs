@@ -15,6 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+use syncom_group::BUDGET_MIN;
 
 /// Kernel-bypass messaging and recovery fabric for bare-metal clusters.
 #[derive(Clone, Debug, Parser)]
@@ -177,6 +178,9 @@ pub struct Up {
     /// Whether members take the network's word that nobody listens at a port any more (ICMP)
     #[arg(long, value_enum, default_value_t)]
     pub icmp: OnOff,
+    /// What heartbeats may cost a node at most, in bytes per second [default: what the profile takes]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(BUDGET_MIN..))]
+    pub heartbeat_budget: Option<u64>,
     /// Print JSON: one line per event, and a last line with totals
     #[arg(long)]
     pub json: bool,

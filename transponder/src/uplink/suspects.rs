@@ -82,8 +82,7 @@ impl Suspects {
         }
         let Some(case) = self.open(sight, slot, incarnation) else { return Taken::NoRoom };
         // Of the dead, too, some have lost the last heartbeat; and clocks and queues may differ.
-        let interval_ns = sight.profile.interval_for_ns(sight.homes.rtt_ns(slot));
-        let margin_ns = interval_ns + sight.profile.margin_min_ns;
+        let margin_ns = sight.interval_ns(slot) + sight.profile.margin_min_ns;
         let known = case.evidence.silent_since().after(margin_ns);
         case.make_room(sight.now.at);
         if case.evidence.absorb(word) == Absorbed::Nothing {
@@ -273,7 +272,7 @@ impl Suspects {
         let is_heard = case.is_heard_by_home(sight);
         if case.is_probable && tally.distinct > 0 && is_heard {
             out.count(Counter::Vetoes, u64::from(case.inquiry.veto(now)));
-        } else if now.since(case.lived(sight)) >= sight.profile.silence_ns() {
+        } else if now.since(case.lived(sight)) >= sight.silence_ns(case.slot) {
             case.inquiry.on_accused(now);
         }
         let situation = case.situation(tally, sight);
@@ -328,7 +327,7 @@ impl Suspects {
 /// Begins to ask the accused.
 fn inquire(case: &mut Suspicion, sight: &Sight<'_>, rng: &mut Rng) {
     let rtt_ns = sight.homes.rtt_ns(case.slot);
-    case.inquiry.begin(sight.now.at, rng.next_u64(), sight.profile.interval_ns, rtt_ns);
+    case.inquiry.begin(sight.now.at, rng.next_u64(), sight.interval_ns(case.slot), rtt_ns);
 }
 
 /// Sends the probes that are due: to the accused, and to its observers that do not accuse it; not to

@@ -30,6 +30,18 @@ pub(crate) struct Sight<'a> {
     pub(crate) profile: &'a Profile,
 }
 
+impl Sight<'_> {
+    /// η of a node, in ns, see [`Homes::interval_ns`].
+    pub(crate) fn interval_ns(&self, slot: Slot) -> u64 {
+        self.homes.interval_ns(slot, self.profile)
+    }
+
+    /// m·η of a node, in ns: the silence that an observer holds against it.
+    pub(crate) fn silence_ns(&self, slot: Slot) -> u64 {
+        self.interval_ns(slot) * u64::from(self.profile.misses)
+    }
+}
+
 /// How far a case has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
@@ -118,7 +130,7 @@ impl Suspicion {
 
     /// Somebody's heartbeat came back from its host.
     pub(crate) fn note_refusal(&mut self, sight: &Sight<'_>) {
-        self.refused_until = sight.now.at.after(2 * sight.profile.interval_ns);
+        self.refused_until = sight.now.at.after(2 * sight.interval_ns(self.slot));
     }
 
     /// Whether its host was said lately to have refused a heartbeat.
@@ -216,11 +228,10 @@ impl Suspicion {
     /// accuses it, by more than clocks and queues may differ. Whoever dies is last heard by all at
     /// once, so this holds for those who live and cannot reach their observers; a last heartbeat
     /// that observers lost delays the verdict by a few intervals and no longer. The margin follows
-    /// the interval that the node keeps towards its observers, as its round trip tells it.
+    /// the interval that the node keeps towards its observers.
     pub(crate) fn is_heard_by_home(&self, sight: &Sight<'_>) -> bool {
         let home = sight.homes.heard(self.slot, self.incarnation);
-        let rtt_ns = sight.homes.rtt_ns(self.slot);
-        let margin_ns = sight.profile.interval_for_ns(rtt_ns) + sight.profile.margin_min_ns;
+        let margin_ns = sight.interval_ns(self.slot) + sight.profile.margin_min_ns;
         home > self.evidence.silent_since().after(margin_ns)
             && sight.homes.is_on_schedule(self.slot, self.incarnation, HOME_MISSES, sight.now.at)
     }
@@ -287,7 +298,7 @@ impl Suspicion {
         let stands = self.is_own && sight.homes.is_silent(self.slot, self.incarnation, 2, now);
         let is_empty = tally.distinct == 0 && !stands && !self.is_refused(now);
         let is_probable = (tally.distinct > 0 || stands) && tally.distinct >= low;
-        let silence_ns = sight.profile.silence_ns();
+        let silence_ns = sight.silence_ns(self.slot);
         self.note_spell(is_probable, silence_ns, now);
         let is_recent = now.since(self.lived(sight)) < 3 * silence_ns;
         let domains = tally.domains_able.count_ones().min(2);

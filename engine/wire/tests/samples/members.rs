@@ -26,6 +26,7 @@ fn signs_of_life(s: &mut Source, visit: &mut dyn FnMut(Kind, Vec<u8>, Frame<'_>)
     heartbeat.plane %= 3;
     heartbeat.health %= 8;
     heartbeat.interval_us = 1_000 + heartbeat.interval_us % 59_000_000;
+    heartbeat.peers_interval_us = 1_000 + heartbeat.peers_interval_us % 59_000_000;
     show!(s, visit, Heartbeat, heartbeat);
 
     let mut beat: Beat = s.fixed();
