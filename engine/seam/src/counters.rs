@@ -98,6 +98,7 @@ counters! {
     UplinkShed = "uplink_shed", count, "Records shed under back-pressure.";
     ProbesSent = "probes_sent", count, "Probes sent to accused nodes.";
     ObserversAsked = "observers_asked", count, "Questions to observers that do not accuse an accused node.";
+    OpinionsSent = "opinions_sent", count, "What one home of a node told the other of it.";
     Vetoes = "vetoes", count, "Accusations refuted by an answer or a fresher heartbeat.";
     EvidenceLive = "evidence_live", gauge, "Evidence records held.";
     OrdersDelivered = "orders_delivered", count, "Order frames sent to nodes, retries included.";

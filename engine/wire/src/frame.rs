@@ -6,8 +6,8 @@
 use crate::bytes::{Reader, Writer};
 use crate::layout::{Fixed, Malformed, Overflow, layout};
 use crate::{
-    control, cp, event, heartbeat, join, member, neighbours, order, policy, probe, raft, replica,
-    report, roster, snapshot, stream, uplink,
+    control, cp, event, heartbeat, join, member, neighbours, opinion, order, policy, probe, raft,
+    replica, report, roster, snapshot, stream, uplink,
 };
 
 layout! {
@@ -176,6 +176,8 @@ frames! {
     Receipt(order::Receipt<'a>) = 15,
     /// The receipt arrived.
     ReceiptAck(order::ReceiptAck) = 16,
+    /// What one satellite makes of a node or of another satellite.
+    Opinion(opinion::Opinion) = 17,
     /// A fragment of a stream.
     StreamData(stream::StreamData<'a>) = 20,
     /// Fragments are missing.

@@ -29,6 +29,7 @@ mod layout;
 pub mod limits;
 pub mod member;
 pub mod neighbours;
+pub mod opinion;
 pub mod order;
 pub mod policy;
 pub mod probe;

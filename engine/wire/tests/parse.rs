@@ -20,7 +20,7 @@ fn emitted_again(frame: &Frame<'_>, out: &mut [u8]) -> Option<Result<usize, Over
         };
     }
     by_kind!(
-        Heartbeat HomeAnswer Probe ProbeAnswer Report ReportAck Join Welcome JoinRefused RosterAsk
+        Heartbeat HomeAnswer Opinion Probe ProbeAnswer Report ReportAck Join Welcome JoinRefused RosterAsk
         Roster Neighbours Leave Order Receipt ReceiptAck StreamData StreamNak StreamStatus
         StreamReset Raft SnapshotAsk SnapshotChunk Batch BatchAck Record HomeStats ViewDelta Member
         Shard ShardProgress Outcome Attach Ask Reply Status OrderState NodeDetail Line Event

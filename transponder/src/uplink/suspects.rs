@@ -12,10 +12,11 @@ use alloc::vec::Vec;
 use syncom_seam::bounded::BoundedMap;
 use syncom_seam::{Counter, MS, Outbox, Rng, SECOND, Time};
 use syncom_wire::member::MemberState;
+use syncom_wire::opinion::Opinion;
 use syncom_wire::probe::Probe;
 use syncom_wire::report::EventKind;
 use syncom_wire::uplink::{ItemResult, Record, RecordHead};
-use syncom_wire::{Incarnation, List, Slot};
+use syncom_wire::{Addr, Incarnation, List, Slot};
 
 /// Cases looked at to make room for a new one.
 const SEARCH_MAX: usize = 64;
@@ -105,6 +106,32 @@ impl Suspects {
             // Nobody accuses it here, so nothing is here to be cleared.
             case.is_gray &= !is_new;
             case.note_refusal(sight);
+        }
+    }
+
+    /// The other home says what it makes of a node, and is told what is believed here when it asks.
+    pub(crate) fn on_opinion<O: Outbox>(
+        &mut self,
+        sight: &Sight<'_>,
+        (slot, home): (Slot, Addr),
+        opinion: &Opinion,
+        out: &mut O,
+    ) {
+        let is_new = self.get(slot, opinion.incarnation).is_none();
+        let asks = opinion.flags & Opinion::ASKS != 0;
+        if is_new && !asks {
+            return;
+        }
+        let Some(case) = self.open(sight, slot, opinion.incarnation) else { return };
+        // Nobody accuses it here, so nothing is here to be cleared.
+        case.is_gray &= !is_new;
+        case.second.on_opinion(sight.now.at, opinion);
+        if asks {
+            let accusers = case.evidence.words().iter().filter(|word| !word.is_retracted).count();
+            let accusers = u32::try_from(accusers).unwrap_or(u32::MAX);
+            case.second.note_told(case.rounds(sight.now.at));
+            out.send(home, &case.opinion(accusers, false, sight));
+            out.count(Counter::OpinionsSent, 1);
         }
     }
 
@@ -241,7 +268,7 @@ impl Suspects {
             let case = &self.list[at];
             ripe += usize::from(case.stage == Stage::Ripe);
             // Whoever's host refuses will be accused in a moment, if it is dead.
-            let is_asked = case.is_probable || case.is_refused(sight.now.at);
+            let is_asked = case.is_probable || case.is_called(sight.now.at);
             let is_open = is_asked && case.stage == Stage::Open;
             undecided += usize::from(is_open && !case.inquiry.is_vetoed() && !case.is_gray);
         }
@@ -299,12 +326,13 @@ impl Suspects {
                 return true;
             }
         }
-        let is_refused = case.is_refused(now);
-        if is_refused && case.inquiry.asked(now) == Asked::No {
+        let is_called = case.is_called(now);
+        if is_called && case.inquiry.asked(now) == Asked::No {
             inquire(case, sight, rng);
         }
-        if (situation.is_probable || is_refused) && !situation.is_vetoed {
+        if (situation.is_probable || is_called) && !situation.is_vetoed {
             probe(case, tally, sight, out);
+            consult(case, tally, sight, out);
         }
         false
     }
@@ -346,7 +374,7 @@ fn probe<O: Outbox>(case: &mut Suspicion, tally: &Tally, sight: &Sight<'_>, out:
             out.send(addr, &probe);
             out.count(Counter::ProbesSent, 1);
         }
-        if tally.distinct == 0 && case.is_refused(sight.now.at) {
+        if tally.distinct == 0 && case.is_called(sight.now.at) {
             continue;
         }
         for (at, observer) in sight.world.observers(case.slot).iter().enumerate() {
@@ -357,6 +385,17 @@ fn probe<O: Outbox>(case: &mut Suspicion, tally: &Tally, sight: &Sight<'_>, out:
                 out.count(Counter::ObserversAsked, 1);
             }
         }
+    }
+}
+
+/// Tells the other home what is believed, when it wants to know or is to say what it believes.
+fn consult<O: Outbox>(case: &mut Suspicion, tally: &Tally, sight: &Sight<'_>, out: &mut O) {
+    let now = sight.now.at;
+    let Some(home) = sight.world.other_home(case.slot) else { return };
+    let is_missed = case.is_probable && case.inquiry.asked(now) != Asked::No;
+    if let Some(asks) = case.second.speak(now, case.rounds(now), is_missed) {
+        out.send(home.head.addr, &case.opinion(tally.distinct, asks, sight));
+        out.count(Counter::OpinionsSent, 1);
     }
 }
 

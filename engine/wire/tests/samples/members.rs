@@ -8,6 +8,7 @@ use syncom_wire::ids::{Boot, Incarnation, Uuid};
 use syncom_wire::join::{Join, JoinHead, JoinRefused, Leave, Welcome};
 use syncom_wire::limits::{DETAIL_MAX, DOMAIN_MAX, KIND_MAX, NAME_MAX};
 use syncom_wire::neighbours::Neighbours;
+use syncom_wire::opinion::Opinion;
 use syncom_wire::probe::{Probe, ProbeAnswer};
 use syncom_wire::report::{AckItem, Report, ReportAck, ReportHead};
 use syncom_wire::roster::{Roster, RosterAsk, RosterEntry, RosterHead};
@@ -39,6 +40,11 @@ fn signs_of_life(s: &mut Source, visit: &mut dyn FnMut(Kind, Vec<u8>, Frame<'_>)
     answer.health %= 8;
     answer.reserved = [0; 7];
     show!(s, visit, ProbeAnswer, answer);
+
+    let mut opinion: Opinion = s.fixed();
+    (opinion.rounds, opinion.missed_permille) =
+        (opinion.rounds % 3, opinion.missed_permille % 1_001);
+    show!(s, visit, Opinion, opinion);
 
     let mut version: CpVersion = s.fixed();
     version.state = 1 + version.state % 3;
