@@ -111,7 +111,9 @@ impl Observing {
             watched.claim = Claim::Settled;
             return;
         }
-        if beat.flags & Heartbeat::RELEASED != 0 && watched.leave_at != Time::NEVER {
+        // Replaced already, or by a set that has not come here yet: its own is newer than ours.
+        let is_replaced = watched.leave_at != Time::NEVER || beat.neighbours > watched.epoch;
+        if beat.flags & Heartbeat::RELEASED != 0 && is_replaced {
             // What was said of it is taken back below, and then it is forgotten.
             watched.leave_at = watched.leave_at.min(now.at.after(node.pace.interval_ns()));
         }

@@ -292,3 +292,29 @@ fn a_new_observer_says_that_it_watches_as_soon_as_it_does_and_an_old_one_stops_w
     world.beats(&[22], 73, 8);
     assert!(said(&world).iter().any(|(_, head)| head.subject == Subject::node(Slot(21))));
 }
+
+#[test]
+fn an_observer_that_has_not_heard_of_its_replacement_lets_itself_be_released_by_a_newer_set() {
+    let mut world = World::member(4);
+    let released = |world: &mut World, slot: u32, neighbours: u64| {
+        let flags = Heartbeat::RELEASED;
+        let beat = Heartbeat { flags, neighbours, ..heartbeat(slot, 20) };
+        world.hear(PeerId::agent(Slot(slot)), node(slot), &Frame::Heartbeat(beat));
+    };
+    world.neighbours(9, &[1], &[20, 21, 22, 23]);
+    world.beats(&[20, 21, 22, 23], 1, 19);
+    // The set that replaces it for 20 was lost on its way; what 21 says is older than its own.
+    released(&mut world, 20, 10);
+    released(&mut world, 21, 9);
+    world.clear();
+    world.beats(&[22, 23], 20, 10);
+    let accused: Vec<u64> = said(&world).iter().map(|(_, head)| head.subject.0).collect();
+    assert!(!accused.contains(&20), "others watch it");
+    assert!(accused.contains(&21), "nobody else may");
+    // Assigned once more, it is watched once more.
+    world.neighbours(11, &[1], &[20, 22, 23]);
+    world.beats(&[20, 22, 23], 30, 10);
+    world.clear();
+    world.beats(&[22, 23], 40, 10);
+    assert!(said(&world).iter().any(|(_, head)| head.subject == Subject::node(Slot(20))));
+}
