@@ -37,6 +37,13 @@ pub enum Fault {
         /// For how long.
         for_ns: u64,
     },
+    /// Nodes inside and outside do not reach each other; servers reach all.
+    Split {
+        /// Which members are inside.
+        inside: Vec<bool>,
+        /// For how long.
+        for_ns: u64,
+    },
     /// A replica dies for good, and an operator replaces it by a new one, which starts by then.
     Replace {
         /// Which member dies.

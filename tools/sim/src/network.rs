@@ -15,6 +15,8 @@ pub(crate) struct Cut {
     pub(crate) inside: Vec<bool>,
     /// Whether only the way out of the inside is cut.
     pub(crate) one_way: bool,
+    /// Members before this one reach both sides.
+    pub(crate) servers: usize,
     pub(crate) until: Time,
 }
 
@@ -22,7 +24,7 @@ impl Cut {
     /// Whether it loses what `from` sends to `to`.
     pub(crate) fn parts(&self, from: usize, to: usize) -> bool {
         let side = |member: usize| self.inside.get(member).copied().unwrap_or(false);
-        side(from) != side(to) && (!self.one_way || side(from))
+        from.min(to) >= self.servers && side(from) != side(to) && (!self.one_way || side(from))
     }
 }
 
