@@ -5,6 +5,7 @@ use crate::uplink::batch::{Batches, Tag};
 use crate::uplink::evidence::{Absorbed, Word};
 use crate::uplink::hold::Hold;
 use crate::uplink::reach;
+use crate::uplink::second::Second;
 use crate::uplink::suspicion::{Sight, Stage, Suspicion, Tally};
 use crate::uplink::verdict::{Asked, Verdict, judge};
 use crate::world::World;
@@ -241,6 +242,14 @@ impl Suspects {
         }
     }
 
+    /// What the accused did not answer says nothing any more.
+    pub(crate) fn ask_anew(&mut self) {
+        for case in self.list.iter_mut().filter(|case| case.stage != Stage::Announced) {
+            case.inquiry.begin_anew();
+            case.second = Second::default();
+        }
+    }
+
     fn tally(&self, at: usize, sight: &Sight<'_>) -> Tally {
         let is_suspected = |slot, incarnation| {
             self.get(slot, incarnation)
@@ -249,12 +258,13 @@ impl Suspects {
         self.list[at].tally(sight, is_suspected)
     }
 
-    /// Judges all cases: asks, announces, forgets.
+    /// Judges all cases: asks, announces, forgets. Announces nothing while the station `is_heard` not.
     pub(crate) fn judge_all<O: Outbox>(
         &mut self,
         sight: &Sight<'_>,
         rng: &mut Rng,
         batches: &mut Batches,
+        is_heard: bool,
         out: &mut O,
     ) {
         let (mut ripe, mut undecided) = (0, 0);
@@ -273,7 +283,7 @@ impl Suspects {
             undecided += usize::from(is_open && !case.inquiry.is_vetoed() && !case.is_gray);
         }
         // While the station cannot be reached, a death stays open to signs of life.
-        let is_free = !batches.is_stalled(sight.now.at);
+        let is_free = is_heard && !batches.is_stalled(sight.now.at);
         if is_free && self.hold.release(sight.now.at, ripe, undecided) {
             self.announce(sight, batches, out);
         }
