@@ -201,8 +201,13 @@ impl Transponder {
     /// silence: what they did not answer, nobody could have heard.
     fn note_cut(&mut self, now: Time) {
         let was_cut_off = core::mem::replace(&mut self.is_cut_off, !self.feed.is_heard(now));
-        if was_cut_off && !self.is_cut_off {
-            self.suspects.ask_anew();
+        if was_cut_off == self.is_cut_off {
+            return;
+        }
+        self.suspects.ask_anew();
+        if self.is_cut_off {
+            self.batches.withdraw_deaths();
+        } else {
             self.rest(now);
         }
     }

@@ -125,3 +125,43 @@ fn strangers_have_no_opinion() {
     rig.hear(PeerId::satellite(2), OTHER, &Opinion { incarnation: Incarnation(2), ..opinion });
     assert!(told(&mut rig).is_empty());
 }
+
+#[test]
+fn a_satellite_that_hears_no_leader_announces_nothing_and_asks_anew_when_it_does() {
+    let mut rig = Rig::new(20, 4);
+    // The leader's heartbeats are answered by nobody any more.
+    rig.leader = 9;
+    rig.run(800 * MS);
+    rig.kill(3);
+    rig.accuse_by_all(3, 900);
+    rig.run(2 * SECOND);
+    assert!(
+        rig.records(EventKind::DEAD).is_empty(),
+        "the others may be on the other side of a cut"
+    );
+    let asked = rig.count(Counter::ProbesSent);
+    rig.leader = 1;
+    rig.run(250 * MS);
+    assert!(rig.count(Counter::ProbesSent) >= asked + 3, "what it left unanswered does not count");
+    rig.run(SECOND);
+    assert_eq!(rig.records(EventKind::DEAD).len(), 1);
+}
+
+#[test]
+fn a_death_on_its_way_is_withdrawn_when_the_leader_falls_silent() {
+    let mut rig = Rig::new(20, 4);
+    rig.acks = false;
+    rig.kill(3);
+    rig.accuse_by_all(3, 900);
+    rig.run(200 * MS);
+    assert_eq!(rig.records(EventKind::DEAD).len(), 1);
+    // Another leads after a cut, and the node shows itself.
+    rig.leader = 9;
+    rig.run(2 * SECOND);
+    rig.alive.insert(3);
+    rig.forget();
+    (rig.leader, rig.term, rig.acks) = (2, 4, true);
+    rig.run(3 * SECOND);
+    assert!(rig.records(EventKind::DEAD).is_empty());
+    assert_eq!(rig.records(EventKind::CLEARED).len(), 1, "in the place of the death");
+}

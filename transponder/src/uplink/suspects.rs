@@ -244,7 +244,10 @@ impl Suspects {
 
     /// What the accused did not answer says nothing any more.
     pub(crate) fn ask_anew(&mut self) {
-        for case in self.list.iter_mut().filter(|case| case.stage != Stage::Announced) {
+        for case in &mut self.list {
+            if case.stage == Stage::Announced {
+                case.stage = Stage::Open;
+            }
             case.inquiry.begin_anew();
             case.second = Second::default();
         }

@@ -36,7 +36,9 @@ pub(super) fn check(world: &World, violations: &mut Vec<String>) {
         let Some(died) = died.max() else { continue };
         if !is_whole || !inside[index] {
             let side = if inside[index] { "inside" } else { "outside" };
-            violations.push(format!("{} was evicted, which was well {side}", member.name));
+            let at = Time(died.saturating_sub(WALL_NS));
+            let text = format!("{} was evicted at {at}, which was well {side}", member.name);
+            violations.push(text);
         }
         if member.life != 1 {
             violations.push(format!("{} was started anew", member.name));
