@@ -176,7 +176,7 @@ frames! {
     Receipt(order::Receipt<'a>) = 15,
     /// The receipt arrived.
     ReceiptAck(order::ReceiptAck) = 16,
-    /// What one satellite makes of a node or of another satellite.
+    /// What one home of a node makes of it.
     Opinion(opinion::Opinion) = 17,
     /// A fragment of a stream.
     StreamData(stream::StreamData<'a>) = 20,

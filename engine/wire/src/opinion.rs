@@ -1,4 +1,4 @@
-//! Opinions: what one satellite makes of a node or of another satellite.
+//! Opinions: what one home of a node makes of it.
 //!
 //! The two homes of a node tell each other, with every question to it, so that neither condemns whom
 //! the other hears.
@@ -10,7 +10,7 @@ use crate::layout::{Malformed, layout};
 layout! {
     /// What I make of it. Soft, unacknowledged, and outdated by the next one.
     pub struct Opinion: 20 {
-        /// A node or a satellite.
+        /// The node.
         subject: PeerId,
         /// The life that it is about.
         incarnation: Incarnation,
@@ -22,8 +22,8 @@ layout! {
         rounds: u8,
         /// See [`Opinion::ASKS`].
         flags: u8,
-        /// Of the sender's own nodes, how many in a thousand it misses at present.
-        missed_permille: u16,
+        /// Zero.
+        reserved: u16,
     }
 }
 
@@ -34,13 +34,7 @@ impl Opinion {
     pub const ASKS: u8 = 1;
 
     const fn check(&self) -> Result<(), Malformed> {
-        if self.rounds > 2 {
-            return Err(Malformed("more than two rounds"));
-        }
-        if self.missed_permille > 1_000 {
-            return Err(Malformed("more than all nodes are missed"));
-        }
-        Ok(())
+        if self.rounds > 2 { Err(Malformed("more than two rounds")) } else { Ok(()) }
     }
 }
 

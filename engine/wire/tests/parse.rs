@@ -149,6 +149,7 @@ fn what_is_kept_for_later_must_be_zero_in_every_kind_that_keeps_some() {
         (Kind::HomeAnswer, 2),
         (Kind::Probe, 4),
         (Kind::ProbeAnswer, 7),
+        (Kind::Opinion, 2),
         (Kind::Report, 2),
         (Kind::Join, 5),
         (Kind::Welcome, 2),

@@ -29,7 +29,7 @@ fn says(rig: &mut Rig, rounds: u8, lived_ago_us: u32, flags: u8) {
         accusers: 8,
         rounds,
         flags,
-        missed_permille: 0,
+        reserved: 0,
     };
     rig.hear(PeerId::satellite(2), OTHER, &opinion);
 }
@@ -118,7 +118,7 @@ fn strangers_have_no_opinion() {
         accusers: 0,
         rounds: 1,
         flags: Opinion::ASKS,
-        missed_permille: 0,
+        reserved: 0,
     };
     rig.hear(PeerId::agent(Slot(4)), OTHER, &opinion);
     rig.hear(PeerId::satellite(7), OTHER, &opinion);

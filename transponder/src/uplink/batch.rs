@@ -134,7 +134,7 @@ impl Batches {
     }
 
     fn fits<E: Emit>(&self, item: &E) -> bool {
-        self.open.len + syncom_wire::FrameHeader::SIZE + item.size() <= BATCH_MAX
+        self.open.len + FrameHeader::SIZE + item.size() <= BATCH_MAX
     }
 
     fn seal(&mut self) -> bool {

@@ -126,15 +126,7 @@ mod tests {
     fn opinion(rounds: u8, lived_ago_us: u32, flags: u8) -> Opinion {
         let subject = PeerId::agent(Slot(3));
         let incarnation = Incarnation(1);
-        Opinion {
-            subject,
-            incarnation,
-            lived_ago_us,
-            accusers: 8,
-            rounds,
-            flags,
-            missed_permille: 0,
-        }
+        Opinion { subject, incarnation, lived_ago_us, accusers: 8, rounds, flags, reserved: 0 }
     }
 
     fn at(ms: u64) -> Time {

@@ -302,7 +302,7 @@ impl Suspicion {
             accusers,
             rounds: self.rounds(now),
             flags: if asks { Opinion::ASKS } else { 0 },
-            missed_permille: 0,
+            reserved: 0,
         }
     }
 

@@ -42,8 +42,8 @@ fn signs_of_life(s: &mut Source, visit: &mut dyn FnMut(Kind, Vec<u8>, Frame<'_>)
     show!(s, visit, ProbeAnswer, answer);
 
     let mut opinion: Opinion = s.fixed();
-    (opinion.rounds, opinion.missed_permille) =
-        (opinion.rounds % 3, opinion.missed_permille % 1_001);
+    opinion.rounds %= 3;
+    opinion.reserved = 0;
     show!(s, visit, Opinion, opinion);
 
     let mut version: CpVersion = s.fixed();
