@@ -51,6 +51,13 @@ pub enum Fault {
         /// Parts of 10,000 lost.
         loss: u64,
     },
+    /// The cable of a member loses some of what is sent to it, until healing.
+    Deafen {
+        /// Which member.
+        member: usize,
+        /// Parts of 10,000 lost.
+        loss: u64,
+    },
     /// A managed service of a node dies.
     ServiceDeath {
         /// Which member.

@@ -88,6 +88,7 @@ impl World {
             }
             Fault::Cut { inside, one_way, for_ns } => self.cut(inside, one_way, for_ns),
             Fault::Mumble { member, loss } => self.network.muffle(member, loss),
+            Fault::Deafen { member, loss } => self.network.deafen(member, loss),
             Fault::Replace { old, new } => self.replace(old, new),
             Fault::ServiceDeath { member } => self.kill_service(member),
             Fault::ClockJump { member, by_ns } => {

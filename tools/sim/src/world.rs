@@ -1,6 +1,7 @@
 //! The world: members, network, disks, clients, and the loop that lets virtual time pass.
 
 use crate::askers::Askers;
+use crate::beats::Beats;
 use crate::client::Client;
 use crate::disk::SimDisk;
 use crate::fault::FaultCounts;
@@ -12,6 +13,7 @@ use crate::outbox::Effects;
 use crate::scenario::{Options, START_SPREAD_NS, Scenario};
 use crate::schedule::{Datagram, Happening, Schedule};
 use crate::trace::Trace;
+use crate::transcript::Transcript;
 use std::rc::Rc;
 use syncom_seam::{Done, MS, Now, Rng, Time, WallTime};
 use syncom_wire::{Addr, Boot, View};
@@ -36,6 +38,10 @@ pub(crate) struct World {
     pub(crate) meter: Meter,
     pub(crate) counts: FaultCounts,
     pub(crate) trace: Trace,
+    /// What was said, when somebody wants to know.
+    pub(crate) transcript: Option<Transcript>,
+    /// Who beats, when somebody wants to know.
+    pub(crate) beats: Option<Beats>,
     pub(crate) network: Network,
     pub(crate) schedule: Schedule,
     pub(crate) rng: Rng,
@@ -63,6 +69,8 @@ impl World {
             meter: Meter::new(options),
             counts: FaultCounts::default(),
             trace: Trace::default(),
+            transcript: None,
+            beats: None,
             network: Network::new(seed, &scenario),
             schedule: Schedule::default(),
             rng: Rng::new(seed ^ 0x776f_726c),
@@ -324,6 +332,9 @@ impl World {
         }
         for event in effects.events.drain(..) {
             self.watch.on_event(self.now, index, &event, &self.members, &self.options);
+            if let Some(transcript) = &mut self.transcript {
+                transcript.on_event(&event);
+            }
         }
         if let Some(log) = &mut effects.log {
             for line in log.drain(..) {
@@ -346,9 +357,16 @@ impl World {
     fn transmit(&mut self, from: usize, to: Addr, bytes: Rc<[u8]>) {
         let member = &self.members[from];
         self.meter.note(from, bytes.len());
+        let path = (from, index_of(to));
+        if let Some(transcript) = &mut self.transcript {
+            transcript.on_sent(self.now, path, &bytes);
+        }
+        if let Some(beats) = &mut self.beats {
+            beats.on_sent(self.now, path);
+        }
         let datagram =
             Datagram { from: member.addr, peer: member.identity, boot: member.boot, bytes };
-        self.launch(from, index_of(to), datagram);
+        self.launch(from, path.1, datagram);
     }
 
     pub(crate) fn launch(&mut self, from: usize, to: usize, datagram: Datagram) {
