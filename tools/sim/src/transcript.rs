@@ -52,13 +52,7 @@ impl Transcript {
         self.newest
     }
 
-    fn note(
-        &mut self,
-        at: Time,
-        path: Option<(usize, usize)>,
-        about: Option<Slot>,
-        words: String,
-    ) {
+    fn note(&mut self, at: Time, path: Option<(usize, usize)>, about: Option<Slot>, words: String) {
         self.newest = self.newest.max(at);
         if self.said.len() == self.most {
             self.said.pop_front();

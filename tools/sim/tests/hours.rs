@@ -20,7 +20,8 @@ fn first_difference(whole: &[Said], skipped: &[Said]) -> Option<String> {
         return None;
     }
     let same = whole.iter().zip(skipped).take_while(|(one, other)| one == other).count();
-    let near = |said: &[Said]| format!("{:#?}", &said[same.min(said.len())..said.len().min(same + 2)]);
+    let near =
+        |said: &[Said]| format!("{:#?}", &said[same.min(said.len())..said.len().min(same + 2)]);
     let (all, others) = (whole.len(), skipped.len());
     Some(format!("entry {same} of {all} and {others}: {}\nskipped: {}", near(whole), near(skipped)))
 }

@@ -8,12 +8,12 @@
 //! Calm can be lived through, or *skipped* where nothing comes of it (see `still`). Trouble is lived
 //! through in any case, by the same roles.
 
+use super::Plan;
 use super::figures::{Figure, Finding, count, percentile};
 use super::judged::Judged;
 use super::stages::Trial;
 use super::still::Runs;
 use super::trouble::Trouble;
-use super::Plan;
 use crate::dice::Dice;
 use crate::scenario::Options;
 use crate::transcript::{Said, Transcript};

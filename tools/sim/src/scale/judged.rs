@@ -112,7 +112,9 @@ impl Trial<'_> {
         let entry = self.leader().and_then(|leader| leader.members().named(name));
         let slot = entry.map(|entry| entry.slot());
         let is_its = |said: &Said| match said.path {
-            Some((from, to)) => from == member || to == member || slot.is_some() && said.about == slot,
+            Some((from, to)) => {
+                from == member || to == member || slot.is_some() && said.about == slot
+            }
             None => said.words.contains(name.as_str()),
         };
         let said = self.world.transcript.iter().flat_map(|transcript| transcript.said());
@@ -120,8 +122,9 @@ impl Trial<'_> {
             let then = Time(said.at.0.saturating_sub(skipped_ns));
             then <= at && at.since(then) < STORY_NS && is_its(said)
         });
-        let lines: Vec<String> =
-            before.map(|said| format!("\n    {}: {:?} {}", said.at, said.path, said.words)).collect();
+        let lines: Vec<String> = before
+            .map(|said| format!("\n    {}: {:?} {}", said.at, said.path, said.words))
+            .collect();
         let from = lines.len().saturating_sub(STORY_MAX);
         story.extend(lines[from..].iter().map(String::as_str));
         story

@@ -19,10 +19,12 @@
 
 use super::stages::Trial;
 use crate::beats::Beats;
+use std::ops::RangeInclusive;
 use syncom_seam::{SECOND, Time};
 
-/// Nobody has said anything for so long, in ns: longer than any word, doubt, grace or grudge is kept.
-const CALM_NS: u64 = 40 * SECOND;
+/// Nobody has said anything for so long, in ns: twice as long as any word, doubt, grudge or grayness is
+/// kept.
+const CALM_NS: u64 = 25 * SECOND;
 /// How long the cluster lives before anything that matters, in ns: 200 heartbeats of the default
 /// profile.
 const WARM_NS: u64 = 40 * SECOND;
@@ -100,27 +102,92 @@ impl Trial<'_> {
         if paths == runs.paths && runs.until >= until {
             return;
         }
-        let (since, loss) = (self.present().0.saturating_sub(2 * RUN_NS), self.plan.loss);
-        let (first, last) = (since / interval_ns, until.0 / interval_ns);
-        let run = u64::from(self.plan.profile.misses);
-        let mut begin = Vec::new();
+        let since = self.present().0.saturating_sub(2 * RUN_NS);
+        let beats = since / interval_ns..=until.0 / interval_ns;
+        let (loss, run) = (self.plan.loss, u64::from(self.plan.profile.misses));
+        let mut begin: Vec<Time> = Vec::new();
         for (from, to, phase_ns) in &paths {
             let path = dice.path(*from, *to);
-            let is_lost =
-                |number: u64| path.at(Time(number * interval_ns + phase_ns)).is_lost(loss);
-            let mut number = first;
-            while number <= last {
-                if is_lost(number) {
-                    let before = (1..run).take_while(|back| is_lost(number - back)).count() as u64;
-                    let after = (1..run).take_while(|on| is_lost(number + on)).count() as u64;
-                    if before + 1 + after >= run {
-                        begin.push(Time((number - before) * interval_ns + phase_ns));
-                    }
-                }
-                number += run;
-            }
+            let sent = |number: u64| Time(number * interval_ns + phase_ns);
+            let is_lost = |number| path.at(sent(number)).is_lost(loss);
+            begin.extend(losses_in_a_row(beats.clone(), run, is_lost).map(sent));
         }
         begin.sort_unstable();
         *runs = Runs { paths, until, begin };
+    }
+}
+
+/// The first of each `run` or more in a row that are lost, as far as one of these is among them whose
+/// number `run` divides; of very long rows perhaps not the very first.
+fn losses_in_a_row(
+    numbers: RangeInclusive<u64>,
+    run: u64,
+    is_lost: impl Fn(u64) -> bool,
+) -> impl Iterator<Item = u64> {
+    let (first, last) = (numbers.start() / run * run, *numbers.end());
+    let divided = (first..=last).step_by(usize::try_from(run).unwrap_or(1));
+    divided.filter_map(move |number| {
+        if !is_lost(number) {
+            return None;
+        }
+        let before = (1..run).take_while(|back| is_lost(number.saturating_sub(*back))).count();
+        let after = (1..run).take_while(|on| is_lost(number + on)).count();
+        (1 + before as u64 + after as u64 >= run).then(|| number - before as u64)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dice::Dice;
+    use syncom_group::{Arrival, Profile};
+    use syncom_seam::MS;
+
+    #[test]
+    fn after_living_for_a_while_nothing_is_left_of_what_was_expected_before() {
+        let profile = Profile::DEFAULT;
+        let beats = |ns: u64| ns / profile.interval_ns;
+        for seed in 0..300 {
+            let path = Dice::new(seed).path(0, 1);
+            let heard = |number: u64| {
+                let sent = Time(number * profile.interval_ns);
+                let throw = path.at(sent);
+                (!throw.is_lost(100)).then(|| sent.after(50_000 + throw.below(100_000)))
+            };
+            let mut calm = Arrival::new(Time(0), profile.interval_ns);
+            let mut shaken = calm.clone();
+            calm.on_heartbeat(1, profile.interval_ns, Time(profile.interval_ns));
+            shaken.on_heartbeat(1, profile.interval_ns, Time(profile.interval_ns));
+            // One of them has seen 150 ms of error, and then as much calm as is waited for.
+            let (shock, ends) = (10, 10 + beats(CALM_NS) + beats(WARM_NS));
+            for number in 2..=ends {
+                let Some(heard) = heard(number) else { continue };
+                let late_ns = if number == shock { 150 * MS } else { 0 };
+                shaken.on_heartbeat(number, profile.interval_ns, heard.after(late_ns));
+                if number > shock + beats(CALM_NS) {
+                    calm.on_heartbeat(number, profile.interval_ns, heard);
+                }
+            }
+            let deadline = |arrival: &Arrival| arrival.deadline(&profile, 0);
+            assert_eq!(deadline(&calm), deadline(&shaken), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn whoever_looks_at_every_fourth_misses_no_four_in_a_row() {
+        let mut found = 0;
+        for to in 0..40 {
+            let path = Dice::new(11).path(1, to);
+            let is_lost = |number| path.at(Time(number)).is_lost(2_500);
+            let quick: Vec<u64> = losses_in_a_row(1_000..=1_999, 4, is_lost).collect();
+            let begins = |at: &u64| (0..4).all(|on| is_lost(at + on)) && !is_lost(at - 1);
+            for at in (1_000..=1_996).filter(begins) {
+                assert!(quick.contains(&at), "{to}: {at} is not among {quick:?}");
+                found += 1;
+            }
+            let is_run = |at: &u64| (0..4).all(|on| is_lost(at + on));
+            assert!(quick.iter().all(is_run), "{to}: not all of {quick:?} begin one");
+        }
+        assert!(found > 50, "only {found} there to be found");
     }
 }

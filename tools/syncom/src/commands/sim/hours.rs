@@ -9,8 +9,11 @@ use syncom_sim::scale::{Hours, Life};
 ///
 /// # Errors
 /// Code 1 when a node was removed that should not have been, or anything else that is promised was not
-/// kept; the lives are named by their seeds.
+/// kept; the lives are named by their seeds. Code 2 when no hours are asked for.
 pub(super) fn run(args: &args::Sim) -> Outcome {
+    if args.hours <= 0.0 || !args.hours.is_finite() {
+        return Err(Failure::usage("--hours must be above 0"));
+    }
     let nodes = args.nodes as usize;
     let mut hours = if args.skip { Hours::skipping(nodes) } else { Hours::whole(nodes) };
     hours.loss = args.loss.unwrap_or(1) * 100;
@@ -24,7 +27,10 @@ pub(super) fn run(args: &args::Sim) -> Outcome {
         done += life.node_hours;
         events += life.events;
         let wall_ms = clock.sample().at.since(began) / 1_000_000;
-        eprintln!("  seed {seed}: {done:.1} of {} node-hours, {events} events, {wall_ms} ms", args.hours);
+        eprintln!(
+            "  seed {seed}: {done:.1} of {} node-hours, {events} events, {wall_ms} ms",
+            args.hours
+        );
         for wrong in life.wrongs() {
             eprintln!("    seed {seed}: {wrong}");
         }
