@@ -47,3 +47,16 @@ fn skipping_calm_changes_nothing_that_is_said_or_concluded() {
     println!("{said} entries are the same, {percent} % of the time was skipped");
     assert!(percent >= 50, "only {percent} % was skipped");
 }
+
+/// A node whose cable loses four of five was removed: of the observers that heard it, each had heard it
+/// a heartbeat later than the one before, never enough later to be believed.
+#[test]
+#[cfg_attr(
+    debug_assertions,
+    ignore = "ten million events: cargo x ci lives this life in the release build"
+)]
+fn nobody_who_runs_is_removed_in_seed_1012_of_300_nodes() {
+    let (life, _) = Hours::whole(300).live(1_012, ALL);
+    let wrongs: Vec<&str> = life.wrongs().collect();
+    assert!(wrongs.is_empty(), "{}", wrongs.join("\n"));
+}

@@ -75,6 +75,8 @@ fn hours(steps: &mut Steps) {
     let sim = ["run", "--release", "--quiet", "--package", "syncom", "--", "sim", "hours"];
     let whole = ["--nodes", "100", "--hours", "50"];
     steps.run("node-hours in trouble", "cargo", &[&sim[..], &whole].concat());
+    let removed = ["--nodes", "300", "--hours", "1", "--first", "1012"];
+    steps.run("a life that once removed a node", "cargo", &[&sim[..], &removed].concat());
     let skipped = ["--skip", "--nodes", "100", "--hours", "9000"];
     steps.run("node-hours, calm skipped", "cargo", &[&sim[..], &skipped].concat());
 }

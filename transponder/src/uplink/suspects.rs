@@ -84,7 +84,7 @@ impl Suspects {
         // Of the dead, too, some have lost the last heartbeat; and clocks and queues may differ.
         let interval_ns = sight.profile.interval_for_ns(sight.homes.rtt_ns(slot));
         let margin_ns = interval_ns + sight.profile.margin_min_ns;
-        let known = case.evidence.silent_since().after(margin_ns);
+        let known = case.evidence.accused_since().after(margin_ns);
         case.make_room(sight.now.at);
         if case.evidence.absorb(word) == Absorbed::Nothing {
             return Taken::Repeated;

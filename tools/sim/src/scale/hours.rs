@@ -20,8 +20,10 @@ use crate::transcript::{Said, Transcript};
 use crate::world::World;
 use syncom_seam::{MS, SECOND};
 
-/// What was said lately, for the story of what should not have happened.
+/// What is kept of what was said, for the story of what should not have happened.
 const STORY_MAX: usize = 1 << 14;
+/// All that is said in a life.
+const ALL: usize = 1 << 22;
 /// How long a cluster may take until all are back after trouble, in ns.
 const RETURN_NS: u64 = 30 * SECOND;
 /// A bad cable is named within this, in ms, 99 times of 100.
@@ -111,7 +113,11 @@ impl Hours {
         let mut all = Life::default();
         let mut next = seed;
         while all.node_hours < node_hours {
-            let (life, _) = self.live(next, 0);
+            let (mut life, _) = self.live(next, 0);
+            if life.false_removals() > 0 {
+                // Once more, for the whole story.
+                (life, _) = self.live(next, ALL);
+            }
             said(&life, next);
             all.add(life);
             next += 1;
