@@ -85,6 +85,9 @@ impl Suspects {
         let interval_ns = sight.profile.interval_for_ns(sight.homes.rtt_ns(slot));
         let margin_ns = interval_ns + sight.profile.margin_min_ns;
         let known = case.evidence.accused_since().after(margin_ns);
+        // Whoever repeats what it has said tells nothing new.
+        let own = case.evidence.words().iter().find(|held| held.slot == word.slot);
+        let known = known.max(own.map_or(Time(0), |held| held.heard));
         case.make_room(sight.now.at);
         if case.evidence.absorb(word) == Absorbed::Nothing {
             return Taken::Repeated;
