@@ -13,8 +13,10 @@ use crate::reports::Reports;
 use crate::services::Services;
 use crate::state::{Event, State};
 use crate::timers::TimerKind;
+use crate::watched::Sign;
 use syncom_group::Pace;
 use syncom_seam::{Counter, Done, Loss, Now, Origin, Outbox, Role, Timer};
+use syncom_wire::beat::Beat;
 use syncom_wire::heartbeat::{Heartbeat, HomeAnswer};
 use syncom_wire::neighbours::Neighbours;
 use syncom_wire::probe::Probe;
@@ -32,7 +34,7 @@ use syncom_wire::{Addr, Frame, PeerId};
 /// take up to 256 KiB more, waiting reports up to 200 KiB.
 ///
 /// **Frames** it takes: from satellites and replicas HomeAnswer, Probe, ReportAck, Welcome,
-/// JoinRefused, Roster, Neighbours, Order and ReceiptAck; from agents Heartbeat; from clients Ask.
+/// JoinRefused, Roster, Neighbours, Order and ReceiptAck; from agents Heartbeat and Beat; from clients Ask.
 /// All others are counted as `drop_wrong_role`.
 #[derive(Debug)]
 pub struct Agent {
@@ -123,10 +125,16 @@ impl Agent {
             self.heartbeats.on_armed(beat.slot, beat.incarnation);
             return;
         }
-        self.observing.on_heartbeat(now, beat, from.heard, &mut self.node, out);
+        self.observing.on_sign(now, &Sign::of(beat), from.heard, &mut self.node, out);
         if beat.flags & Heartbeat::ARM != 0 && self.observing.watches(beat.slot) {
             self.heartbeats.arm(now, from.addr, &self.node, out);
         }
+    }
+
+    fn on_beat<O: Outbox>(&mut self, now: Now, from: &Origin, beat: &Beat, out: &mut O) {
+        let Some(slot) = from.peer.slot() else { return out.count(Counter::DropRole, 1) };
+        let sign = Sign::of_brief(slot, beat);
+        self.observing.on_sign(now, &sign, from.heard, &mut self.node, out);
     }
 
     fn on_home_answer<O: Outbox>(
@@ -303,6 +311,7 @@ impl Role for Agent {
             return;
         }
         match frame {
+            Frame::Beat(beat) => self.on_beat(now, from, beat, out),
             Frame::Heartbeat(beat) => self.on_heartbeat(now, from, beat, out),
             Frame::Ask(ask) => {
                 self.control.on_ask(now, from, ask, &mut self.reports, &mut self.node, out);
@@ -353,9 +362,13 @@ impl Role for Agent {
     }
 
     fn on_returned<O: Outbox>(&mut self, now: Now, to: Addr, frame: &Frame<'_>, out: &mut O) {
-        if let Frame::Heartbeat(beat) = frame
-            && self.entry.state == State::Member
-            && let Some(observer) = self.heartbeats.on_returned(to, beat)
+        let seq = match frame {
+            Frame::Beat(beat) => u64::from(beat.seq),
+            Frame::Heartbeat(beat) if beat.plane == Heartbeat::PEER => beat.seq,
+            _ => return,
+        };
+        if self.entry.state == State::Member
+            && let Some(observer) = self.heartbeats.on_returned(to, seq)
         {
             gone::report(now, observer, &self.node, out);
         }

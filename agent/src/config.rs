@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-use syncom_group::{Profile, ProfileError};
+use syncom_group::{BUDGET_MIN, Profile, ProfileError};
 use syncom_seam::limits::SERVICES_MAX;
 use syncom_wire::bytes::is_text;
 use syncom_wire::ids::hash;
@@ -46,8 +46,9 @@ pub struct AgentConfig {
     /// sender announces its own interval.
     pub profile: Profile,
     /// What heartbeats may cost this node at most, in bytes per second on the wire, 0 for no
-    /// bound. What does not fit makes them rarer, and deaths of this node known later: at most one
-    /// every 10 s.
+    /// bound, else at least [`BUDGET_MIN`]. What does not fit makes them rarer, down to one every
+    /// 10 s, and deaths of this node known later; whoever watches it takes the interval that it
+    /// announces.
     pub budget: u64,
     /// Seed of the agent's only source of chance (jitter of retries). Different on every node.
     pub rng_seed: u64,
@@ -70,6 +71,8 @@ pub enum ConfigError {
     Service(String),
     /// The profile breaks a rule.
     Profile(ProfileError),
+    /// Heartbeats every 10 s cost more than the budget.
+    Budget,
 }
 
 impl fmt::Display for ConfigError {
@@ -88,6 +91,11 @@ impl fmt::Display for ConfigError {
                 NAME_MAX - 1
             ),
             Self::Profile(error) => error.fmt(f),
+            Self::Budget => write!(
+                f,
+                "the heartbeat budget must be 0, for none, or at least {BUDGET_MIN} bytes per \
+                 second: heartbeats are never rarer than every 10 s"
+            ),
         }
     }
 }
@@ -151,6 +159,9 @@ impl AgentConfig {
                 return Err(ConfigError::Service(service.name.clone()));
             }
         }
+        if (1..BUDGET_MIN).contains(&self.budget) {
+            return Err(ConfigError::Budget);
+        }
         self.profile.validate().map_err(ConfigError::Profile)
     }
 }
@@ -184,6 +195,8 @@ mod tests {
         assert_eq!(break_with(|c| c.name = "a/b".into()), Err(ConfigError::Name));
         assert_eq!(break_with(|c| c.domain = "x".repeat(33)), Err(ConfigError::Domain));
         assert_eq!(break_with(|c| c.seeds.clear()), Err(ConfigError::NoSeed));
+        assert_eq!(break_with(|c| c.budget = BUDGET_MIN), Ok(()));
+        assert_eq!(break_with(|c| c.budget = BUDGET_MIN - 1), Err(ConfigError::Budget));
         let mut twice = config(1);
         twice.services = vec![service("web"), service("web")];
         assert_eq!(twice.validate(), Err(ConfigError::Service("web".to_string())));

@@ -310,6 +310,7 @@ pub(crate) fn heartbeat(slot: u32, seq: u64) -> Heartbeat {
         health: 0,
         flags: 0,
         load: 0,
+        peers_interval_us: 200_000,
     }
 }
 

@@ -14,6 +14,7 @@ use crate::node::{Identity, Node};
 use crate::timers::TimerKind;
 use alloc::vec::Vec;
 use syncom_seam::{Counter, Now, Outbox, Time};
+use syncom_wire::beat::Beat;
 use syncom_wire::heartbeat::Heartbeat;
 use syncom_wire::ids::mix;
 use syncom_wire::limits::NEIGHBOURS_MAX;
@@ -139,10 +140,10 @@ impl Heartbeats {
         }
     }
 
-    /// The observer at `to`, when the heartbeat that came back from there is one of the last two: an
-    /// older one says nothing of the present.
-    pub(crate) fn on_returned(&self, to: Addr, beat: &Heartbeat) -> Option<(Slot, Incarnation)> {
-        let is_fresh = beat.plane == Heartbeat::PEER && beat.seq.saturating_add(1) >= self.peer_seq;
+    /// The observer at `to`, when the heartbeat that came back from there has the number of one of the
+    /// last two: an older one says nothing of the present.
+    pub(crate) fn on_returned(&self, to: Addr, seq: u64) -> Option<(Slot, Incarnation)> {
+        let is_fresh = seq.saturating_add(1) >= self.peer_seq;
         let at = self.addrs.iter().position(|addr| *addr == to).filter(|_| is_fresh)?;
         self.observers.get(at).map(|observer| (observer.slot, observer.incarnation))
     }
@@ -188,12 +189,13 @@ impl Heartbeats {
     }
 
     /// Sends a burst: one and the same to all, but while observers change, to each what it should
-    /// know.
+    /// know. Those who have said that they watch us know who we are: what they hear is short.
     fn send_burst<O: Outbox>(&mut self, beat: &Heartbeat, out: &mut O) {
         let present = || self.observers.iter().filter(|observer| observer.is_present());
         let all_armed = present().all(|observer| observer.is_armed);
+        let brief = Beat::of(beat).filter(|_| !is_in_full(beat));
         if all_armed && present().count() == self.addrs.len() {
-            out.send_all(&self.addrs, beat);
+            say(&self.addrs, beat, brief.as_ref(), out);
         } else {
             for (observer, addr) in self.observers.iter_mut().zip(&self.addrs) {
                 let flags = match (observer.is_present(), observer.is_armed) {
@@ -205,7 +207,9 @@ impl Heartbeats {
                     }
                     (false, _) => 0,
                 };
-                out.send_all(core::slice::from_ref(addr), &Heartbeat { flags, ..*beat });
+                let brief = brief.as_ref().filter(|_| flags == 0 && observer.is_armed);
+                let beat = Heartbeat { flags, ..*beat };
+                say(core::slice::from_ref(addr), &beat, brief, out);
             }
         }
         out.count(Counter::HeartbeatsSent, self.addrs.len() as u64);
@@ -308,7 +312,7 @@ impl Heartbeats {
             slot: identity.slot,
             incarnation: identity.incarnation,
             seq,
-            interval_us: u32::try_from(interval_ns / 1_000).unwrap_or(u32::MAX),
+            interval_us: micros(interval_ns),
             progress: self.progress,
             sent_ns: now.at.0,
             neighbours: self.epoch,
@@ -319,6 +323,7 @@ impl Heartbeats {
             health: node.health.level(),
             flags: 0,
             load: 0,
+            peers_interval_us: micros(node.pace.interval_ns()),
         }
     }
 
@@ -344,6 +349,24 @@ impl Heartbeats {
             self.observers.swap_remove(at);
             self.addrs.swap_remove(at);
         }
+    }
+}
+
+fn micros(ns: u64) -> u32 {
+    u32::try_from(ns / 1_000).unwrap_or(u32::MAX)
+}
+
+/// Whether this is one of those that go in full in any case; each node has its own.
+fn is_in_full(beat: &Heartbeat) -> bool {
+    let turn = beat.seq.wrapping_add(u64::from(beat.slot.0));
+    turn.is_multiple_of(u64::from(Beat::IN_FULL_EVERY))
+}
+
+/// Says a heartbeat, in short where that is enough.
+fn say<O: Outbox>(to: &[Addr], beat: &Heartbeat, brief: Option<&Beat>, out: &mut O) {
+    match brief {
+        Some(brief) => out.send_all(to, brief),
+        None => out.send_all(to, beat),
     }
 }
 

@@ -8,7 +8,7 @@
 
 use crate::node::{Identity, Node};
 use crate::timers::TimerKind;
-use crate::watched::{Claim, Watched};
+use crate::watched::{Claim, Sign, Watched};
 use alloc::vec::Vec;
 use syncom_seam::limits::SUBJECTS_MAX;
 use syncom_seam::{Counter, Now, Outbox, SECOND, Time};
@@ -30,6 +30,9 @@ const RETRACTIONS: u32 = 5;
 #[derive(Debug)]
 pub(crate) struct Observing {
     watched: Vec<Watched>,
+    /// Slots of `watched`, in the same order: heartbeats are looked up by them, and all of these lie
+    /// in one cache line.
+    slots: Vec<Slot>,
     /// No accusation before this moment.
     mute_until: Time,
     /// An overflow mutes nobody before this moment: one that never ends must not.
@@ -44,6 +47,7 @@ impl Observing {
     pub(crate) fn new() -> Self {
         Self {
             watched: Vec::with_capacity(SUBJECTS_MAX),
+            slots: Vec::with_capacity(SUBJECTS_MAX),
             mute_until: Time(0),
             overflow_from: Time(0),
             suspect_since: None,
@@ -61,6 +65,7 @@ impl Observing {
     /// A new life begins: it watches nobody yet.
     pub(crate) fn clear(&mut self) {
         self.watched.clear();
+        self.slots.clear();
         self.suspect_since = None;
     }
 
@@ -78,7 +83,7 @@ impl Observing {
             watched.leave_at = watched.leave_at.min(leave_at);
         }
         for one in set.subjects.iter() {
-            let known = self.watched.iter_mut().find(|watched| watched.slot == one.slot);
+            let known = self.find(one.slot).and_then(|at| self.watched.get_mut(at));
             if let Some(watched) = known {
                 watched.assign(one, set.head.epoch, now.at, node);
                 continue;
@@ -87,23 +92,29 @@ impl Observing {
                 let replaced = self.watched.iter().position(|w| w.leave_at != Time::NEVER);
                 let Some(at) = replaced else { break };
                 self.watched.swap_remove(at);
+                self.slots.swap_remove(at);
             }
             self.watched.push(Watched::new(one, set.head.epoch, now.at, node));
+            self.slots.push(one.slot);
         }
         self.arm(now.at, node, out);
     }
 
-    pub(crate) fn on_heartbeat<O: Outbox>(
+    fn find(&self, slot: Slot) -> Option<usize> {
+        self.slots.iter().position(|one| *one == slot)
+    }
+
+    pub(crate) fn on_sign<O: Outbox>(
         &mut self,
         now: Now,
-        beat: &Heartbeat,
+        beat: &Sign,
         heard: Time,
         node: &mut Node,
         out: &mut O,
     ) {
-        let at = self.watched.iter().position(|watched| watched.slot == beat.slot);
+        let at = self.find(beat.slot);
         let Some(watched) = at.and_then(|at| self.watched.get_mut(at)) else { return };
-        if !watched.on_heartbeat(beat, heard, node) {
+        if !watched.on_sign(beat, heard, node) {
             return;
         }
         out.count(Counter::HeartbeatsHeard, 1);
@@ -111,7 +122,9 @@ impl Observing {
             watched.claim = Claim::Settled;
             return;
         }
-        if beat.flags & Heartbeat::RELEASED != 0 && watched.leave_at != Time::NEVER {
+        // Replaced already, or by a set that has not come here yet: its own is newer than ours.
+        let is_replaced = watched.leave_at != Time::NEVER || beat.neighbours > watched.epoch;
+        if beat.flags & Heartbeat::RELEASED != 0 && is_replaced {
             // What was said of it is taken back below, and then it is forgotten.
             watched.leave_at = watched.leave_at.min(now.at.after(node.pace.interval_ns()));
         }
@@ -154,7 +167,7 @@ impl Observing {
         let life = (probe.slot, probe.incarnation);
         let is_meant = |watched: &&mut Watched| (watched.slot, watched.incarnation) == life;
         let Some(watched) = self.watched.iter_mut().find(is_meant) else { return };
-        watched.ask(now.at, node);
+        watched.ask(now.at);
         self.judge(now, node, out);
     }
 
@@ -201,6 +214,10 @@ impl Observing {
         let Some(identity) = node.identity else { return };
         node.health.settle(now.at);
         self.watched.retain(|watched| now.at < watched.leave_at);
+        if self.watched.len() < self.slots.len() {
+            self.slots.clear();
+            self.slots.extend(self.watched.iter().map(|watched| watched.slot));
+        }
         self.suspect_self(now, node, out);
         if self.may_accuse(now.at, node) {
             for at in 0..self.watched.len() {

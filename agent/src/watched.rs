@@ -3,6 +3,7 @@
 use crate::node::Node;
 use syncom_group::Arrival;
 use syncom_seam::Time;
+use syncom_wire::beat::Beat;
 use syncom_wire::heartbeat::Heartbeat;
 use syncom_wire::neighbours::Neighbour;
 use syncom_wire::{Incarnation, PeerId, Slot};
@@ -56,6 +57,32 @@ impl Claim {
     }
 }
 
+/// What an observer takes from a sign of life, in full or in short.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sign {
+    pub(crate) slot: Slot,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) seq: u64,
+    pub(crate) interval_us: u32,
+    pub(crate) flags: u16,
+    /// The neighbour set that its sender holds; 0 in short, where it is not said.
+    pub(crate) neighbours: u64,
+}
+
+impl Sign {
+    /// Of a heartbeat.
+    pub(crate) const fn of(beat: &Heartbeat) -> Self {
+        let Heartbeat { slot, incarnation, seq, interval_us, flags, neighbours, .. } = *beat;
+        Self { slot, incarnation, seq, interval_us, flags, neighbours }
+    }
+
+    /// Of one in short, by whoever has this slot.
+    pub(crate) fn of_brief(slot: Slot, beat: &Beat) -> Self {
+        let Beat { incarnation, seq, interval_us, .. } = *beat;
+        Self { slot, incarnation, seq: seq.into(), interval_us, flags: 0, neighbours: 0 }
+    }
+}
+
 /// One subject.
 #[derive(Clone, Debug)]
 pub(crate) struct Watched {
@@ -93,8 +120,8 @@ impl Watched {
     }
 
     /// A home has reason to believe that it is gone.
-    pub(crate) fn ask(&mut self, now: Time, node: &Node) {
-        self.asked_until = now.after(2 * node.pace.interval_ns());
+    pub(crate) fn ask(&mut self, now: Time) {
+        self.asked_until = now.after(2 * self.arrival.interval_ns());
     }
 
     /// Whether more is asked of it at present than patience allows: it may be late for no reason.
@@ -111,8 +138,8 @@ impl Watched {
         (self.epoch, self.domain, self.leave_at) = (epoch, one.domain, Time::NEVER);
     }
 
-    /// Takes a heartbeat; false when it is one of an earlier life.
-    pub(crate) fn on_heartbeat(&mut self, beat: &Heartbeat, heard: Time, node: &Node) -> bool {
+    /// Takes a sign of life; false when it is one of an earlier life.
+    pub(crate) fn on_sign(&mut self, beat: &Sign, heard: Time, node: &Node) -> bool {
         if beat.incarnation < self.incarnation {
             return false;
         }

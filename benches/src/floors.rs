@@ -1,6 +1,8 @@
 //! What the kernel takes for itself: nothing that goes through it can be faster.
 
 mod stream;
+mod trip;
+mod udp;
 pub(crate) mod xdp;
 
 use crate::measure::{Bench, Scale, timed};
@@ -40,6 +42,11 @@ pub(crate) fn run(scale: Scale) -> io::Result<Vec<Bench>> {
     }
     benches.extend(stream::run(scale)?);
     Ok(benches)
+}
+
+/// Only what goes there and back, through sockets.
+pub(crate) fn there_and_back(scale: Scale) -> io::Result<Vec<Bench>> {
+    udp::run(scale)
 }
 
 /// Only what goes one way, from core to core.

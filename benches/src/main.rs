@@ -25,6 +25,8 @@ usage: syncom-benches COMMAND [--json]
   micro     frames, sealing, tables, rings, arrivals: ns per operation
   floors    what the kernel takes: round trips and datagrams through the loopback
   one-way   the last part of `floors`: from core to core, links beside bare requests
+  trip      there and back through connected sockets: the link `mmsg`, sealed and not, beside a
+            bare loop
   xdp       the link `xdp` against a bare loop over AF_XDP, between namespaces (root)
   queue     our queues, crossbeam's and rtrb between two pinned threads
   instructions [N]
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
         "smoke" => Ok(micro(Scale::SMOKE)),
         "micro" => Ok(micro(Scale::FULL)),
         "floors" => floors::run(Scale::FULL),
+        "trip" => floors::there_and_back(Scale::FULL),
         "xdp" => floors::xdp::run(Scale::FULL),
         "one-way" => floors::one_way(Scale::FULL),
         _ => return usage(),

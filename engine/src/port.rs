@@ -3,11 +3,13 @@
 use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::link::{Datagram, Link};
-use crate::seal::Sealer;
+use crate::seal::{Opened, SealError, Sealer};
 use std::io;
 use syncom_seam::{Counter, Origin};
 use syncom_wire::limits::{DATAGRAM_MAX, MTU};
-use syncom_wire::{Addr, Emit, Fixed as _, Frame, FrameHeader, Frames, Header, Overflow, frame};
+use syncom_wire::{
+    Addr, Brief, Emit, Fixed as _, Frame, FrameHeader, Frames, Header, Overflow, Writer, frame,
+};
 
 /// Bytes of frames in a datagram that the network need not fragment.
 const BODY_MTU: usize = MTU - Header::OVERHEAD;
@@ -26,12 +28,31 @@ pub(crate) struct Port {
 }
 
 impl Port {
-    /// Opens a received datagram; counts it, or why it is refused.
+    /// Opens a received datagram that has the whole header; counts it, or why it is refused.
     pub(crate) fn open<'a>(
         &mut self,
         datagram: Datagram<'a>,
         clock: &Clock,
     ) -> Option<(Origin, &'a [u8])> {
+        let (origin, opened) = self.prove(datagram, clock)?;
+        if opened.is_brief {
+            self.counters.add(Counter::DropMalformed, 1);
+            return None;
+        }
+        Some((origin, opened.body))
+    }
+
+    /// Opens a received datagram into its frames; counts it, or why it is refused.
+    pub(crate) fn open_frames<'a>(
+        &mut self,
+        datagram: Datagram<'a>,
+        clock: &Clock,
+    ) -> Option<(Origin, Frames<'a>)> {
+        let (origin, opened) = self.prove(datagram, clock)?;
+        Some((origin, opened.frames()))
+    }
+
+    fn prove<'a>(&mut self, datagram: Datagram<'a>, clock: &Clock) -> Option<(Origin, Opened<'a>)> {
         let (addr, heard, len) = (datagram.from, clock.heard(datagram.stamp), datagram.bytes.len());
         if datagram.truncated {
             self.counters.add(Counter::DropOversize, 1);
@@ -42,7 +63,7 @@ impl Port {
                 self.counters.add(Counter::RxDatagrams, 1);
                 self.counters.add(Counter::RxBytes, len as u64);
                 let origin = Origin { peer: opened.peer, boot: opened.boot, addr, heard };
-                Some((origin, opened.body))
+                Some((origin, opened))
             }
             Err(reason) => {
                 self.counters.add(reason, 1);
@@ -52,19 +73,19 @@ impl Port {
     }
 
     /// The next datagram that came back, read into `room` and proved to be our own: where it went, and
-    /// its body. `Ok(None)` when there is none.
+    /// its frames. `Ok(None)` when there is none.
     ///
     /// # Errors
     /// When one was no datagram of ours, or was not quoted as a whole; it is counted.
     pub(crate) fn returned<'a>(
         &mut self,
         room: &'a mut [u8],
-    ) -> Result<Option<(Addr, &'a [u8])>, Counter> {
+    ) -> Result<Option<(Addr, Frames<'a>)>, Counter> {
         let Some((to, len)) = self.link.returned(room) else { return Ok(None) };
-        let body = room.get_mut(..len).and_then(|datagram| self.sealer.open_own(datagram));
-        let counter = if body.is_some() { Counter::Returned } else { Counter::DropReturned };
+        let opened = room.get_mut(..len).and_then(|datagram| self.sealer.open_own(datagram));
+        let counter = if opened.is_some() { Counter::Returned } else { Counter::DropReturned };
         self.counters.add(counter, 1);
-        body.map(|body| Some((to, body))).ok_or(counter)
+        opened.map(|opened| Some((to, opened.frames()))).ok_or(counter)
     }
 
     /// The next frame of an opened datagram; counts it, or that the rest is void.
@@ -104,10 +125,9 @@ impl Port {
 
     /// Sends one frame to many, encoded and sealed once.
     pub(crate) fn send_all<E: Emit>(&mut self, to: &[Addr], frame: &E) {
-        let size = FrameHeader::SIZE + frame.size();
         let mut rest = to;
         while let Some((first, others)) = rest.split_first() {
-            let Ok(sent) = self.transmit(*first, size, |body| frame::emit(frame, body)) else {
+            let Ok(sent) = self.transmit_alone(*first, frame) else {
                 self.counters.add(Counter::TxOversize, 1);
                 return;
             };
@@ -123,6 +143,20 @@ impl Port {
         }
     }
 
+    /// Sends a frame in a datagram of its own, under the short header if that is how it goes.
+    fn transmit_alone<E: Emit>(&mut self, to: Addr, frame: &E) -> Result<Option<usize>, Overflow> {
+        if E::IS_BRIEF {
+            let write = |body: &mut [u8]| {
+                let mut writer = Writer::new(body);
+                frame.emit(&mut writer).map(|()| writer.written())
+            };
+            self.fill(to, Brief::SIZE, frame.size(), write, Sealer::seal_brief)
+        } else {
+            let size = FrameHeader::SIZE + frame.size();
+            self.transmit(to, size, |body| frame::emit(frame, body))
+        }
+    }
+
     /// Claims a slot, has its body written, seals it and queues it. Returns the datagram's length;
     /// `None` when the link had no room and the datagram is lost, as datagrams may be.
     pub(crate) fn transmit(
@@ -131,15 +165,30 @@ impl Port {
         body_max: usize,
         write: impl FnOnce(&mut [u8]) -> Result<usize, Overflow>,
     ) -> Result<Option<usize>, Overflow> {
+        self.fill(to, Header::SIZE, body_max, write, |sealer, slot, len| {
+            sealer.seal(slot, len, None)
+        })
+    }
+
+    /// The same, behind `image_len` bytes for a header.
+    #[inline]
+    fn fill(
+        &mut self,
+        to: Addr,
+        image_len: usize,
+        body_max: usize,
+        write: impl FnOnce(&mut [u8]) -> Result<usize, Overflow>,
+        seal: impl FnOnce(&mut Sealer, &mut [u8], usize) -> Result<usize, SealError>,
+    ) -> Result<Option<usize>, Overflow> {
         if body_max > BODY_MAX {
             return Err(Overflow);
         }
-        let Some(slot) = claim(&mut *self.link, to, body_max + Header::OVERHEAD) else {
+        let Some(slot) = claim(&mut *self.link, to, image_len + body_max + Header::TAG) else {
             self.counters.add(Counter::TxDropped, 1);
             return Ok(None);
         };
-        let body_len = write(slot.get_mut(Header::SIZE..Header::SIZE + body_max).ok_or(Overflow)?)?;
-        let Ok(len) = self.sealer.seal(slot, body_len, None) else {
+        let body_len = write(slot.get_mut(image_len..image_len + body_max).ok_or(Overflow)?)?;
+        let Ok(len) = seal(&mut self.sealer, slot, body_len) else {
             self.counters.add(Counter::TxDropped, 1);
             return Ok(None);
         };

@@ -24,10 +24,6 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Bytes that processors fetch at a time.
-#[cfg(target_arch = "x86_64")]
-const LINE: usize = 64;
-
 /// A fixed number of slots of a fixed size. Cloning gives another handle to the same memory.
 ///
 /// The memory is one mapping that starts at a page; the operating system zeroes it lazily, so pages
@@ -210,20 +206,6 @@ impl Slot {
             let start = self.start.as_ptr().add(range.start);
             std::slice::from_raw_parts_mut(start, range.end - range.start)
         })
-    }
-
-    /// Has the processor fetch the first `len` bytes from `start` on, as far as they lie in the
-    /// slot: all of them at a time, where reading would wait for one line after the other.
-    #[inline]
-    pub fn prefetch(&self, start: usize, len: usize) {
-        #[cfg(target_arch = "x86_64")]
-        for at in (start..start.saturating_add(len).min(self.size())).step_by(LINE) {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            // SAFETY: the offset lies within this slot; prefetching reads nothing and cannot fail.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(self.start.add(at).cast().as_ptr()) };
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = (start, len);
     }
 
     /// Gives `range` away as owned bytes, without a copy. From now on it is read-only here.

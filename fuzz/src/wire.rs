@@ -1,17 +1,33 @@
 //! Parsers of what two members agree on.
 
 use syncom_wire::{
-    Emit, Fixed as _, Frame, FrameHeader, Frames, Header, Overflow, Slot, frame, idset::IdSet,
-    limits::NODES_MAX,
+    Boot, Brief, Emit, Fixed as _, Frame, FrameHeader, Frames, Header, Overflow, Slot, frame,
+    idset::IdSet, limits::NODES_MAX,
 };
 
-/// The clear header of a datagram: what is accepted is written back as it was.
+/// The clear header of a datagram, whole or short: what is accepted is written back as it was.
 pub fn header(data: &[u8]) {
+    brief(data);
     if let Ok(header) = Header::parse(data) {
         let mut image = [0; Header::SIZE];
         assert_eq!(header.write(&mut image), Ok(()));
         assert_eq!(image, data[..Header::SIZE]);
     }
+}
+
+/// The short header, and the one frame behind it: what is accepted is written back as it was.
+fn brief(data: &[u8]) {
+    let Ok(header) = Brief::parse(data) else { return };
+    let mut image = [0; Brief::SIZE];
+    assert_eq!(header.write(&mut image), Ok(()));
+    assert_eq!(image, data[..Brief::SIZE]);
+    let whole = header.whole(Boot(0), 0, u64::from(header.counter));
+    assert_eq!(Brief::of(&whole).map(|again| again.counter), Some(header.counter));
+    let mut frames = Frames::brief(&data[Brief::SIZE..data.len() - Header::TAG]);
+    if let Some(Ok(frame)) = frames.next() {
+        assert!(matches!(frame, Frame::Beat(_)), "{frame:?}");
+    }
+    assert_eq!(frames.next(), None);
 }
 
 /// Frames of an opened datagram: what is accepted is written back with the same body, and what is
@@ -69,7 +85,7 @@ macro_rules! write_any {
 /// The bytes of a frame; `None` when this version does not know its kind.
 fn written(frame: &Frame<'_>) -> Option<Vec<u8>> {
     let result = write_any!(frame,
-        Heartbeat HomeAnswer Probe ProbeAnswer Report ReportAck Join Welcome JoinRefused RosterAsk
+        Beat Heartbeat HomeAnswer Opinion Probe ProbeAnswer Report ReportAck Join Welcome JoinRefused RosterAsk
         Roster Neighbours Leave Order Receipt ReceiptAck StreamData StreamNak StreamStatus
         StreamReset Raft SnapshotAsk SnapshotChunk Batch BatchAck Record HomeStats ViewDelta Member
         Shard ShardProgress Outcome Attach Ask Reply Status OrderState NodeDetail Line Event

@@ -28,8 +28,11 @@ const JOINS: Patience = Patience { quiet_ns: 50 * MS, most_ns: 250 * MS };
 /// Satellites of one cause conclude within tens of ms of each other: each has waited for its own
 /// undecided cases.
 const DEATHS: Patience = Patience { quiet_ns: 30 * MS, most_ns: 100 * MS };
-/// Deaths in one batch that are no single ones.
-const MASS: u32 = 2;
+/// The more nodes a cause has struck, the more satellites have cases of it, and the later the last of
+/// them concludes: of 1,000 nodes in one power loss, gaps of more than 30 ms were seen between two.
+const MASS: Patience = Patience { quiet_ns: 60 * MS, most_ns: 200 * MS };
+/// So many deaths that wait are a mass.
+const MASS_FROM: u32 = 8;
 /// Bytes at which an entry is proposed before a command of unknown size.
 const BYTES_MAX: usize = 128 * 1024;
 /// Bytes that are left free in an entry of batches.
@@ -43,9 +46,11 @@ pub(crate) struct Proposals {
     batches: Vec<BatchHead>,
     /// Something in the entry must not wait beyond the burst.
     urgent: bool,
+    /// Deaths in the entry that wait for more.
+    deaths: u32,
+    /// When the first of what waits was added.
+    held_from: Time,
     held_until: Time,
-    /// Beyond this, nothing in the entry waits, whatever comes.
-    held_most: Time,
     generation: u32,
 }
 
@@ -67,15 +72,29 @@ impl Proposals {
         self.urgent |= self.entry.is_some() && now >= self.held_until;
     }
 
-    /// Something that may wait was added.
-    fn hold<O: Outbox>(&mut self, now: Time, patience: Patience, out: &mut O) {
-        let most = now.after(patience.most_ns);
+    /// A batch of which everything may wait was added, with so many deaths.
+    fn hold<O: Outbox>(&mut self, now: Time, deaths: u32, out: &mut O) {
+        self.deaths = self.deaths.saturating_add(deaths);
         let is_first = self.batches.len() == 1;
-        self.held_most = if is_first { most } else { most.min(self.held_most) };
-        self.held_until = now.after(patience.quiet_ns).min(self.held_most);
+        if is_first {
+            self.held_from = now;
+        }
+        let patience = match self.deaths {
+            0 => JOINS,
+            1..MASS_FROM => DEATHS,
+            _ => MASS,
+        };
+        let most = self.held_from.after(patience.most_ns);
+        self.held_until = now.after(patience.quiet_ns).min(most);
         if is_first {
             self.arm(out);
         }
+    }
+
+    /// Whether a batch with so many deaths may wait for others: not a single death, unless it comes in
+    /// the middle of a mass.
+    const fn may_wait(&self, deaths: u32) -> bool {
+        deaths != 1 || self.deaths >= MASS_FROM
     }
 
     fn arm<O: Outbox>(&self, out: &mut O) {
@@ -90,15 +109,15 @@ impl Proposals {
     }
 
     fn take(&mut self) -> Option<(Vec<u8>, Vec<BatchHead>)> {
-        self.urgent = false;
+        (self.urgent, self.deaths) = (false, 0);
         self.generation = self.generation.wrapping_add(1);
         let batches = std::mem::take(&mut self.batches);
         self.entry.take().map(|entry| (entry.finish(), batches))
     }
 }
 
-/// How long every item may wait for others, if every one may.
-fn patience(batch: &Batch<'_>) -> Option<Patience> {
+/// How many deaths a batch holds that has nothing but deaths and joins.
+fn deaths(batch: &Batch<'_>) -> Option<u32> {
     let mut deaths = 0;
     for frame in batch.iter() {
         match frame {
@@ -107,10 +126,7 @@ fn patience(batch: &Batch<'_>) -> Option<Patience> {
             _ => return None,
         }
     }
-    match deaths {
-        0 => Some(JOINS),
-        _ => (deaths >= MASS).then_some(DEATHS),
-    }
+    Some(deaths)
 }
 
 impl Station {
@@ -147,8 +163,8 @@ impl Station {
         }
         self.proposals.add(&Command::Batch(*batch), now);
         self.proposals.batches.push(head);
-        match patience(batch) {
-            Some(patience) => self.proposals.hold(now.at, patience, out),
+        match deaths(batch).filter(|deaths| self.proposals.may_wait(*deaths)) {
+            Some(deaths) => self.proposals.hold(now.at, deaths, out),
             None => self.proposals.urgent = true,
         }
     }
@@ -192,5 +208,47 @@ impl Station {
     /// Who leads, for answers.
     pub(crate) fn leader_hint(&self) -> PeerId {
         self.node.leader()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use syncom_seam::{Recorder, SECOND};
+    use syncom_wire::Boot;
+
+    /// Adds batches of so many deaths at these moments, in ms; until when what waits is held, in ms.
+    fn held_ms(batches: &[(u64, u32)]) -> u64 {
+        let (mut proposals, mut out) = (Proposals::default(), Recorder::default());
+        for (at, deaths) in batches {
+            assert!(proposals.may_wait(*deaths), "{deaths} at {at}");
+            let head = BatchHead { peer: PeerId::satellite(1), items: 1, boot: Boot(1), seq: *at };
+            proposals.batches.push(head);
+            proposals.hold(Time(SECOND + at * MS), *deaths, &mut out);
+        }
+        proposals.held_until.since(Time(SECOND)) / MS
+    }
+
+    #[test]
+    fn a_single_death_waits_for_nothing_unless_a_mass_is_under_way() {
+        let mut proposals = Proposals::default();
+        assert!(!proposals.may_wait(1) && proposals.may_wait(2) && proposals.may_wait(0));
+        proposals.deaths = MASS_FROM - 1;
+        assert!(!proposals.may_wait(1));
+        proposals.deaths = MASS_FROM;
+        assert!(proposals.may_wait(1));
+        proposals.take();
+        assert!(!proposals.may_wait(1));
+    }
+
+    #[test]
+    fn the_more_have_died_the_longer_the_last_ones_are_waited_for() {
+        assert_eq!(held_ms(&[(0, 0)]), 50);
+        assert_eq!(held_ms(&[(0, 2)]), 30);
+        assert_eq!(held_ms(&[(0, 2), (20, 3)]), 50);
+        assert_eq!(held_ms(&[(0, 2), (20, 3), (45, 2), (70, 0), (90, 0)]), 100, "in all");
+        assert_eq!(held_ms(&[(0, 22)]), 60);
+        assert_eq!(held_ms(&[(0, 7), (10, 1 + 1), (65, 22)]), 125);
+        assert_eq!(held_ms(&[(0, 22), (50, 22), (100, 1), (150, 22)]), 200, "in all");
     }
 }

@@ -14,6 +14,7 @@ use crate::world::World;
 use syncom_seam::{Counter, Now, Origin, Outbox, Time, US};
 use syncom_wire::heartbeat::{Heartbeat, HomeAnswer};
 use syncom_wire::join::Join;
+use syncom_wire::opinion::Opinion;
 use syncom_wire::probe::{Probe, ProbeAnswer};
 use syncom_wire::report::{EventKind, Report, ReportAck};
 use syncom_wire::{Addr, Frame, Role, Slot};
@@ -38,6 +39,9 @@ impl Transponder {
             }
             Frame::ProbeAnswer(answer) if speaks(answer.slot) => {
                 self.on_probe_answer(now, answer, out);
+            }
+            Frame::Opinion(opinion) if from.peer.role() == Role::Satellite => {
+                self.on_opinion(now, from, opinion, out);
             }
             Frame::Receipt(receipt) if speaks(receipt.head.slot) => {
                 self.shards.on_receipt(now.at, from, receipt, out);
@@ -88,6 +92,23 @@ impl Transponder {
         if self.suspects.on_answer(now.at, slot, incarnation, answer.nonce) {
             out.count(Counter::Vetoes, 1);
         }
+    }
+
+    /// The other home of a node says what it makes of it.
+    fn on_opinion<O: Outbox>(&mut self, now: Now, from: &Origin, opinion: &Opinion, out: &mut O) {
+        let Some(slot) = opinion.subject.slot() else {
+            out.count(Counter::DropRole, 1);
+            return;
+        };
+        let is_living = self.world.living(slot, opinion.incarnation).is_some();
+        let is_other = self.world.other_home(slot).is_some_and(|home| home.head.peer == from.peer);
+        if !is_living || !is_other {
+            out.count(Counter::UplinkNoise, 1);
+            return;
+        }
+        let Self { suspects, world, homes, config, .. } = self;
+        let sight = Sight { now, world, homes, profile: &config.profile };
+        suspects.on_opinion(&sight, (slot, from.addr), opinion, out);
     }
 
     fn on_roster_ask<O: Outbox>(&mut self, from: &Origin, out: &mut O) {

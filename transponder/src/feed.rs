@@ -20,6 +20,8 @@ use syncom_wire::{Addr, Boot, PeerId, Role, Term, View};
 pub(crate) const LANE: u8 = 1;
 /// Interval of heartbeats to replicas, in ns.
 pub(crate) const INTERVAL_NS: u64 = 200_000 * US;
+/// Answers of the leader that may be missed by somebody who is not cut off.
+const MISSES: u64 = 3;
 /// How long a leader may hold a newer view back before it is asked again, in ns.
 const FEED_PATIENCE_NS: u64 = SECOND;
 
@@ -71,6 +73,12 @@ impl Feed {
     /// The stream to the leader, when there is one.
     pub(crate) const fn leader(&self) -> Option<Key> {
         self.leader
+    }
+
+    /// Whether a leader answers, which it does only while a majority follows it. Who hears none may be
+    /// cut off with a minority, and concludes nothing.
+    pub(crate) fn is_heard(&self, now: Time) -> bool {
+        self.leader.is_some() && now.since(self.answered) <= MISSES * INTERVAL_NS
     }
 
     /// Whether a frame from `peer` comes from who leads.

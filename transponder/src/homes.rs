@@ -7,6 +7,7 @@
 use crate::world::World;
 use alloc::collections::BTreeMap;
 use core::ops::Bound;
+use syncom_group::Profile;
 use syncom_seam::{MS, Now, Origin, Time, US};
 use syncom_wire::heartbeat::{Heartbeat, HomeAnswer};
 use syncom_wire::limits::NODES_MAX;
@@ -22,6 +23,8 @@ pub(crate) struct HomeEntry {
     /// By the kernel's clock; 0 when never.
     pub(crate) heard: Time,
     pub(crate) interval_us: u32,
+    /// What it keeps towards its observers; 0 when it has not said.
+    pub(crate) peers_interval_us: u32,
     pub(crate) rtt_us: u32,
     pub(crate) services_up: u16,
     pub(crate) services_down: u16,
@@ -70,6 +73,7 @@ impl Homes {
         *entry = HomeEntry {
             heard,
             interval_us: beat.interval_us,
+            peers_interval_us: beat.peers_interval_us,
             rtt_us: beat.rtt_us,
             services_up: beat.services_up,
             services_down: beat.services_down,
@@ -186,6 +190,15 @@ impl Homes {
         self.entries.get(&slot).map_or(0, |entry| u64::from(entry.rtt_us) * US)
     }
 
+    /// η of a node, in ns: the interval that it keeps towards its observers, as it says itself; one
+    /// that has said nothing yet keeps what the profile asks of its round trip.
+    pub(crate) fn interval_ns(&self, slot: Slot, profile: &Profile) -> u64 {
+        match self.entries.get(&slot) {
+            Some(entry) if entry.peers_interval_us > 0 => u64::from(entry.peers_interval_us) * US,
+            Some(_) | None => profile.interval_for_ns(self.rtt_ns(slot)),
+        }
+    }
+
     /// Time-out of a first transmission to a node, in ns.
     pub(crate) fn rto_ns(&self, slot: Slot) -> u64 {
         (2 * self.rtt_ns(slot)).clamp(RTO_MIN_NS, 1_000 * MS)
@@ -205,5 +218,36 @@ pub(crate) fn answer(now: Now, from: &Origin, beat: &Heartbeat, world: &World) -
         neighbours: if is_known { world.epoch(beat.slot) } else { 0 },
         term: world.roster().term(),
         wall_ns: now.wall.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use syncom_wire::{Boot, PeerId};
+
+    #[test]
+    fn a_node_is_judged_by_the_interval_that_it_announces() {
+        let (mut homes, profile) = (Homes::default(), Profile::DEFAULT);
+        let mut hear = |slot, peers_interval_us, rtt_us| {
+            let (boot, addr, heard) = (Boot(1), Addr::v4([10, 0, 0, 1], 7), Time(9));
+            let origin = Origin { peer: PeerId::agent(Slot(slot)), boot, addr, heard };
+            let beat = Heartbeat {
+                slot: Slot(slot),
+                plane: Heartbeat::HOME,
+                peers_interval_us,
+                rtt_us,
+                ..Heartbeat::of_satellite(1, 1_000_000, 1)
+            };
+            homes.on_heartbeat(&origin, &beat);
+        };
+        hear(1, 2_500_000, 100);
+        hear(2, 0, 100_000);
+        hear(3, 50_000, 100_000);
+        let of = |slot| homes.interval_ns(Slot(slot), &profile) / MS;
+        assert_eq!(of(1), 2_500, "it has a budget");
+        assert_eq!(of(2), 800, "it has not said, but is far away");
+        assert_eq!(of(3), 50, "whatever the profile here says");
+        assert_eq!(of(4), 200, "nobody has heard it");
     }
 }

@@ -9,5 +9,6 @@ mod orders;
 mod refused;
 mod replaced;
 mod reports;
+mod second;
 mod seen;
 mod silence;

@@ -71,6 +71,8 @@ pub struct Transponder {
     load_since: Time,
     last_slow: Time,
     join_sent: Option<Time>,
+    /// No leader answers: what is silent here may be on the other side of a cut.
+    is_cut_off: bool,
     is_tick_armed: bool,
     is_batch_armed: bool,
 }
@@ -103,6 +105,7 @@ impl Transponder {
             load_since: Time(0),
             last_slow: Time(0),
             join_sent: None,
+            is_cut_off: false,
             is_tick_armed: false,
             is_batch_armed: false,
             config,
@@ -181,16 +184,32 @@ impl Transponder {
     }
 
     fn on_tick<O: Outbox>(&mut self, now: Now, out: &mut O) {
+        self.note_cut(now.at);
         let Self { world, homes, rng, suspects, batches, config, .. } = self;
         if suspects.len() > 0 {
             let sight = Sight { now, world, homes, profile: &config.profile };
-            suspects.judge_all(&sight, rng, batches, out);
+            suspects.judge_all(&sight, rng, batches, !self.is_cut_off, out);
         }
         let population = (world.population(), world.domains());
         self.combiner.on_tick(now.at, &config.policies, population, batches, out);
         self.pushes.on_tick(now.at, world, homes, out);
         self.deliver(now, out);
         self.flush(now, out);
+    }
+
+    /// Whoever was cut off asks all the accused anew, and listens for a while before it counts its own
+    /// silence: what they did not answer, nobody could have heard.
+    fn note_cut(&mut self, now: Time) {
+        let was_cut_off = core::mem::replace(&mut self.is_cut_off, !self.feed.is_heard(now));
+        if was_cut_off == self.is_cut_off {
+            return;
+        }
+        self.suspects.ask_anew();
+        if self.is_cut_off {
+            self.batches.withdraw_deaths();
+        } else {
+            self.rest(now);
+        }
     }
 
     pub(crate) fn deliver<O: Outbox>(&mut self, now: Now, out: &mut O) {
@@ -207,6 +226,7 @@ impl Transponder {
             self.on_pause(now.at, out);
         }
         self.last_slow = now.at;
+        self.note_cut(now.at);
         if now.at.since(self.load_since) >= SECOND {
             (self.load, self.frames, self.load_since) = (self.frames, 0, now.at);
         }

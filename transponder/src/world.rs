@@ -280,6 +280,14 @@ impl World {
         self.homes(slot).contains(self.me)
     }
 
+    /// The other home of a node whose home this is, if it has one.
+    pub(crate) fn other_home(&self, slot: Slot) -> Option<&Entry> {
+        let homes = self.homes(slot);
+        let other = homes.as_slice().iter().find(|peer| **peer != self.me);
+        let other = other.filter(|_| homes.contains(self.me));
+        other.and_then(|peer| self.members().get(*peer)).filter(|entry| entry.is_present())
+    }
+
     /// Whether this satellite is the first home of a node.
     pub(crate) fn is_first_home(&self, slot: Slot) -> bool {
         self.homes(slot).first() == Some(self.me)

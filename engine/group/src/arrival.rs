@@ -33,13 +33,14 @@ pub struct Arrival {
     /// The last heartbeat taken; 0 when none has been heard.
     seq: u64,
     interval_ns: u64,
-    /// Shifts of the last arrivals against their schedule, in ns.
-    shifts: [i64; WINDOW],
     count: usize,
     sum: i64,
     /// J: smoothed error of the expectation, in ns.
     error_ns: u64,
     heard: Option<Time>,
+    /// Shifts of the last arrivals against their schedule, in ns. Behind all else: of these, a
+    /// heartbeat touches one.
+    shifts: [i64; WINDOW],
 }
 
 impl Arrival {

@@ -31,7 +31,7 @@ mod slot_set;
 pub use arrival::Arrival;
 pub use health::LocalHealth;
 pub use members::{Change, Counts, Entry, Members};
-pub use pace::Pace;
+pub use pace::{BUDGET_MIN, Pace};
 pub use profile::{INTERVAL_MAX_NS, INTERVAL_MIN_NS, Profile, ProfileError};
 pub use quorum::{Quorum, VOTE, vote};
 pub use rendezvous::{Candidate, Homes, Preference, Rendezvous};

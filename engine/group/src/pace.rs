@@ -2,19 +2,29 @@
 
 use crate::profile::{INTERVAL_MAX_NS, Profile};
 use syncom_seam::{SECOND, Time};
+use syncom_wire::beat::Beat;
 use syncom_wire::heartbeat::Heartbeat;
 use syncom_wire::limits::{HOMES, OBSERVERS_MAX};
-use syncom_wire::{Fixed, FrameHeader, Header};
+use syncom_wire::{Brief, Fixed, FrameHeader, Header};
 
 /// How long a shorter interval must have sufficed before it is taken.
 const CALM_NS: u64 = 30 * SECOND;
 /// How much shorter an interval must be to be worth a change: observers begin a new schedule.
 const HYSTERESIS: u64 = 2;
-/// Bytes of one heartbeat on the wire: frame, seal, and the headers of UDP, IPv6 and Ethernet.
-const HEARTBEAT_BYTES: u64 = (FrameHeader::SIZE + Heartbeat::SIZE + Header::OVERHEAD) as u64 + 62;
-/// Heartbeats per interval at most, of a node with all its observers: to them, and to its homes and
-/// back.
-const HEARTBEATS_MAX: u64 = (OBSERVERS_MAX + 2 * HOMES) as u64;
+/// Bytes around a datagram: the headers of UDP, IPv6 and Ethernet.
+const AROUND_BYTES: u64 = 62;
+/// Bytes of a heartbeat on the wire, in full and in short.
+const FULL_BYTES: u64 =
+    (FrameHeader::SIZE + Heartbeat::SIZE + Header::OVERHEAD) as u64 + AROUND_BYTES;
+const SHORT_BYTES: u64 = (Beat::SIZE + Brief::OVERHEAD) as u64 + AROUND_BYTES;
+/// Bytes per interval at most, of a node with all its observers: to them, now and then in full, and to
+/// its homes and back.
+const INTERVAL_BYTES: u64 = OBSERVERS_MAX as u64 * SHORT_BYTES
+    + (OBSERVERS_MAX as u64 * (FULL_BYTES - SHORT_BYTES)).div_ceil(Beat::IN_FULL_EVERY as u64)
+    + 2 * HOMES as u64 * FULL_BYTES;
+
+/// The least budget that can be kept, in bytes per second: heartbeats are never rarer than every 10 s.
+pub const BUDGET_MIN: u64 = (INTERVAL_BYTES * SECOND).div_ceil(INTERVAL_MAX_NS);
 
 /// A heartbeat interval that follows the round trip and a budget: up at once, down only after 30 s
 /// of calm, and then to the longest interval that was wanted meanwhile, if that is at most half.
@@ -33,8 +43,8 @@ impl Pace {
     /// node (ALGORITHMS.md 4.2: η ≥ (K + 2r)·F / B); 0 is no budget.
     #[must_use]
     pub fn new(profile: &Profile, budget: u64, now: Time) -> Self {
-        let bytes = HEARTBEATS_MAX * HEARTBEAT_BYTES;
-        let floor_ns = (bytes * SECOND).checked_div(budget).unwrap_or(0).min(INTERVAL_MAX_NS);
+        let floor_ns =
+            (INTERVAL_BYTES * SECOND).checked_div(budget).unwrap_or(0).min(INTERVAL_MAX_NS);
         let interval_ns = profile.interval_for_ns(0).max(floor_ns);
         Self { interval_ns, floor_ns, wanted_ns: 0, calm_since: now }
     }
@@ -102,7 +112,7 @@ mod tests {
         let profile = Profile::DEFAULT;
         for budget in [1_000, 2_000, 5_000, 9_000, 20_000, 100_000] {
             let pace = Pace::new(&profile, budget, Time(0));
-            let bytes_per_s = HEARTBEATS_MAX * HEARTBEAT_BYTES * SECOND / pace.interval_ns();
+            let bytes_per_s = INTERVAL_BYTES * SECOND / pace.interval_ns();
             assert!(bytes_per_s <= budget, "{budget}: {bytes_per_s}");
             let is_least = pace.interval_ns() == profile.interval_ns;
             assert!(is_least || bytes_per_s * 101 / 100 >= budget, "{budget}: {bytes_per_s}");

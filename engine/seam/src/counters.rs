@@ -98,6 +98,7 @@ counters! {
     UplinkShed = "uplink_shed", count, "Records shed under back-pressure.";
     ProbesSent = "probes_sent", count, "Probes sent to accused nodes.";
     ObserversAsked = "observers_asked", count, "Questions to observers that do not accuse an accused node.";
+    OpinionsSent = "opinions_sent", count, "What one home of a node told the other of it.";
     Vetoes = "vetoes", count, "Accusations refuted by an answer or a fresher heartbeat.";
     EvidenceLive = "evidence_live", gauge, "Evidence records held.";
     OrdersDelivered = "orders_delivered", count, "Order frames sent to nodes, retries included.";
@@ -122,6 +123,7 @@ counters! {
     Returned = "returned", count, "Own datagrams that came back because nobody listens where they went.";
     DropReturned = "drop_bad_return", count, "Datagrams said to come back that this life never sealed.";
     StreamMissed = "stream_missed_bytes", count, "Bytes of streams that came too late to be repaired and were given up.";
+    DropBrief = "drop_unknown_life", count, "Datagrams with the short header of a life that is not known here.";
 }
 
 #[cfg(test)]

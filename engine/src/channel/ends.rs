@@ -1,6 +1,7 @@
 //! The two ends that most applications want: one stream, one link.
 
 use super::{Channel, ChannelError, Claim, Event, Phase, PublicationId, Refused, Source};
+use std::net::SocketAddr;
 
 /// The sending end of a stream on a link of its own.
 #[derive(Debug)]
@@ -46,6 +47,16 @@ impl Publication {
     /// As [`Self::flush`].
     pub fn poll(&mut self) -> Result<(), ChannelError> {
         self.channel.poll(1, |_, _| {}).map(|_| ())
+    }
+
+    /// Speaks with whoever is at `to`, the address it sends to, alone from now on; see
+    /// [`Channel::connect`]. Not for a receiver that answers from another address than it is
+    /// reached at: it would not be heard.
+    ///
+    /// # Errors
+    /// As [`Channel::connect`].
+    pub fn connect(&mut self, to: SocketAddr) -> Result<bool, ChannelError> {
+        self.channel.connect(to)
     }
 
     /// Takes no further messages; poll until [`Self::phase`] says that everything was delivered.

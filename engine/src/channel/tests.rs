@@ -84,6 +84,36 @@ fn run(count: u64, publication: &mut Publication, subscription: &mut Subscriptio
 }
 
 #[test]
+fn who_only_offers_hears_receivers_when_bursts_have_left() {
+    let (mut subscription, address) = subscription("window=2m");
+    let mut publication = publication(address, "window=2m&cc=static");
+    let patience = Patience::new();
+    publication.offer(&[7; 1000]).unwrap();
+    while publication.acknowledged() == 0 {
+        patience.check("the first message");
+        publication.poll().unwrap();
+        subscription.poll(100, |_, _| {}).unwrap();
+    }
+    let known = publication.acknowledged();
+    // From here on it is not polled, and its window is not used up.
+    for _ in 0..4 {
+        (0..400).for_each(|_| assert!(publication.offer(&[7; 1000]).is_ok()));
+        (0..20).for_each(|_| assert!(subscription.poll(1_000, |_, _| {}).is_ok()));
+    }
+    assert!(publication.acknowledged() > known);
+}
+
+#[test]
+fn who_speaks_with_one_receiver_alone_hears_it_at_every_size_of_datagram() {
+    for query in ["", "mtu=65472&window=4m"] {
+        let (mut subscription, to) = subscription(query);
+        let mut publication = publication(to, query);
+        assert!(publication.connect(to).unwrap());
+        run(20_000, &mut publication, &mut subscription);
+    }
+}
+
+#[test]
 fn everything_arrives_in_order_at_every_size_of_datagram() {
     for query in ["", "seal=off", "mtu=512&window=64k", "mtu=8192&cc=static", "mtu=65472&window=4m"]
     {

@@ -2,7 +2,6 @@
 
 use super::Host;
 use syncom_seam::{Counter, Loss, Notice, Now, Role, Time};
-use syncom_wire::Frames;
 
 /// Bursts taken in one turn beyond one per ready link. More than the kernel's buffer of one link
 /// holds, so that only a flood goes on arriving after it; the rest is taken in the next turn.
@@ -60,8 +59,8 @@ impl<R: Role> Host<R> {
         for _ in 0..RETURNED_MAX {
             let Some(Some(seat)) = self.seats.get_mut(index) else { break };
             match seat.port.returned(&mut room) {
-                Ok(Some((to, body))) => {
-                    for frame in Frames::new(body).flatten() {
+                Ok(Some((to, frames))) => {
+                    for frame in frames.flatten() {
                         self.call(index, now, |role, out| role.on_returned(now, to, &frame, out));
                     }
                 }
@@ -95,8 +94,9 @@ impl<R: Role> Host<R> {
         }
         for at in 0..self.burst.len() {
             let Some(datagram) = self.burst.datagram(at) else { continue };
-            let Some((from, body)) = seat.port.open(datagram, &self.clock) else { continue };
-            let mut frames = Frames::new(body);
+            let Some((from, mut frames)) = seat.port.open_frames(datagram, &self.clock) else {
+                continue;
+            };
             while let Some(frame) = seat.port.next_frame(&mut frames) {
                 let mut out = super::HostOutbox {
                     member: index,

@@ -35,6 +35,8 @@ enum Script {
     Rally { first_to: Option<Addr>, until: usize },
     /// Sends one line to all of these on start.
     Shout(Vec<Addr>),
+    /// Says in short that it lives, introduces itself by a line, and says the former again.
+    Live(Addr),
     /// Starts a child on start.
     Spawn(syncom_seam::Spawn),
     /// Persists records with these tickets on start.
@@ -46,6 +48,15 @@ enum Script {
 }
 
 const LINE: syncom_wire::control::Line<'static> = syncom_wire::control::Line { text: "ping" };
+
+const BEAT: syncom_wire::beat::Beat = syncom_wire::beat::Beat {
+    incarnation: syncom_wire::Incarnation(1),
+    seq: 1,
+    interval_us: 200_000,
+    progress: 0,
+    services_up: 0,
+    services_down: 0,
+};
 
 impl Toy {
     fn doing(script: Script) -> Self {
@@ -70,6 +81,11 @@ impl Role for Toy {
             }
             Script::Rally { first_to: Some(to), .. } => out.send(*to, &LINE),
             Script::Shout(to) => out.send_all(to, &LINE),
+            Script::Live(to) => {
+                out.send_all(&[*to], &BEAT);
+                out.send_all(&[*to], &LINE);
+                out.send_all(&[*to], &BEAT);
+            }
             Script::Spawn(spawn) => out.spawn(spawn.clone()),
             Script::Persist(tickets) => {
                 for ticket in tickets {

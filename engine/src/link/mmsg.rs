@@ -5,6 +5,7 @@
 //! kernel coalesced on arrival (`UDP_GRO`) are split here. Nothing blocks.
 
 pub(super) mod address;
+pub mod bare;
 pub(super) mod cmsg;
 pub(super) mod errors;
 mod group;

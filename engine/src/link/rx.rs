@@ -245,11 +245,18 @@ impl RxBurst {
     }
 
     /// Announces that a link received `len` bytes into the slot at `slot`: datagrams of `segment`
-    /// bytes each, the last of which may be shorter, or be cut short if `truncated`.
+    /// bytes each (0: there is but one), the last of which may be shorter, or be cut short if `truncated`.
     pub(crate) fn received(&mut self, slot: usize, len: usize, segment: usize, what: Received) {
         let size = self.arena.slot_size();
         self.used = self.used.max(slot + 1);
-        self.split(slot, 0..len.min(size), segment, what);
+        let len = len.min(size);
+        if segment == 0 {
+            let run = self.run(slot, what.from, what.stamp);
+            let Some(start) = self.slots.get(slot).map(Slot::start) else { return };
+            let truncated = if what.truncated { Entry::TRUNCATED } else { 0 };
+            return self.add(Entry { start, run, len: narrow(len) | truncated });
+        }
+        self.split(slot, 0..len, segment, what);
     }
 
     /// Takes in a slot of a link's own that holds datagrams in `range`, each of `segment` bytes
@@ -316,7 +323,6 @@ impl RxBurst {
     fn split(&mut self, slot: usize, range: Range<usize>, segment: usize, what: Received) {
         let run = self.run(slot, what.from, what.stamp);
         let Some(base) = self.slot_mut(slot).map(|slot| slot.start()) else { return };
-        let segment = if segment == 0 { range.len().max(1) } else { segment };
         let count = range.len().div_ceil(segment).max(1);
         let listed = count.min(self.datagrams.capacity() - self.datagrams.len());
         // Each begins within the range, but for an empty one, which begins at its end.

@@ -52,7 +52,7 @@ fn makers() -> Vec<Maker> {
         }),
         maker("unhurried", |options| {
             // Half of what the tests send can wait.
-            let which = Unhurried { len: 100, sender_at: 12, below: 0x80 };
+            let which = Unhurried { lens: [100, 48], sender_at: 12, below: 0x80 };
             Box::new(UnhurriedLink::open(V4, options, which).unwrap())
         }),
         maker("tap around mem", move |options| {

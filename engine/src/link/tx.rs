@@ -325,6 +325,17 @@ impl TxBatch {
         self.bytes.get(queued.range()).unwrap_or_default()
     }
 
+    /// The bytes of the only datagram that was queued since the batch was empty, if it goes to `to`.
+    #[inline]
+    pub fn lone(&self, to: Addr) -> Option<&[u8]> {
+        match self.runs.as_slice() {
+            [run] if run.count == 1 && self.uncounted() == 0 && run.to == to => {
+                self.bytes.get(run.range())
+            }
+            _ => None,
+        }
+    }
+
     /// Forgets the first `count` pending datagrams. With the last one, the buffer is empty again.
     pub fn sent(&mut self, count: usize) {
         self.claimed = 0;

@@ -2,8 +2,8 @@
 //!
 //! A watcher is sent forty heartbeats a second and judges them by when the kernel received them, so
 //! nothing is lost by reading them when it wakes up anyhow, and forty wake-ups are saved. Here two
-//! sockets share one port. A program of six instructions tells the kernel which datagrams can wait:
-//! those of one length, from senders whose number is below a bound. They go to the second socket,
+//! sockets share one port. A program of seven instructions tells the kernel which datagrams can wait:
+//! those of two lengths, from senders whose number is below a bound. They go to the second socket,
 //! which nobody waits on and every turn drains; everything else is as prompt as ever.
 //!
 //! The header of a datagram is clear but not yet proved when the kernel looks at it. Whoever forges
@@ -18,8 +18,8 @@ use syncom_wire::Addr;
 /// Which datagrams can wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unhurried {
-    /// Length of such a datagram, seal included.
-    pub len: u32,
+    /// Lengths of such datagrams, seal included.
+    pub lens: [u32; 2],
     /// Where its sender's number begins, as four bytes, lowest first.
     pub sender_at: u32,
     /// The highest byte of the numbers of its senders is below this.
@@ -125,7 +125,8 @@ fn attach(link: &MmsgLink, which: Unhurried) -> io::Result<()> {
     };
     let program = [
         step(libc::BPF_LD | libc::BPF_W | libc::BPF_LEN, 0, 0, 0),
-        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 2, which.len),
+        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 1, 0, which.lens[0]),
+        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 2, which.lens[1]),
         step(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 0, 0, which.sender_at + 3),
         step(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K, 0, 1, u32::from(which.below)),
         step(libc::BPF_RET | libc::BPF_K, 0, 0, 0),

@@ -55,35 +55,37 @@ impl Cipher {
         let bound = Bound::new(image, to);
         match self {
             Self::Narrow => {
-                Aegis128L::new(key.narrow(), &nonce(header)).encrypt_in_place(body, &bound.0)
+                Aegis128L::new(key.narrow(), &nonce(header)).encrypt_in_place(body, bound.bytes())
             }
             Self::Wide => {
-                Aegis128X4::new(key.wide(), &nonce(header)).encrypt_in_place(body, &bound.0)
+                Aegis128X4::new(key.wide(), &nonce(header)).encrypt_in_place(body, bound.bytes())
             }
             Self::Off => [0; Header::TAG],
         }
     }
 
-    /// Opens a datagram that reached `me`, where it lies.
+    /// Opens a datagram that reached `me`, where it lies: of its first bytes, `image_len` are clear,
+    /// and say or stand for `header`.
     #[inline]
     pub(super) fn open<'a>(
         self,
         key: &SessionKey,
         header: &Header,
         me: PeerId,
+        image_len: usize,
         datagram: &'a mut [u8],
     ) -> Result<&'a [u8], Counter> {
-        let (image, rest) = datagram.split_at_mut(Header::SIZE);
+        let (image, rest) = datagram.split_at_mut_checked(image_len).ok_or(Counter::DropShort)?;
         let (body, tag) =
             rest.split_last_chunk_mut::<{ Header::TAG }>().ok_or(Counter::DropShort)?;
         let to = if header.flags & Header::TO_ANY == 0 { me } else { PeerId::ANY };
         let bound = Bound::new(image, to);
         let opened = match self {
             Self::Narrow => Aegis128L::new(key.narrow(), &nonce(header))
-                .decrypt_in_place(body, tag, &bound.0)
+                .decrypt_in_place(body, tag, bound.bytes())
                 .is_ok(),
             Self::Wide => Aegis128X4::new(key.wide(), &nonce(header))
-                .decrypt_in_place(body, tag, &bound.0)
+                .decrypt_in_place(body, tag, bound.bytes())
                 .is_ok(),
             Self::Off => *tag == [0; Header::TAG],
         };
@@ -101,22 +103,33 @@ pub(super) fn seal_across(
     body: &mut [u8],
 ) -> Tag {
     let cipher = Aegis128X4::<{ Header::TAG }>::new(key.wide(), &nonce(header));
-    let mut sealing = cipher.encryptor(&Bound::new(image, to).0);
+    let mut sealing = cipher.encryptor(Bound::new(image, to).bytes());
     let (front, rest) = body.split_at_mut(parts[0].len());
     sealing.update(parts[0], front);
     sealing.update(parts[1], rest);
     sealing.finalize()
 }
 
-/// Header and destination: what is authenticated and not encrypted.
-struct Bound([u8; Header::SIZE + 4]);
+/// Header and destination: what is authenticated and not encrypted. Headers of different lengths are
+/// never mistaken for each other: the seal covers how much was authenticated.
+struct Bound {
+    bytes: [u8; Header::SIZE + 4],
+    len: usize,
+}
 
 impl Bound {
+    /// Of the whole header or a short one.
+    #[inline]
     fn new(image: &[u8], to: PeerId) -> Self {
-        let mut bytes = [0; Header::SIZE + 4];
-        bytes[..Header::SIZE].copy_from_slice(&image[..Header::SIZE]);
-        bytes[Header::SIZE..].copy_from_slice(&to.0.to_le_bytes());
-        Self(bytes)
+        let (mut bytes, len) = ([0; Header::SIZE + 4], image.len() + 4);
+        bytes[..image.len()].copy_from_slice(image);
+        bytes[image.len()..len].copy_from_slice(&to.0.to_le_bytes());
+        Self { bytes, len }
+    }
+
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
     }
 }
 

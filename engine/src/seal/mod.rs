@@ -16,10 +16,12 @@
 //! then old datagrams of the sender's newest life could be played to it, in rising order, until the
 //! sender itself is heard. Two things stand behind that: reports are idempotent and orders fenced
 //! by term and number. [`Opened::first`] is the hook for holding back what only the wire vouches
-//! for. A boot further ahead of our wall clock than [`Sealer::BOOT_AHEAD_MAX_NS`] is refused, so
+//! for. What comes with the short header ([`Brief`](syncom_wire::Brief)) opens only where its life is
+//! known already, so it can be the first of nothing. A boot further ahead of our wall clock than [`Sealer::BOOT_AHEAD_MAX_NS`] is refused, so
 //! that a sender with a wild clock cannot lock its own later lives out. A boot in the past says
 //! nothing: it may be a process that has run for months.
 
+mod brief;
 mod cipher;
 mod keys;
 mod table;
@@ -35,7 +37,7 @@ pub use window::Window;
 use cipher::Cipher;
 use std::fmt;
 use syncom_seam::{Counter, Now, SECOND};
-use syncom_wire::{Boot, Fixed, Header, PeerId};
+use syncom_wire::{Boot, Brief, Fixed, Frames, Header, PeerId};
 use table::{Flow, SenderTable};
 
 /// Why nothing can be sealed.
@@ -70,8 +72,18 @@ pub struct Opened<'a> {
     pub boot: Boot,
     /// Whether nothing was known of this life before: it may be an old datagram played again.
     pub first: bool,
+    /// It came with the short header: the body is one frame without a header of its own.
+    pub is_brief: bool,
     /// The frames.
     pub body: &'a [u8],
+}
+
+impl<'a> Opened<'a> {
+    /// The frames of the body.
+    #[must_use]
+    pub const fn frames(&self) -> Frames<'a> {
+        if self.is_brief { Frames::brief(self.body) } else { Frames::new(self.body) }
+    }
 }
 
 /// Seals what one member sends on one shard, and opens what it receives.
@@ -249,6 +261,9 @@ impl Sealer {
     /// The counter that says why it was refused. Its content is then void, and of its sender
     /// nothing has been remembered.
     pub fn open<'a>(&mut self, datagram: &'a mut [u8], now: Now) -> Result<Opened<'a>, Counter> {
+        if Brief::is_of(datagram) {
+            return self.open_brief(datagram, now);
+        }
         let header = self.judge_header(datagram)?;
         let cipher = Cipher::of(&header, self.is_on).ok_or(Counter::DropTag)?;
         let Header { sender: peer, shard, boot, counter, .. } = header;
@@ -258,29 +273,31 @@ impl Sealer {
                 if !flow.window.is_new(counter) {
                     return Err(Counter::DropReplay);
                 }
-                let body = cipher.open(&flow.key, &header, self.me, datagram)?;
+                let body = cipher.open(&flow.key, &header, self.me, Header::SIZE, datagram)?;
                 let flow = self.senders.flow_mut(at);
                 flow.window.mark(counter);
                 flow.heard = now.at;
-                Ok(Opened { peer, boot, first: false, body })
+                Ok(Opened { peer, boot, first: false, is_brief: false, body })
             }
             Some(_) | None => {
                 let key = self.judge_stranger(&header, now)?;
-                let body = cipher.open(&key, &header, self.me, datagram)?;
+                let body = cipher.open(&key, &header, self.me, Header::SIZE, datagram)?;
                 let window = Window::starting_at(counter);
                 let flow = Flow { window, sender: peer, shard, boot, key, heard: now.at };
                 if !self.senders.admit(flow, now.at) {
                     return Err(Counter::DropSender);
                 }
-                Ok(Opened { peer, boot, first: true, body })
+                Ok(Opened { peer, boot, first: true, is_brief: false, body })
             }
         }
     }
 
     /// Opens a datagram that this life sealed itself, as when it came back; `None` when it did not.
-    pub fn open_own<'a>(&self, datagram: &'a mut [u8]) -> Option<&'a [u8]> {
-        if datagram.len() < Header::OVERHEAD {
-            return None;
+    pub fn open_own<'a>(&self, datagram: &'a mut [u8]) -> Option<Opened<'a>> {
+        let (peer, boot, first) = (self.me, self.boot, false);
+        if Brief::is_of(datagram) {
+            let body = self.open_own_brief(datagram)?;
+            return Some(Opened { peer, boot, first, is_brief: true, body });
         }
         let header = Header::parse(datagram).ok()?;
         let is_mine = (header.cluster, header.sender) == (self.keys.cluster(), self.me)
@@ -288,7 +305,8 @@ impl Sealer {
             && (1..=self.counter).contains(&header.counter)
             && header.flags & Header::TO_ANY != 0;
         let cipher = Cipher::of(&header, self.is_on).filter(|_| is_mine)?;
-        cipher.open(&self.key, &header, self.me, datagram).ok()
+        let body = cipher.open(&self.key, &header, self.me, Header::SIZE, datagram).ok()?;
+        Some(Opened { peer, boot, first, is_brief: false, body })
     }
 
     /// What can be told from the clear header alone.

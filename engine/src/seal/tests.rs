@@ -315,8 +315,8 @@ fn the_seals_of_known_datagrams_are_as_recorded() {
 fn what_comes_back_is_known_by_its_own_seal() {
     let mut from = sender();
     let own = sealed(&mut from, None);
-    assert_eq!(from.open_own(&mut own.clone()).unwrap(), BODY);
-    assert_eq!(from.open_own(&mut own.clone()).unwrap(), BODY, "as often as it comes");
+    assert_eq!(from.open_own(&mut own.clone()).unwrap().body, BODY);
+    assert_eq!(from.open_own(&mut own.clone()).unwrap().body, BODY, "as often as it comes");
     for at in 0..own.len() {
         let mut changed = own.clone();
         changed[at] ^= 1;
@@ -331,4 +331,105 @@ fn what_comes_back_is_known_by_its_own_seal() {
     let mut earlier = sealer(PeerId::satellite(1), 1);
     let of_another_life = sealed(&mut earlier, None);
     assert!(from.open_own(&mut of_another_life.clone()).is_none());
+}
+
+/// A datagram with the short header.
+fn brief(by: &mut Sealer) -> Vec<u8> {
+    let mut slot = vec![0; Brief::OVERHEAD + BODY.len() + 9];
+    slot[Brief::SIZE..Brief::SIZE + BODY.len()].copy_from_slice(BODY);
+    let len = by.seal_brief(&mut slot, BODY.len()).unwrap();
+    assert_eq!(len, Brief::OVERHEAD + BODY.len());
+    slot.truncate(len);
+    slot
+}
+
+#[test]
+fn the_short_header_opens_where_the_life_is_known_and_nowhere_else() {
+    let (mut from, mut to) = (sender(), receiver());
+    let mut early = brief(&mut from);
+    assert_eq!(open(&mut to, &early), Err(Counter::DropBrief));
+    assert!(open(&mut to, &sealed(&mut from, None)).is_ok());
+    let datagram = brief(&mut from);
+    assert!(!datagram.windows(BODY.len()).any(|window| window == BODY));
+    let opened = to.open(&mut datagram.clone(), now()).map(|opened| {
+        (opened.peer, opened.boot, opened.first, opened.is_brief, opened.body.to_vec())
+    });
+    assert_eq!(opened, Ok((from.peer(), Boot(CLOCK), false, true, BODY.to_vec())));
+    assert_eq!(open(&mut to, &datagram), Err(Counter::DropReplay), "it opens once");
+    assert!(open(&mut to, &early).is_err(), "from before it was known");
+    early.truncate(31);
+    assert_eq!(open(&mut to, &early), Err(Counter::DropShort));
+    // Another life is not known because this one is; an earlier one never again.
+    let mut later = sealer(from.peer(), 1);
+    let of_later = brief(&mut later);
+    assert_eq!(open(&mut to, &of_later), Err(Counter::DropBrief));
+    assert!(open(&mut to, &sealed(&mut later, None)).is_ok());
+    assert!(open(&mut to, &of_later).is_err(), "from before it was known");
+    assert!(open(&mut to, &brief(&mut later)).is_ok());
+    assert_eq!(open(&mut to, &brief(&mut from)), Err(Counter::DropBrief));
+}
+
+#[test]
+fn every_flipped_bit_under_the_short_header_is_refused_too() {
+    let (mut from, mut to) = (sender(), receiver());
+    assert!(open(&mut to, &sealed(&mut from, None)).is_ok());
+    let datagram = brief(&mut from);
+    for bit in 0..datagram.len() * 8 {
+        let mut bent = datagram.clone();
+        bent[bit / 8] ^= 1 << (bit % 8);
+        assert!(open(&mut to, &bent).is_err(), "bit {bit}");
+    }
+    assert_eq!(open(&mut to, &datagram).as_deref(), Ok(BODY));
+}
+
+#[test]
+fn strangers_with_the_short_header_are_counted_by_their_reason() {
+    let mut to = receiver();
+    assert!(open(&mut to, &sealed(&mut sender(), None)).is_ok());
+    let mut by = |keys: ClusterKeys| {
+        let boot = Boot(CLOCK);
+        let mut from = Sealer::new(keys, PeerId::satellite(1), boot, 0, 4).unwrap();
+        from.counter = 9;
+        open(&mut to, &brief(&mut from))
+    };
+    assert_eq!(by(ClusterKeys::new("prod", &[7; 32], 1)), Err(Counter::DropForeign));
+    assert_eq!(by(ClusterKeys::new("lab", &[7; 32], 2)), Err(Counter::DropBrief));
+    assert_eq!(by(ClusterKeys::new("lab", &[8; 32], 1)), Err(Counter::DropTag));
+    let mut from = sender();
+    let datagram = brief(&mut from);
+    assert_eq!(open(&mut from, &datagram), Err(Counter::DropReplay), "what we sent ourselves");
+    let mut high_shard = datagram;
+    high_shard[1] = 16;
+    assert_eq!(open(&mut to, &high_shard), Err(Counter::DropSender));
+}
+
+#[test]
+fn both_headers_share_one_counter_and_its_high_half_is_remembered() {
+    let (mut from, mut to) = (sender(), receiver());
+    from.counter = (1 << 33) - 3;
+    assert!(open(&mut to, &sealed(&mut from, None)).is_ok());
+    // The low half begins anew in between, and what comes late is of the half before.
+    let all: Vec<_> = (0..8).map(|_| brief(&mut from)).collect();
+    for datagram in all.iter().rev() {
+        assert!(open(&mut to, datagram).is_ok());
+        assert_eq!(open(&mut to, datagram), Err(Counter::DropReplay));
+    }
+    assert!(open(&mut to, &sealed(&mut from, None)).is_ok());
+}
+
+#[test]
+fn what_came_back_under_the_short_header_is_known_as_our_own() {
+    let mut from = sender();
+    let own = brief(&mut from);
+    let opened = from.open_own(&mut own.clone()).map(|own| (own.is_brief, own.body.to_vec()));
+    assert_eq!(opened, Some((true, BODY.to_vec())));
+    for at in 0..own.len() {
+        let mut changed = own.clone();
+        changed[at] ^= 1;
+        assert!(from.open_own(&mut changed).is_none(), "byte {at}");
+        assert!(from.open_own(&mut own.clone()[..at]).is_none(), "cut at {at}");
+    }
+    let mut another_life = sealer(from.peer(), 1);
+    another_life.counter = from.counter;
+    assert!(another_life.open_own(&mut own.clone()).is_none());
 }

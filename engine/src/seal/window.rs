@@ -25,6 +25,12 @@ impl Window {
         Self { highest: first, ring: [u64::MAX; Self::WORDS] }
     }
 
+    /// The highest counter that was marked.
+    #[must_use]
+    pub const fn highest(&self) -> u64 {
+        self.highest
+    }
+
     /// Whether `counter` is new. Changes nothing: the datagram is not authentic yet.
     #[must_use]
     pub fn is_new(&self, counter: u64) -> bool {

@@ -6,8 +6,8 @@
 use crate::bytes::{Reader, Writer};
 use crate::layout::{Fixed, Malformed, Overflow, layout};
 use crate::{
-    control, cp, event, heartbeat, join, member, neighbours, order, policy, probe, raft, replica,
-    report, roster, snapshot, stream, uplink,
+    beat, control, cp, event, heartbeat, join, member, neighbours, opinion, order, policy, probe,
+    raft, replica, report, roster, snapshot, stream, uplink,
 };
 
 layout! {
@@ -45,6 +45,9 @@ pub trait Emit {
     const KIND: Kind;
     /// Its version.
     const VERSION: u8 = 1;
+    /// Whether it goes alone in a [`Brief`](crate::Brief) datagram, without a frame header, when it
+    /// is sent to many.
+    const IS_BRIEF: bool = false;
 
     /// Bytes of the body.
     fn size(&self) -> usize;
@@ -144,7 +147,7 @@ macro_rules! frames {
 }
 
 frames! {
-    /// One-way sign of life.
+    /// Sign of life.
     Heartbeat(heartbeat::Heartbeat) = 1,
     /// A home satellite's answer to a heartbeat.
     HomeAnswer(heartbeat::HomeAnswer) = 2,
@@ -176,6 +179,10 @@ frames! {
     Receipt(order::Receipt<'a>) = 15,
     /// The receipt arrived.
     ReceiptAck(order::ReceiptAck) = 16,
+    /// Sign of life of a node that is known and has nothing new to say.
+    Beat(beat::Beat) = 17,
+    /// What one home of a node makes of it.
+    Opinion(opinion::Opinion) = 18,
     /// A fragment of a stream.
     StreamData(stream::StreamData<'a>) = 20,
     /// Fragments are missing.
@@ -251,11 +258,12 @@ frames! {
 }
 
 /// Implements [`Parse`] and [`Emit`] for a frame that is one fixed struct, with the check that its
-/// fields must pass, if there is one.
+/// fields must pass, if there is one, and what [`Emit`] says of how it goes.
 macro_rules! fixed_frame {
-    ($name:ty, $kind:ident $(, $check:path)?) => {
+    ($name:ty, $kind:ident $(, $check:path)? $(; is_brief = $is_brief:literal)?) => {
         impl $crate::frame::Emit for $name {
             const KIND: $crate::frame::Kind = $crate::frame::Kind::$kind;
+            $( const IS_BRIEF: bool = $is_brief; )?
             fn size(&self) -> usize {
                 <Self as $crate::layout::Fixed>::SIZE
             }
@@ -283,13 +291,26 @@ pub(crate) use fixed_frame;
 #[derive(Clone, Debug)]
 pub struct Frames<'a> {
     reader: Reader<'a>,
+    is_brief: bool,
 }
 
 impl<'a> Frames<'a> {
     /// Starts at the front of `bytes`.
     #[must_use]
     pub const fn new(bytes: &'a [u8]) -> Self {
-        Self { reader: Reader::new(bytes) }
+        Self { reader: Reader::new(bytes), is_brief: false }
+    }
+
+    /// The one frame of a [`Brief`](crate::Brief) datagram, which has no header of its own.
+    #[must_use]
+    pub const fn brief(bytes: &'a [u8]) -> Self {
+        Self { reader: Reader::new(bytes), is_brief: true }
+    }
+
+    fn beat(&mut self) -> Result<Frame<'a>, Malformed> {
+        let beat = Parse::parse(&mut self.reader)?;
+        self.reader.end()?;
+        Ok(Frame::Beat(beat))
     }
 }
 
@@ -301,10 +322,14 @@ impl<'a> Iterator for Frames<'a> {
         if self.reader.remaining() == 0 {
             return None;
         }
-        let result = self.reader.fixed::<FrameHeader>().and_then(|header| {
-            let body = self.reader.take(header.len as usize)?;
-            Frame::parse(header, body)
-        });
+        let result = if self.is_brief {
+            self.beat()
+        } else {
+            self.reader.fixed::<FrameHeader>().and_then(|header| {
+                let body = self.reader.take(header.len as usize)?;
+                Frame::parse(header, body)
+            })
+        };
         if result.is_err() {
             self.reader = Reader::new(&[]);
         }

@@ -5,9 +5,9 @@ use crate::ids::{Incarnation, Slot, Term, View};
 use crate::layout::{Malformed, layout};
 
 layout! {
-    /// I live. Sent to all observers in one burst, to homes at their slower pace, and by satellites
-    /// to replicas.
-    pub struct Heartbeat: 56 {
+    /// I live. Sent to homes at their slower pace, by satellites to replicas, and to those observers
+    /// for whom a `Beat` says too little.
+    pub struct Heartbeat: 60 {
         /// The sender's slot; [`Slot::NONE`] for satellites, who are known by their peer id.
         slot: Slot,
         /// The sender's incarnation.
@@ -36,6 +36,9 @@ layout! {
         flags: u16,
         /// Load: datagrams handled in the last second (satellites), else 0.
         load: u32,
+        /// The interval that a node keeps towards its observers at present, in µs: homes weigh its
+        /// silence by it. 0 from satellites.
+        peers_interval_us: u32,
     }
 }
 
@@ -73,6 +76,7 @@ impl Heartbeat {
             health: 0,
             flags: 0,
             load: 0,
+            peers_interval_us: 0,
         }
     }
 
@@ -83,7 +87,16 @@ impl Heartbeat {
         if self.health > 7 {
             return Err(Malformed("health above 7"));
         }
-        if self.interval_us < 1_000 || self.interval_us > 60_000_000 {
+        if self.peers_interval_us != 0
+            && let Err(broken) = Self::check_interval(self.peers_interval_us)
+        {
+            return Err(broken);
+        }
+        Self::check_interval(self.interval_us)
+    }
+
+    pub(crate) const fn check_interval(interval_us: u32) -> Result<(), Malformed> {
+        if interval_us < 1_000 || interval_us > 60_000_000 {
             return Err(Malformed("interval outside 1 ms to 60 s"));
         }
         Ok(())

@@ -1,7 +1,8 @@
 //! What two Syncom members agree on.
 //!
 //! A **datagram** is a 32-byte clear [`Header`], a sealed body and a 16-byte tag. The opened body is
-//! a sequence of **frames**: an 8-byte [`FrameHeader`] and as many bytes as it announces. There is
+//! a sequence of **frames**: an 8-byte [`FrameHeader`] and as many bytes as it announces. Signs of life
+//! go under a header of half that size, [`Brief`], one in each datagram. There is
 //! one file per frame kind and all have the same shape: layout, parse, emit, tests. PROTOCOL.md
 //! shows every frame byte by byte and is checked against this crate.
 //!
@@ -14,6 +15,8 @@
 extern crate std;
 
 pub mod announced;
+pub mod beat;
+pub mod brief;
 pub mod bytes;
 pub mod control;
 pub mod cp;
@@ -29,6 +32,7 @@ mod layout;
 pub mod limits;
 pub mod member;
 pub mod neighbours;
+pub mod opinion;
 pub mod order;
 pub mod policy;
 pub mod probe;
@@ -41,6 +45,7 @@ pub mod snapshot;
 pub mod stream;
 pub mod uplink;
 
+pub use brief::Brief;
 pub use bytes::{List, Reader, Writer};
 pub use datagram::Header;
 pub use frame::{Emit, Frame, FrameHeader, Frames, Kind, Parse};

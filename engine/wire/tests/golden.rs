@@ -13,8 +13,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use syncom_wire::heartbeat::Heartbeat;
-use syncom_wire::ids::{Boot, PeerId};
-use syncom_wire::{Fixed as _, Frames, Header, Kind};
+use syncom_wire::ids::{Boot, PeerId, Slot};
+use syncom_wire::{Brief, Fixed as _, Frame, FrameHeader, Frames, Header, Kind};
 
 /// File name to contents.
 fn goldens() -> BTreeMap<String, String> {
@@ -24,24 +24,39 @@ fn goldens() -> BTreeMap<String, String> {
         files.insert(name, hex(&format!("{} ({})", kind.name(), kind as u8), &bytes));
     });
     files.insert("datagram.hex".into(), hex("An opened datagram, tag taken off", &datagram()));
+    files.insert("brief.hex".into(), hex("The same with the short header", &brief()));
     files
+}
+
+const HEADER: Header = Header {
+    version: Header::VERSION,
+    flags: Header::TO_ANY,
+    reserved: 0,
+    cluster: 0x0403_0201,
+    epoch: 0x0605,
+    shard: 0x0807,
+    sender: PeerId::satellite(9),
+    boot: Boot(0x1716_1514_1312_1110),
+    counter: 0x1F1E_1D1C_1B1A_1918,
+};
+
+/// A short header, and a beat without a header of its own.
+fn brief() -> Vec<u8> {
+    let mut bytes = vec![0; Brief::SIZE];
+    let header = Header { shard: 7, sender: PeerId::agent(Slot(9)), ..HEADER };
+    Brief::of(&header).unwrap().write(&mut bytes).unwrap();
+    every_kind(&mut Source::counting(), &mut |kind, frame, _| {
+        if kind == Kind::Beat {
+            bytes.extend(&frame[FrameHeader::SIZE..]);
+        }
+    });
+    bytes
 }
 
 /// A clear header, a heartbeat and two more frames.
 fn datagram() -> Vec<u8> {
-    let header = Header {
-        version: Header::VERSION,
-        flags: Header::TO_ANY,
-        reserved: 0,
-        cluster: 0x0403_0201,
-        epoch: 0x0605,
-        shard: 0x0807,
-        sender: PeerId::satellite(9),
-        boot: Boot(0x1716_1514_1312_1110),
-        counter: 0x1F1E_1D1C_1B1A_1918,
-    };
     let mut bytes = vec![0; Header::SIZE];
-    header.write(&mut bytes).unwrap();
+    HEADER.write(&mut bytes).unwrap();
     every_kind(&mut Source::counting(), &mut |kind, frame, _| {
         if matches!(kind, Kind::Heartbeat | Kind::Report | Kind::StreamData) {
             bytes.extend(frame);
@@ -109,6 +124,24 @@ fn the_committed_datagram_opens_into_its_three_frames() {
 }
 
 #[test]
+fn the_committed_brief_datagram_opens_into_its_one_frame() {
+    let bytes = unhex(&fs::read_to_string(folder().join("brief.hex")).unwrap());
+    assert_eq!(bytes.len(), Brief::SIZE + 16);
+    let brief = Brief::read(&bytes).unwrap();
+    assert!(Brief::is_of(&bytes) && brief.sender == PeerId::agent(Slot(9)));
+    let whole = brief.whole(HEADER.boot, HEADER.epoch, HEADER.counter - 5);
+    assert_eq!((whole.counter, whole.shard), (HEADER.counter, 7));
+    let frames: Vec<_> = Frames::brief(&bytes[Brief::SIZE..]).collect();
+    assert!(matches!(frames[..], [Ok(Frame::Beat(beat))] if beat.seq == 0x0807_0605));
+    for len in 0..16 {
+        let cut: Vec<_> = Frames::brief(&bytes[Brief::SIZE..][..len]).collect();
+        assert!(len == 0 && cut.is_empty() || matches!(cut[..], [Err(_)]), "cut to {len}");
+    }
+    let longer = [&bytes[Brief::SIZE..], &[0]].concat();
+    assert!(matches!(Frames::brief(&longer).collect::<Vec<_>>()[..], [Err(_)]));
+}
+
+#[test]
 fn every_kind_has_a_sample() {
     let mut seen = Vec::new();
     every_kind(&mut Source::counting(), &mut |kind, _, _| seen.push(kind));
@@ -118,7 +151,7 @@ fn every_kind_has_a_sample() {
 
 #[test]
 fn a_moved_field_shows_in_the_bytes() {
-    let mut heartbeat = Heartbeat::read(&(1..=56).collect::<Vec<u8>>()).unwrap();
+    let mut heartbeat = Heartbeat::read(&(1..=60).collect::<Vec<u8>>()).unwrap();
     let before = encoded(&heartbeat);
     core::mem::swap(&mut heartbeat.slot.0, &mut heartbeat.incarnation.0);
     assert_ne!(before, encoded(&heartbeat));

@@ -20,7 +20,7 @@ fn emitted_again(frame: &Frame<'_>, out: &mut [u8]) -> Option<Result<usize, Over
         };
     }
     by_kind!(
-        Heartbeat HomeAnswer Probe ProbeAnswer Report ReportAck Join Welcome JoinRefused RosterAsk
+        Beat Heartbeat HomeAnswer Opinion Probe ProbeAnswer Report ReportAck Join Welcome JoinRefused RosterAsk
         Roster Neighbours Leave Order Receipt ReceiptAck StreamData StreamNak StreamStatus
         StreamReset Raft SnapshotAsk SnapshotChunk Batch BatchAck Record HomeStats ViewDelta Member
         Shard ShardProgress Outcome Attach Ask Reply Status OrderState NodeDetail Line Event
@@ -149,6 +149,7 @@ fn what_is_kept_for_later_must_be_zero_in_every_kind_that_keeps_some() {
         (Kind::HomeAnswer, 2),
         (Kind::Probe, 4),
         (Kind::ProbeAnswer, 7),
+        (Kind::Opinion, 2),
         (Kind::Report, 2),
         (Kind::Join, 5),
         (Kind::Welcome, 2),

@@ -198,6 +198,7 @@ impl World {
                 from: address(index),
                 peer: Askers::peer(number),
                 boot: Boot(WALL_NS),
+                is_brief: false,
                 bytes: Rc::from(bytes),
             };
             self.launch(index, replica, datagram);

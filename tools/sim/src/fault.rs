@@ -37,6 +37,13 @@ pub enum Fault {
         /// For how long.
         for_ns: u64,
     },
+    /// Nodes inside and outside do not reach each other; servers reach all.
+    Split {
+        /// Which members are inside.
+        inside: Vec<bool>,
+        /// For how long.
+        for_ns: u64,
+    },
     /// A replica dies for good, and an operator replaces it by a new one, which starts by then.
     Replace {
         /// Which member dies.
@@ -46,6 +53,13 @@ pub enum Fault {
     },
     /// The cable of a member loses some of what it sends, until healing.
     Mumble {
+        /// Which member.
+        member: usize,
+        /// Parts of 10,000 lost.
+        loss: u64,
+    },
+    /// The cable of a member loses some of what is sent to it, until healing.
+    Deafen {
         /// Which member.
         member: usize,
         /// Parts of 10,000 lost.

@@ -10,8 +10,10 @@
 #![forbid(unsafe_code)]
 
 mod askers;
+mod beats;
 mod child;
 mod client;
+mod dice;
 mod disk;
 pub mod fault;
 pub mod invariants;
@@ -31,8 +33,10 @@ mod schedule;
 mod storing;
 mod strike;
 mod trace;
+mod transcript;
 mod world;
 
 pub use fault::FaultCounts;
 pub use run::{Outcome, run};
 pub use scenario::{Options, Scenario};
+pub use transcript::Said;

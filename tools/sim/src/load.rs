@@ -69,6 +69,7 @@ impl World {
             from: address(CLIENT),
             peer: PeerId::client(self.seed),
             boot: Boot(WALL_NS),
+            is_brief: false,
             bytes: Rc::from(question),
         };
         self.launch(CLIENT, to, datagram);

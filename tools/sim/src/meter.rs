@@ -1,7 +1,6 @@
 //! What members send, by role: the price of a cluster at rest.
 
 use crate::scenario::Options;
-use syncom_wire::Header;
 
 /// Bytes that Ethernet, IPv4 and UDP put around a datagram, the checksum of the frame included.
 pub(crate) const FRAMING: u64 = 14 + 20 + 8 + 4;
@@ -41,9 +40,10 @@ impl Meter {
         Self { first_node, nodes: Sent::default(), servers: Sent::default() }
     }
 
-    pub(crate) fn note(&mut self, from: usize, frames: usize) {
+    /// A datagram of so many bytes, header and tag included.
+    pub(crate) fn note(&mut self, from: usize, sealed: usize) {
         let sent = if from < self.first_node { &mut self.servers } else { &mut self.nodes };
         sent.datagrams += 1;
-        sent.bytes += (frames + Header::OVERHEAD) as u64;
+        sent.bytes += sealed as u64;
     }
 }

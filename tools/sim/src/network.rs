@@ -1,5 +1,6 @@
 //! The network between members: delay, loss, duplication, reordering, and cuts.
 
+use crate::dice::Dice;
 use crate::fault::FaultCounts;
 use crate::scenario::Scenario;
 use std::collections::BTreeMap;
@@ -15,6 +16,8 @@ pub(crate) struct Cut {
     pub(crate) inside: Vec<bool>,
     /// Whether only the way out of the inside is cut.
     pub(crate) one_way: bool,
+    /// Members before this one reach both sides.
+    pub(crate) servers: usize,
     pub(crate) until: Time,
 }
 
@@ -22,7 +25,7 @@ impl Cut {
     /// Whether it loses what `from` sends to `to`.
     pub(crate) fn parts(&self, from: usize, to: usize) -> bool {
         let side = |member: usize| self.inside.get(member).copied().unwrap_or(false);
-        side(from) != side(to) && (!self.one_way || side(from))
+        from.min(to) >= self.servers && side(from) != side(to) && (!self.one_way || side(from))
     }
 }
 
@@ -49,6 +52,10 @@ pub(crate) struct Network {
     cuts: Vec<Cut>,
     /// Parts of 10,000 lost of what these members send: cables that hear and hardly speak.
     mumbling: BTreeMap<usize, u64>,
+    /// Parts of 10,000 lost of what is sent to these members.
+    deaf: BTreeMap<usize, u64>,
+    /// Decide delay and loss in the place of `rng`, by moments that are so much later, in ns.
+    pub(crate) dice: Option<(Dice, u64)>,
     healed: bool,
 }
 
@@ -66,6 +73,8 @@ impl Network {
             busy: BTreeMap::new(),
             cuts: Vec::new(),
             mumbling: BTreeMap::new(),
+            deaf: BTreeMap::new(),
+            dice: None,
             healed: false,
         }
     }
@@ -75,11 +84,17 @@ impl Network {
         self.healed = true;
         self.cuts.clear();
         self.mumbling.clear();
+        self.deaf.clear();
     }
 
     /// From now on, so many parts of 10,000 are lost of what a member sends.
     pub(crate) fn muffle(&mut self, member: usize, loss: u64) {
-        self.mumbling.insert(member, loss);
+        set(&mut self.mumbling, member, loss);
+    }
+
+    /// The same of what is sent to it.
+    pub(crate) fn deafen(&mut self, member: usize, loss: u64) {
+        set(&mut self.deaf, member, loss);
     }
 
     pub(crate) fn cut(&mut self, cut: Cut) {
@@ -115,7 +130,13 @@ impl Network {
         bytes: usize,
         counts: &mut FaultCounts,
     ) -> [Option<Arrival>; 2] {
-        let base = now.after(self.delay_ns + self.rng.below(self.jitter_ns + 1));
+        let thrown =
+            self.dice.map(|(dice, skipped_ns)| dice.path(from, to).at(now.after(skipped_ns)));
+        let jitter_ns = match thrown {
+            Some(throw) => throw.below(self.jitter_ns + 1),
+            None => self.rng.below(self.jitter_ns + 1),
+        };
+        let base = now.after(self.delay_ns + jitter_ns);
         if self.healed {
             return [Some(base), None];
         }
@@ -124,9 +145,11 @@ impl Network {
             return [None, None];
         }
         self.cuts.retain(|cut| now < cut.until);
-        let own = if self.mumbling.is_empty() { None } else { self.mumbling.get(&from) };
-        let loss = own.map_or(self.loss, |own| self.loss.max(*own));
-        if self.rng.chance(loss, 10_000) {
+        let own = |all: &BTreeMap<usize, u64>, member| {
+            if all.is_empty() { 0 } else { all.get(&member).copied().unwrap_or(0) }
+        };
+        let loss = self.loss.max(own(&self.mumbling, from)).max(own(&self.deaf, to));
+        if thrown.map_or_else(|| self.rng.chance(loss, 10_000), |throw| throw.is_lost(loss)) {
             counts.lost += 1;
             return [None, None];
         }
@@ -145,5 +168,13 @@ impl Network {
             base.after(self.rng.below(self.late_ns + 1))
         });
         [Some(first), second]
+    }
+}
+
+fn set(all: &mut BTreeMap<usize, u64>, member: usize, loss: u64) {
+    if loss == 0 {
+        all.remove(&member);
+    } else {
+        all.insert(member, loss);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 use syncom_seam::{Counter, Notice, Outbox, Record, Spawn, Time, Timer};
-use syncom_wire::{Addr, Emit, FrameHeader, PeerId, limits};
+use syncom_wire::{Addr, Emit, FrameHeader, PeerId, Writer, limits};
 
 /// A committed event as a replica announced it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,13 +28,15 @@ pub(crate) struct SeenEvent {
 pub(crate) enum Payload {
     Own(Vec<u8>),
     Shared(Rc<[u8]>),
+    /// One frame without its header, under the short header.
+    Brief(Rc<[u8]>),
 }
 
 impl Payload {
     fn len(&self) -> usize {
         match self {
             Self::Own(bytes) => bytes.len(),
-            Self::Shared(bytes) => bytes.len(),
+            Self::Shared(bytes) | Self::Brief(bytes) => bytes.len(),
         }
     }
 
@@ -44,7 +46,7 @@ impl Payload {
         }
         match self {
             Self::Own(bytes) => bytes,
-            Self::Shared(_) => unreachable!("it has just become its own"),
+            Self::Shared(_) | Self::Brief(_) => unreachable!("nothing is added to a brief one"),
         }
     }
 }
@@ -53,7 +55,7 @@ impl From<Payload> for Rc<[u8]> {
     fn from(payload: Payload) -> Self {
         match payload {
             Payload::Own(bytes) => bytes.into(),
-            Payload::Shared(bytes) => bytes,
+            Payload::Shared(bytes) | Payload::Brief(bytes) => bytes,
         }
     }
 }
@@ -85,7 +87,10 @@ impl Effects {
     /// The datagram of this burst that takes `size` more bytes to `to`.
     fn open(&self, to: Addr, size: usize) -> Option<usize> {
         let room = limits::MTU - syncom_wire::Header::OVERHEAD;
-        let index = self.sends.iter().rposition(|(addr, _)| *addr == to)?;
+        let is_open = |(addr, payload): &(Addr, Payload)| {
+            *addr == to && !matches!(payload, Payload::Brief(_))
+        };
+        let index = self.sends.iter().rposition(is_open)?;
         (self.sends[index].1.len() + size <= room).then_some(index)
     }
 }
@@ -109,6 +114,18 @@ impl Outbox for Effects {
     }
 
     fn send_all<E: Emit>(&mut self, to: &[Addr], frame: &E) {
+        if E::IS_BRIEF {
+            let mut bytes = vec![0; frame.size()];
+            let emitted = frame.emit(&mut Writer::new(&mut bytes));
+            assert!(
+                emitted.is_ok(),
+                "a role sent a frame that breaks its own bounds: {:?}",
+                E::KIND
+            );
+            let bytes: Rc<[u8]> = bytes.into();
+            self.sends.extend(to.iter().map(|addr| (*addr, Payload::Brief(Rc::clone(&bytes)))));
+            return;
+        }
         let size = FrameHeader::SIZE + frame.size();
         let mut bytes = Vec::with_capacity(size);
         append(&mut bytes, frame);

@@ -6,14 +6,18 @@
 
 mod curve;
 mod figures;
+mod hours;
+mod judged;
 pub mod picture;
 mod stages;
+mod still;
 mod trouble;
 
 use crate::scenario::{Options, Scenario};
 use crate::world::World;
 pub use curve::{Curve, Point};
 pub use figures::{Figure, Finding};
+pub use hours::{Hours, Life};
 pub use stages::Stage;
 use syncom_group::Profile;
 use syncom_seam::{MS, SECOND, Time, US};

@@ -2,7 +2,10 @@
 
 mod catchup;
 mod disks;
+mod flapping;
 mod gray;
+mod minority;
+mod storm;
 mod watchers;
 
 use crate::fault::Fault;
@@ -105,11 +108,13 @@ pub struct Scenario {
     pub socket_holds: usize,
     /// How long the death of a member may take to be announced, in ns; no promise when `None`.
     pub notice_ns: Option<u64>,
+    /// Views in which members that died at one moment may leave, where that is promised.
+    pub views_max: usize,
 }
 
 impl Scenario {
     /// Names of scenarios: what each is about.
-    pub const NAMES: [(&'static str, &'static str); 13] = [
+    pub const NAMES: [(&'static str, &'static str); 16] = [
         ("swarm", "every seed draws its own mix of all faults"),
         ("calm", "no faults at all"),
         ("loss", "20 % loss, duplication and reordering, clocks jump, no member dies"),
@@ -143,6 +148,16 @@ impl Scenario {
             "snapshots cross narrow and lossy paths while replicas are restarted, replaced, and lose \
              their disks or get old ones",
         ),
+        (
+            "storm",
+            "up to six tenths of the nodes die at one moment, some with a satellite or a replica",
+        ),
+        ("flapping", "some nodes keep dying and coming back"),
+        (
+            "minority",
+            "less than half of the nodes are cut off, wholly or from the other nodes only, and come \
+             back without a restart",
+        ),
     ];
     /// As `reads`, but clients are content with stale answers and take them for current ones: the
     /// judge must find out, or it is worth nothing.
@@ -164,6 +179,7 @@ impl Scenario {
         let (network, crashes, pauses, cuts) = match options.scenario.as_str() {
             "swarm" => (rng.chance(3, 4), rng.below(8), rng.below(5), rng.below(3)),
             "calm" | "surge" | "watchers" | Self::GRAY | Self::UNSYNCED => (false, 0, 0, 0),
+            Self::STORM | Self::FLAPPING | Self::MINORITY => (rng.chance(1, 4), 0, 0, 0),
             "disks" => (rng.chance(1, 2), 0, rng.below(3), rng.below(2)),
             "loss" => (true, 0, 0, 0),
             "crashes" => (false, 12, 0, 0),
@@ -200,6 +216,9 @@ impl Scenario {
             "surge" => scenario.draw_surge(&mut rng, options),
             "reads" | Self::OVERLONG => scenario.draw_reads(&mut rng, options, Ask::CURRENT),
             Self::GRAY => scenario.draw_gray(&mut rng, options),
+            Self::STORM => scenario.draw_storm(&mut rng, options),
+            Self::FLAPPING => scenario.draw_flapping(&mut rng, options),
+            Self::MINORITY => scenario.draw_minority(&mut rng, options),
             "rules" => scenario.draw_rules(&mut rng, options),
             "replace" => scenario.draw_replacements(&mut rng, options),
             Self::UNCHECKED => scenario.draw_reads(&mut rng, options, Ask::STALE),
@@ -253,6 +272,7 @@ impl Scenario {
             excused_ns: 0,
             socket_holds: SOCKET_HOLDS,
             notice_ns: None,
+            views_max: 2,
         }
     }
 

@@ -16,6 +16,8 @@ pub(crate) struct Datagram {
     pub(crate) from: Addr,
     pub(crate) peer: PeerId,
     pub(crate) boot: Boot,
+    /// It has the short header, which says less of the life than opens it.
+    pub(crate) is_brief: bool,
     pub(crate) bytes: std::rc::Rc<[u8]>,
 }
 
@@ -64,6 +66,8 @@ pub(crate) struct Schedule {
     /// The day whose events are in `present`.
     today: u64,
     present: BinaryHeap<Place>,
+    /// Whom the events of a day that has just begun are for.
+    callers: Vec<usize>,
     /// Beyond the coming year.
     later: BinaryHeap<Place>,
     scheduled: u64,
@@ -79,6 +83,7 @@ impl Default for Schedule {
             busy: vec![0; days / 64],
             today: 0,
             present: BinaryHeap::new(),
+            callers: Vec::new(),
             later: BinaryHeap::new(),
             scheduled: 0,
         }
@@ -148,6 +153,17 @@ impl Schedule {
         }
     }
 
+    /// Whom the events of today are for, once, when a day has begun since it was last asked.
+    pub(crate) fn take_callers(&mut self) -> Option<Vec<usize>> {
+        (!self.callers.is_empty()).then(|| std::mem::take(&mut self.callers))
+    }
+
+    /// Gives the room for them back.
+    pub(crate) fn recycle(&mut self, mut callers: Vec<usize>) {
+        callers.clear();
+        self.callers = callers;
+    }
+
     /// Moves the list of today into the heap.
     fn open_today(&mut self) {
         let slot = slot(self.today);
@@ -155,6 +171,11 @@ impl Schedule {
         self.busy[slot / 64] &= !(1 << (slot % 64));
         while let Some(cell) = self.cells.get_mut(index as usize) {
             self.present.push(Reverse((cell.at, cell.order, index)));
+            if let Some(Happening::Deliver { to: member, .. } | Happening::Timer { member, .. }) =
+                &cell.what
+            {
+                self.callers.push(*member);
+            }
             index = std::mem::replace(&mut cell.next, NONE);
         }
     }

@@ -14,7 +14,14 @@ use syncom_seam::{Done, Loaded, Record};
 impl World {
     /// A replica asks for a record to be made durable, and may die of it.
     pub(crate) fn persist(&mut self, index: usize, record: Record) {
-        let flush_ns = 50_000 + self.rng.below(self.scenario.flush_ns);
+        let flush_ns = 50_000
+            + match self.network.dice {
+                Some((dice, skipped_ns)) => {
+                    let throw = dice.path(index, index).at(self.now.after(skipped_ns));
+                    throw.below(self.scenario.flush_ns)
+                }
+                None => self.rng.below(self.scenario.flush_ns),
+            };
         let life = self.members[index].life;
         let Some(disk) = &mut self.members[index].disk else { return };
         let write = Write::of(&record);

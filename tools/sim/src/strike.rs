@@ -87,7 +87,14 @@ impl World {
                 }
             }
             Fault::Cut { inside, one_way, for_ns } => self.cut(inside, one_way, for_ns),
+            Fault::Split { inside, for_ns } => {
+                self.counts.cuts += 1;
+                let servers = self.options.replicas + self.options.satellites;
+                let until = self.now.after(for_ns);
+                self.network.cut(Cut { inside, one_way: false, servers, until });
+            }
             Fault::Mumble { member, loss } => self.network.muffle(member, loss),
+            Fault::Deafen { member, loss } => self.network.deafen(member, loss),
             Fault::Replace { old, new } => self.replace(old, new),
             Fault::ServiceDeath { member } => self.kill_service(member),
             Fault::ClockJump { member, by_ns } => {
@@ -202,7 +209,7 @@ impl World {
         self.counts.cuts += 1;
         let until = self.now.after(for_ns);
         let Options { replicas, satellites, .. } = self.options;
-        let cut = Cut { inside, one_way, until };
+        let cut = Cut { inside, one_way, servers: 0, until };
         for (index, member) in self.members.iter_mut().enumerate() {
             if (replicas..replicas + satellites).any(|home| cut.parts(index, home)) {
                 member.trouble(until);

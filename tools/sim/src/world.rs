@@ -1,6 +1,7 @@
 //! The world: members, network, disks, clients, and the loop that lets virtual time pass.
 
 use crate::askers::Askers;
+use crate::beats::Beats;
 use crate::client::Client;
 use crate::disk::SimDisk;
 use crate::fault::FaultCounts;
@@ -8,13 +9,14 @@ use crate::invariants::Watch;
 use crate::member::{AnyRole, Member};
 use crate::meter::Meter;
 use crate::network::Network;
-use crate::outbox::Effects;
+use crate::outbox::{Effects, Payload};
 use crate::scenario::{Options, START_SPREAD_NS, Scenario};
 use crate::schedule::{Datagram, Happening, Schedule};
 use crate::trace::Trace;
+use crate::transcript::Transcript;
 use std::rc::Rc;
 use syncom_seam::{Done, MS, Now, Rng, Time, WallTime};
-use syncom_wire::{Addr, Boot, View};
+use syncom_wire::{Addr, Boot, Brief, Header, View};
 
 /// Wall clock at the beginning of virtual time: 2026-01-01, in ns.
 pub(crate) const WALL_NS: u64 = 1_767_225_600_000_000_000;
@@ -36,6 +38,10 @@ pub(crate) struct World {
     pub(crate) meter: Meter,
     pub(crate) counts: FaultCounts,
     pub(crate) trace: Trace,
+    /// What was said, when somebody wants to know.
+    pub(crate) transcript: Option<Transcript>,
+    /// Who beats, when somebody wants to know.
+    pub(crate) beats: Option<Beats>,
     pub(crate) network: Network,
     pub(crate) schedule: Schedule,
     pub(crate) rng: Rng,
@@ -63,6 +69,8 @@ impl World {
             meter: Meter::new(options),
             counts: FaultCounts::default(),
             trace: Trace::default(),
+            transcript: None,
+            beats: None,
             network: Network::new(seed, &scenario),
             schedule: Schedule::default(),
             rng: Rng::new(seed ^ 0x776f_726c),
@@ -107,6 +115,10 @@ impl World {
     /// Lets virtual time pass until `until`.
     pub(crate) fn run_until(&mut self, until: Time) {
         while self.schedule.next_at().is_some_and(|at| at <= until) {
+            if let Some(callers) = self.schedule.take_callers() {
+                self.warm(&callers);
+                self.schedule.recycle(callers);
+            }
             let Some((at, what)) = self.schedule.next() else { break };
             self.crowd = if at > self.now { 0 } else { self.crowd + 1 };
             assert!(self.crowd < CROWD_MAX, "time stands still at {at}: {what:?}");
@@ -114,6 +126,16 @@ impl World {
             self.happen(what);
         }
         self.now = until;
+    }
+
+    /// Fetches what the coming events need from memory, for all of them at once. A large cluster fits
+    /// no cache, and an event alone waits for one line after the other; the lines of a hundred events
+    /// come side by side.
+    fn warm(&self, callers: &[usize]) {
+        for round in 0..2 {
+            let members = callers.iter().filter_map(|member| self.members.get(*member));
+            std::hint::black_box(members.map(|member| member.warm(round)).sum::<usize>());
+        }
     }
 
     /// Ends all faults: everybody who may come back does so.
@@ -295,7 +317,7 @@ impl World {
             self.members[index].identified_at = Some(self.now);
         }
         for (to, bytes) in effects.sends.drain(..) {
-            self.transmit(index, to, bytes.into());
+            self.transmit(index, to, bytes);
         }
         for (timer, at) in effects.timers.drain(..) {
             let at = at.max(self.now);
@@ -324,6 +346,9 @@ impl World {
         }
         for event in effects.events.drain(..) {
             self.watch.on_event(self.now, index, &event, &self.members, &self.options);
+            if let Some(transcript) = &mut self.transcript {
+                transcript.on_event(&event);
+            }
         }
         if let Some(log) = &mut effects.log {
             for line in log.drain(..) {
@@ -343,12 +368,22 @@ impl World {
         }
     }
 
-    fn transmit(&mut self, from: usize, to: Addr, bytes: Rc<[u8]>) {
+    fn transmit(&mut self, from: usize, to: Addr, payload: Payload) {
         let member = &self.members[from];
-        self.meter.note(from, bytes.len());
-        let datagram =
-            Datagram { from: member.addr, peer: member.identity, boot: member.boot, bytes };
-        self.launch(from, index_of(to), datagram);
+        let (from_addr, peer, boot) = (member.addr, member.identity, member.boot);
+        let is_brief = matches!(payload, Payload::Brief(_));
+        let bytes: Rc<[u8]> = payload.into();
+        let overhead = if is_brief { Brief::OVERHEAD } else { Header::OVERHEAD };
+        self.meter.note(from, bytes.len() + overhead);
+        let path = (from, index_of(to));
+        if let Some(transcript) = self.transcript.as_mut().filter(|_| !is_brief) {
+            transcript.on_sent(self.now, path, &bytes);
+        }
+        if let Some(beats) = &mut self.beats {
+            beats.on_sent(self.now, path);
+        }
+        let datagram = Datagram { from: from_addr, peer, boot, is_brief, bytes };
+        self.launch(from, path.1, datagram);
     }
 
     pub(crate) fn launch(&mut self, from: usize, to: usize, datagram: Datagram) {

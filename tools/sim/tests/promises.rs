@@ -92,6 +92,34 @@ fn slow_deaf_and_forgetful_watchers_condemn_nobody() {
     assert!(pauses > 200 && overflows > 100 && cut > 1_000, "{pauses}, {overflows}, {cut}");
 }
 
+/// Whoever is cut off with less than half of the cluster evicts nobody, and is back by itself.
+#[test]
+fn minorities_freeze_and_come_back_without_a_restart() {
+    let mut cut = 0;
+    for seed in 1..=16 {
+        let outcome = run(seed, &options("minority")).unwrap();
+        assert_eq!(outcome.violations, Vec::<String>::new(), "seed {seed}");
+        cut += outcome.faults.cut_datagrams;
+    }
+    assert!(cut > 10_000, "{cut} datagrams were lost at cuts");
+}
+
+/// Mass death is named as one storm, and nobody is damped who does not flap.
+#[test]
+fn storms_are_named_and_flaps_are_damped() {
+    let mut storms = 0;
+    for seed in 1..=12 {
+        let outcome = run(seed, &options("storm")).unwrap();
+        assert_eq!(outcome.violations, Vec::<String>::new(), "seed {seed}");
+        storms += outcome.storms;
+    }
+    assert!((4..12).contains(&storms), "{storms} of 12 runs had a storm");
+    let long = Options { fault_ms: 25_000, ..options("flapping") };
+    for seed in 1..=3 {
+        assert_eq!(run(seed, &long).unwrap().violations, Vec::<String>::new(), "seed {seed}");
+    }
+}
+
 /// Invariant 13: every answer is current whatever befalls the replicas; and the judge that says so finds the fault
 /// when clients take stale answers for current ones.
 #[test]

@@ -102,3 +102,16 @@ fn swarm_seed_2_a_death_that_waits_for_the_station_stays_open_to_signs_of_life()
 fn disks_seed_1023_deaths_of_a_deaf_home_do_not_outlive_the_cut() {
     keeps(1_023, &Options { scenario: "disks".into(), nodes: 20, ..Options::default() });
 }
+
+/// The leader that was cut off with a satellite took its deaths, which nobody committed; whoever led
+/// after the cut got them again.
+#[test]
+fn minority_seed_16_deaths_that_a_lost_leader_took_are_withdrawn() {
+    holds_briefly("minority", 16);
+}
+
+/// Its observers and its satellite were inside, and said after the cut what they had believed before.
+#[test]
+fn minority_seed_18_a_satellite_that_was_cut_off_asks_anew() {
+    holds_briefly("minority", 18);
+}

@@ -15,6 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+use syncom_group::BUDGET_MIN;
 
 /// Kernel-bypass messaging and recovery fabric for bare-metal clusters.
 #[derive(Clone, Debug, Parser)]
@@ -177,6 +178,9 @@ pub struct Up {
     /// Whether members take the network's word that nobody listens at a port any more (ICMP)
     #[arg(long, value_enum, default_value_t)]
     pub icmp: OnOff,
+    /// What heartbeats may cost a node at most, in bytes per second [default: what the profile takes]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(BUDGET_MIN..))]
+    pub heartbeat_budget: Option<u64>,
     /// Print JSON: one line per event, and a last line with totals
     #[arg(long)]
     pub json: bool,
@@ -333,13 +337,14 @@ pub struct Graph {
 /// `syncom sim`.
 #[derive(Clone, Debug, Args)]
 pub struct Sim {
-    /// The seed, `soak` for many, or `scale` for one large cluster that is measured
+    /// The seed, `soak` for many, `scale` for one large cluster that is measured, or `hours` for clusters
+    /// that live on in trouble
     #[arg(default_value = "1")]
     pub seed: String,
     /// With `soak`: how many seeds
     #[arg(long, default_value_t = 10)]
     pub seeds: u64,
-    /// With `soak`: the first seed
+    /// With `soak`, `scale` and `hours`: the first seed
     #[arg(long, default_value_t = 1)]
     pub first: u64,
     /// Nodes
@@ -348,16 +353,25 @@ pub struct Sim {
     /// Satellites [default: 2; with `scale` one for a thousand nodes]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=100))]
     pub satellites: Option<u16>,
-    /// With `scale`: what happens after all nodes have joined, of quiet, kills, power, tenth, half and
-    /// trouble; all but the last when not said
+    /// With `scale`: what happens after all nodes have joined, of quiet, kills, power, tenth and
+    /// half; all of them when not said
     #[arg(long, value_name = "STAGES", value_delimiter = ',')]
     pub what: Vec<String>,
     /// With `scale`: how fast the cluster wants to know
     #[arg(long, value_enum, default_value_t)]
     pub profile: ProfileName,
-    /// With `scale`: per cent of datagrams that are lost
-    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=50))]
-    pub loss: u64,
+    /// Per cent of datagrams that are lost [default: 0 with `scale`, 1 with `hours`]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(0..=50))]
+    pub loss: Option<u64>,
+    /// With `hours`: how many node-hours at least
+    #[arg(long, default_value_t = 10.0)]
+    pub hours: f64,
+    /// With `hours`: skip the calm between troubles, where nothing comes of it
+    #[arg(long)]
+    pub skip: bool,
+    /// With `hours`: seconds of calm after each trouble [default: 0; with `--skip` six hours]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
+    pub calm: Option<u64>,
     /// Which mix of faults
     #[arg(long, default_value = "swarm")]
     pub scenario: String,

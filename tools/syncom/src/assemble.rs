@@ -18,8 +18,9 @@ use syncom_group::Profile;
 use syncom_seam::limits::MEMBERS_MAX;
 use syncom_station::{RaftTiming, Station, StationConfig};
 use syncom_transponder::{Transponder, TransponderConfig};
+use syncom_wire::beat::Beat;
 use syncom_wire::heartbeat::Heartbeat;
-use syncom_wire::{Addr, Boot, Fixed, FrameHeader, Header, PeerId, ids};
+use syncom_wire::{Addr, Boot, Brief, Fixed, FrameHeader, Header, PeerId, ids};
 
 /// Senders that an agent believes at a time: neighbours, homes, replicas, local clients.
 const AGENT_SENDERS: usize = 128;
@@ -110,6 +111,17 @@ pub fn open_link(
         .map_err(|error| Failure::failed(format!("cannot listen on {listen}: {error}")))
 }
 
+/// What an agent need not be woken for: heartbeats of other agents, in short and in full.
+#[expect(clippy::cast_possible_truncation, reason = "a few dozen bytes")]
+const HEARTBEATS: Unhurried = Unhurried {
+    lens: [
+        (Brief::OVERHEAD + Beat::SIZE) as u32,
+        (Header::OVERHEAD + FrameHeader::SIZE + Heartbeat::SIZE) as u32,
+    ],
+    sender_at: Header::SENDER_AT as u32,
+    below: PeerId::AGENTS_END.to_le_bytes()[3],
+};
+
 /// Opens the link of an agent that has a process of its own: heartbeats of others wait there until it
 /// wakes up anyhow, where this kernel can tell them from the rest.
 ///
@@ -125,13 +137,7 @@ pub fn open_agent_link(
     if !matches!(name, "auto" | "mmsg") {
         return open_link(name, listen, &options);
     }
-    let heartbeat = Header::OVERHEAD + FrameHeader::SIZE + Heartbeat::SIZE;
-    let below = PeerId::AGENTS_END.to_le_bytes()[3];
-    let (Ok(len), Ok(sender_at)) = (u32::try_from(heartbeat), u32::try_from(Header::SENDER_AT))
-    else {
-        return open_link(name, listen, &options);
-    };
-    match UnhurriedLink::open(listen.into(), &options, Unhurried { len, sender_at, below }) {
+    match UnhurriedLink::open(listen.into(), &options, HEARTBEATS) {
         Ok(link) => Ok(Box::new(link)),
         // Whatever is wrong with the address is said by the plain link, too.
         Err(_) => open_link(name, listen, &options),

@@ -130,6 +130,7 @@ fn agent_config(config: &Config) -> Result<AgentConfig, Failure> {
     let seed = ids::hash(&uuid.0) ^ boot.0;
     let mut agent = AgentConfig::new(uuid, boot, &member.name, Addr::NONE, seeds, seed);
     agent.domain.clone_from(&member.domain);
+    agent.budget = member.heartbeat_budget;
     agent.services = service
         .iter()
         .map(|service| ServiceConfig { name: service.name.clone(), argv: service.command.clone() })

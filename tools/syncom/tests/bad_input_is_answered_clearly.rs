@@ -31,6 +31,7 @@ fn wrong_arguments_are_named() {
     refused(&run(&["up", "--replicas", "2"]), 2, &["1, 3 or 5"]);
     refused(&run(&["up", "--for", "soon"]), 2, &["20s"]);
     refused(&run(&["up", "--link", "xdp"]), 2, &["mmsg"]);
+    refused(&run(&["up", "--heartbeat-budget", "10"]), 2, &["10", "161"]);
     refused(&run(&["sim", "many"]), 2, &["neither a seed"]);
     let dir = TempDir::new("nowhere");
     let dir = dir.0.to_str().unwrap();

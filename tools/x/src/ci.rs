@@ -52,6 +52,7 @@ pub(crate) fn check(steps: &mut Steps, seeds: &str) {
     );
     instructions::check(steps);
     simulate(steps, &["--seeds", seeds]);
+    hours(steps);
 }
 
 /// The only command that writes sources.
@@ -67,6 +68,17 @@ pub(crate) fn simulate(steps: &mut Steps, args: &[&str]) {
     let mut line = vec!["run", "--release", "--quiet", "--package", "syncom", "--", "sim"];
     line.extend(simulator_args(args));
     steps.run("simulator", "cargo", &line);
+}
+
+/// A slice of the years of node life of `docs/detection.md`: lived through, and with the calm skipped.
+fn hours(steps: &mut Steps) {
+    let sim = ["run", "--release", "--quiet", "--package", "syncom", "--", "sim", "hours"];
+    let whole = ["--nodes", "100", "--hours", "50"];
+    steps.run("node-hours in trouble", "cargo", &[&sim[..], &whole].concat());
+    let removed = ["--nodes", "300", "--hours", "1", "--first", "1012"];
+    steps.run("a life that once removed a node", "cargo", &[&sim[..], &removed].concat());
+    let skipped = ["--skip", "--nodes", "100", "--hours", "9000"];
+    steps.run("node-hours, calm skipped", "cargo", &[&sim[..], &skipped].concat());
 }
 
 fn simulator_args<'a>(args: &[&'a str]) -> Vec<&'a str> {

@@ -69,6 +69,7 @@ fn frames_from_the_wrong_role_only_count() {
         health: 0,
         flags: 0,
         load: 0,
+        peers_interval_us: 0,
     };
     let addr = Addr::v4([10, 9, 9, 9], 1);
     let strangers =

@@ -27,6 +27,7 @@ impl Rig {
             health: 0,
             flags: 0,
             load: 0,
+            peers_interval_us: 0,
         };
         self.hear_node(slot, &beat);
     }

@@ -1,7 +1,7 @@
 //! Batches on their way to the station.
 //!
-//! Items gather for 2 ms or 8 KiB, whichever comes first; a sealed batch has a number and never
-//! changes again. At most four are unanswered. Whoever leads next gets all of them again, in order:
+//! Items gather for 2 ms or 8 KiB, whichever comes first; a sealed batch has a number and does not
+//! change again, but for deaths that are withdrawn while nobody leads. At most four are unanswered. Whoever leads next gets all of them again, in order:
 //! the state machine knows what it has applied.
 
 use alloc::collections::VecDeque;
@@ -11,8 +11,8 @@ use syncom_seam::{Counter, MS, Outbox, SECOND, Time};
 use syncom_stream::{Key, Streams};
 use syncom_wire::limits::{ACKS_MAX, BATCH_MAX};
 use syncom_wire::report::EventKind;
-use syncom_wire::uplink::{Batch, BatchAck, BatchHead};
-use syncom_wire::{Boot, Emit, Incarnation, PeerId, Slot, frame};
+use syncom_wire::uplink::{Batch, BatchAck, BatchHead, Record, RecordHead};
+use syncom_wire::{Boot, Emit, Frame, FrameHeader, Incarnation, List, PeerId, Slot, frame};
 
 /// Batches without an answer at a time.
 const FLYING_MAX: usize = 4;
@@ -134,7 +134,7 @@ impl Batches {
     }
 
     fn fits<E: Emit>(&self, item: &E) -> bool {
-        self.open.len + syncom_wire::FrameHeader::SIZE + item.size() <= BATCH_MAX
+        self.open.len + FrameHeader::SIZE + item.size() <= BATCH_MAX
     }
 
     fn seal(&mut self) -> bool {
@@ -183,6 +183,30 @@ impl Batches {
     pub(crate) fn send_again(&mut self) {
         for flight in &mut self.flying {
             flight.sent = None;
+        }
+    }
+
+    /// Makes every death that is on its way a clearing, which changes nothing about a node that is well:
+    /// it was concluded on the wrong side of a cut, perhaps. Places of items stay what they are.
+    pub(crate) fn withdraw_deaths(&mut self) {
+        for flight in self.flying.iter_mut().chain([&mut self.open]) {
+            let mut at = 0;
+            for tag in &mut flight.tags {
+                let Some(rest) = flight.items.get_mut(at..flight.len) else { break };
+                let Ok((header, body)) = FrameHeader::split(rest) else { break };
+                at += FrameHeader::SIZE + body.len();
+                let Ok(Frame::Record(record)) = Frame::parse(header, body) else { continue };
+                if let Tag::Verdict(slot, life, EventKind::DEAD) = *tag {
+                    let head = RecordHead { kind: EventKind::CLEARED, ..record.head };
+                    let nobody = List::new(&[]);
+                    let record =
+                        Record { head, contributors: nobody, subject: "", kind: "", detail: "" };
+                    // A death has no words, so this takes the room that it had.
+                    if frame::emit(&record, rest).is_ok() {
+                        *tag = Tag::Verdict(slot, life, EventKind::CLEARED);
+                    }
+                }
+            }
         }
     }
 

@@ -141,6 +141,14 @@ impl Evidence {
         self.silent_since
     }
 
+    /// Since when none of those who accuse at present has heard the subject; when nobody does, the
+    /// same of all who speak here. Those who hear it do not belong to it: each would raise what the
+    /// next has to exceed to be believed.
+    pub(crate) fn accused_since(&self) -> Time {
+        let accusing = self.words().iter().filter(|word| !word.is_retracted);
+        accusing.map(|word| word.silent_since).max().unwrap_or(self.silent_since)
+    }
+
     /// The worst local health among all who ever spoke here.
     pub(crate) const fn health_max(&self) -> u8 {
         self.health_max
@@ -198,6 +206,30 @@ impl Evidence {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_hears_it_does_not_raise_what_others_must_exceed() {
+        let word = |slot, is_retracted, at| Word {
+            slot: Slot(slot),
+            is_retracted,
+            silent_since: Time(at),
+            heard: Time(at),
+            ..Word::NOTHING
+        };
+        let mut evidence = Evidence::new();
+        evidence.absorb(&word(1, false, 100));
+        evidence.absorb(&word(2, false, 110));
+        assert_eq!(evidence.accused_since(), Time(110));
+        for heard in [300, 500, 700] {
+            evidence.absorb(&word(3, true, heard));
+            evidence.absorb(&word(heard.try_into().unwrap(), true, heard));
+            assert_eq!(evidence.accused_since(), Time(110));
+        }
+        assert_eq!(evidence.silent_since(), Time(700));
+        evidence.absorb(&Word { seq: 1, ..word(1, true, 800) });
+        evidence.absorb(&Word { seq: 1, ..word(2, true, 800) });
+        assert_eq!(evidence.accused_since(), Time(800), "nobody accuses any more");
+    }
     use proptest::prelude::*;
     use std::vec::Vec;
 

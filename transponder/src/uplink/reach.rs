@@ -37,7 +37,7 @@ pub(crate) fn words(case: &Suspicion, tally: &Tally, sight: &Sight<'_>) -> Strin
 
 /// Whether an observer that does not accuse has heard the node when it last spoke of it.
 fn hears(slot: Slot, case: &Suspicion, sight: &Sight<'_>) -> bool {
-    let silence_ns = sight.profile.silence_ns();
+    let silence_ns = sight.silence_ns(case.slot);
     case.evidence.words().iter().any(|word| {
         let is_fresh = word.heard > Time(0) && word.last.since(word.heard) < silence_ns;
         word.slot == slot && word.is_retracted && is_fresh

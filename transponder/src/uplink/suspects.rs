@@ -5,6 +5,7 @@ use crate::uplink::batch::{Batches, Tag};
 use crate::uplink::evidence::{Absorbed, Word};
 use crate::uplink::hold::Hold;
 use crate::uplink::reach;
+use crate::uplink::second::Second;
 use crate::uplink::suspicion::{Sight, Stage, Suspicion, Tally};
 use crate::uplink::verdict::{Asked, Verdict, judge};
 use crate::world::World;
@@ -12,10 +13,11 @@ use alloc::vec::Vec;
 use syncom_seam::bounded::BoundedMap;
 use syncom_seam::{Counter, MS, Outbox, Rng, SECOND, Time};
 use syncom_wire::member::MemberState;
+use syncom_wire::opinion::Opinion;
 use syncom_wire::probe::Probe;
 use syncom_wire::report::EventKind;
 use syncom_wire::uplink::{ItemResult, Record, RecordHead};
-use syncom_wire::{Incarnation, List, Slot};
+use syncom_wire::{Addr, Incarnation, List, Slot};
 
 /// Cases looked at to make room for a new one.
 const SEARCH_MAX: usize = 64;
@@ -82,9 +84,11 @@ impl Suspects {
         }
         let Some(case) = self.open(sight, slot, incarnation) else { return Taken::NoRoom };
         // Of the dead, too, some have lost the last heartbeat; and clocks and queues may differ.
-        let interval_ns = sight.profile.interval_for_ns(sight.homes.rtt_ns(slot));
-        let margin_ns = interval_ns + sight.profile.margin_min_ns;
-        let known = case.evidence.silent_since().after(margin_ns);
+        let margin_ns = sight.interval_ns(slot) + sight.profile.margin_min_ns;
+        let known = case.evidence.accused_since().after(margin_ns);
+        // Whoever repeats what it has said tells nothing new.
+        let own = case.evidence.words().iter().find(|held| held.slot == word.slot);
+        let known = known.max(own.map_or(Time(0), |held| held.heard));
         case.make_room(sight.now.at);
         if case.evidence.absorb(word) == Absorbed::Nothing {
             return Taken::Repeated;
@@ -105,6 +109,32 @@ impl Suspects {
             // Nobody accuses it here, so nothing is here to be cleared.
             case.is_gray &= !is_new;
             case.note_refusal(sight);
+        }
+    }
+
+    /// The other home says what it makes of a node, and is told what is believed here when it asks.
+    pub(crate) fn on_opinion<O: Outbox>(
+        &mut self,
+        sight: &Sight<'_>,
+        (slot, home): (Slot, Addr),
+        opinion: &Opinion,
+        out: &mut O,
+    ) {
+        let is_new = self.get(slot, opinion.incarnation).is_none();
+        let asks = opinion.flags & Opinion::ASKS != 0;
+        if is_new && !asks {
+            return;
+        }
+        let Some(case) = self.open(sight, slot, opinion.incarnation) else { return };
+        // Nobody accuses it here, so nothing is here to be cleared.
+        case.is_gray &= !is_new;
+        case.second.on_opinion(sight.now.at, opinion);
+        if asks {
+            let accusers = case.evidence.words().iter().filter(|word| !word.is_retracted).count();
+            let accusers = u32::try_from(accusers).unwrap_or(u32::MAX);
+            case.second.note_told(case.rounds(sight.now.at));
+            out.send(home, &case.opinion(accusers, false, sight));
+            out.count(Counter::OpinionsSent, 1);
         }
     }
 
@@ -214,6 +244,17 @@ impl Suspects {
         }
     }
 
+    /// What the accused did not answer says nothing any more.
+    pub(crate) fn ask_anew(&mut self) {
+        for case in &mut self.list {
+            if case.stage == Stage::Announced {
+                case.stage = Stage::Open;
+            }
+            case.inquiry.begin_anew();
+            case.second = Second::default();
+        }
+    }
+
     fn tally(&self, at: usize, sight: &Sight<'_>) -> Tally {
         let is_suspected = |slot, incarnation| {
             self.get(slot, incarnation)
@@ -222,12 +263,13 @@ impl Suspects {
         self.list[at].tally(sight, is_suspected)
     }
 
-    /// Judges all cases: asks, announces, forgets.
+    /// Judges all cases: asks, announces, forgets. Announces nothing while the station `is_heard` not.
     pub(crate) fn judge_all<O: Outbox>(
         &mut self,
         sight: &Sight<'_>,
         rng: &mut Rng,
         batches: &mut Batches,
+        is_heard: bool,
         out: &mut O,
     ) {
         let (mut ripe, mut undecided) = (0, 0);
@@ -241,12 +283,12 @@ impl Suspects {
             let case = &self.list[at];
             ripe += usize::from(case.stage == Stage::Ripe);
             // Whoever's host refuses will be accused in a moment, if it is dead.
-            let is_asked = case.is_probable || case.is_refused(sight.now.at);
+            let is_asked = case.is_probable || case.is_called(sight.now.at);
             let is_open = is_asked && case.stage == Stage::Open;
             undecided += usize::from(is_open && !case.inquiry.is_vetoed() && !case.is_gray);
         }
         // While the station cannot be reached, a death stays open to signs of life.
-        let is_free = !batches.is_stalled(sight.now.at);
+        let is_free = is_heard && !batches.is_stalled(sight.now.at);
         if is_free && self.hold.release(sight.now.at, ripe, undecided) {
             self.announce(sight, batches, out);
         }
@@ -273,7 +315,7 @@ impl Suspects {
         let is_heard = case.is_heard_by_home(sight);
         if case.is_probable && tally.distinct > 0 && is_heard {
             out.count(Counter::Vetoes, u64::from(case.inquiry.veto(now)));
-        } else if now.since(case.lived(sight)) >= sight.profile.silence_ns() {
+        } else if now.since(case.lived(sight)) >= sight.silence_ns(case.slot) {
             case.inquiry.on_accused(now);
         }
         let situation = case.situation(tally, sight);
@@ -299,12 +341,13 @@ impl Suspects {
                 return true;
             }
         }
-        let is_refused = case.is_refused(now);
-        if is_refused && case.inquiry.asked(now) == Asked::No {
+        let is_called = case.is_called(now);
+        if is_called && case.inquiry.asked(now) == Asked::No {
             inquire(case, sight, rng);
         }
-        if (situation.is_probable || is_refused) && !situation.is_vetoed {
+        if (situation.is_probable || is_called) && !situation.is_vetoed {
             probe(case, tally, sight, out);
+            consult(case, tally, sight, out);
         }
         false
     }
@@ -328,7 +371,7 @@ impl Suspects {
 /// Begins to ask the accused.
 fn inquire(case: &mut Suspicion, sight: &Sight<'_>, rng: &mut Rng) {
     let rtt_ns = sight.homes.rtt_ns(case.slot);
-    case.inquiry.begin(sight.now.at, rng.next_u64(), sight.profile.interval_ns, rtt_ns);
+    case.inquiry.begin(sight.now.at, rng.next_u64(), sight.interval_ns(case.slot), rtt_ns);
 }
 
 /// Sends the probes that are due: to the accused, and to its observers that do not accuse it; not to
@@ -346,7 +389,7 @@ fn probe<O: Outbox>(case: &mut Suspicion, tally: &Tally, sight: &Sight<'_>, out:
             out.send(addr, &probe);
             out.count(Counter::ProbesSent, 1);
         }
-        if tally.distinct == 0 && case.is_refused(sight.now.at) {
+        if tally.distinct == 0 && case.is_called(sight.now.at) {
             continue;
         }
         for (at, observer) in sight.world.observers(case.slot).iter().enumerate() {
@@ -357,6 +400,17 @@ fn probe<O: Outbox>(case: &mut Suspicion, tally: &Tally, sight: &Sight<'_>, out:
                 out.count(Counter::ObserversAsked, 1);
             }
         }
+    }
+}
+
+/// Tells the other home what is believed, when it wants to know or is to say what it believes.
+fn consult<O: Outbox>(case: &mut Suspicion, tally: &Tally, sight: &Sight<'_>, out: &mut O) {
+    let now = sight.now.at;
+    let Some(home) = sight.world.other_home(case.slot) else { return };
+    let is_missed = case.is_probable && case.inquiry.asked(now) != Asked::No;
+    if let Some(asks) = case.second.speak(now, case.rounds(now), is_missed) {
+        out.send(home.head.addr, &case.opinion(tally.distinct, asks, sight));
+        out.count(Counter::OpinionsSent, 1);
     }
 }
 

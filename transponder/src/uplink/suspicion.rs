@@ -3,14 +3,16 @@
 use crate::homes::Homes;
 use crate::uplink::asks::Asks;
 use crate::uplink::evidence::{Evidence, Word};
+use crate::uplink::second::{Agreement, Second};
 use crate::uplink::verdict::{Asked, Situation};
 use crate::uplink::veto::{DOUBT_NS, Inquiry};
 use crate::world::{World, bit};
 use syncom_group::{Profile, VOTE, vote};
 use syncom_seam::{MS, Now, SECOND, Time, US};
+use syncom_wire::opinion::Opinion;
 use syncom_wire::report::EventKind;
 use syncom_wire::uplink::RecordHead;
-use syncom_wire::{Incarnation, Slot, Subject};
+use syncom_wire::{Incarnation, PeerId, Slot, Subject};
 
 /// A word counts so long after it was said last, in ns: reporters repeat themselves at the latest
 /// every 8 s.
@@ -28,6 +30,18 @@ pub(crate) struct Sight<'a> {
     pub(crate) world: &'a World,
     pub(crate) homes: &'a Homes,
     pub(crate) profile: &'a Profile,
+}
+
+impl Sight<'_> {
+    /// η of a node, in ns, see [`Homes::interval_ns`].
+    pub(crate) fn interval_ns(&self, slot: Slot) -> u64 {
+        self.homes.interval_ns(slot, self.profile)
+    }
+
+    /// m·η of a node, in ns: the silence that an observer holds against it.
+    pub(crate) fn silence_ns(&self, slot: Slot) -> u64 {
+        self.interval_ns(slot) * u64::from(self.profile.misses)
+    }
 }
 
 /// How far a case has come.
@@ -66,6 +80,8 @@ pub(crate) struct Suspicion {
     pub(crate) since: Time,
     /// Nothing is announced before: the station was full.
     pub(crate) not_before: Time,
+    /// What the other home makes of it.
+    pub(crate) second: Second,
     /// Its host is said to have refused somebody's heartbeat: until then it is asked, accused or not.
     refused_until: Time,
 }
@@ -92,7 +108,7 @@ pub(crate) struct Tally {
     pub(crate) domains: u64,
     /// Bit per failure domain of all observers that can speak.
     pub(crate) domains_able: u64,
-    /// Votes of silent homes: this one's.
+    /// Votes of silent homes: this one's, and that of the other when it agrees.
     pub(crate) homes_silent: u32,
 }
 
@@ -112,18 +128,45 @@ impl Suspicion {
             relapses: 0,
             since: now,
             not_before: now,
+            second: Second::default(),
             refused_until: Time(0),
         }
     }
 
     /// Somebody's heartbeat came back from its host.
     pub(crate) fn note_refusal(&mut self, sight: &Sight<'_>) {
-        self.refused_until = sight.now.at.after(2 * sight.profile.interval_ns);
+        self.refused_until = sight.now.at.after(2 * sight.interval_ns(self.slot));
     }
 
     /// Whether its host was said lately to have refused a heartbeat.
     pub(crate) fn is_refused(&self, now: Time) -> bool {
         now < self.refused_until
+    }
+
+    /// Whether the node is to be asked though nobody accuses it: somebody's heartbeat came back, or its
+    /// other home asks for a second opinion.
+    pub(crate) fn is_called(&self, now: Time) -> bool {
+        self.is_refused(now) || self.second.is_wanted(now)
+    }
+
+    /// What the other home says to its death.
+    fn agreement(&self, sight: &Sight<'_>) -> Agreement {
+        if sight.world.other_home(self.slot).is_none() {
+            return Agreement::Given;
+        }
+        self.second.agreement(sight.now.at)
+    }
+
+    /// Rounds of probes that it has left unanswered of late, as the other home is told.
+    pub(crate) fn rounds(&self, now: Time) -> u8 {
+        match (self.stage, self.inquiry.asked(now)) {
+            _ if self.inquiry.is_vetoed() => 0,
+            (Stage::Ripe | Stage::Announced | Stage::Settled(_), Asked::Twice) => 2,
+            (Stage::Ripe | Stage::Announced | Stage::Settled(_), _) => 1,
+            (Stage::Open, Asked::No | Asked::UnderWay) => 0,
+            (Stage::Open, Asked::Once) => 1,
+            (Stage::Open, Asked::Twice) => 2,
+        }
     }
 
     /// Forgets words that count no more when there is no room for another.
@@ -190,6 +233,11 @@ impl Suspicion {
             tally.unweighted += 1;
             tally.homes_silent = 1;
         }
+        if sight.world.other_home(self.slot).is_some() && self.second.agrees(sight.now.at) {
+            tally.weighted += VOTE;
+            tally.unweighted += 1;
+            tally.homes_silent += 1;
+        }
         tally
     }
 
@@ -209,17 +257,21 @@ impl Suspicion {
         }
     }
 
-    /// Whether this home hears the node on schedule, and has heard it later than anybody who
+    /// Whether this home or the other hears the node on schedule, and has heard it later than anybody who
     /// accuses it, by more than clocks and queues may differ. Whoever dies is last heard by all at
     /// once, so this holds for those who live and cannot reach their observers; a last heartbeat
     /// that observers lost delays the verdict by a few intervals and no longer. The margin follows
-    /// the interval that the node keeps towards its observers, as its round trip tells it.
+    /// the interval that the node keeps towards its observers.
     pub(crate) fn is_heard_by_home(&self, sight: &Sight<'_>) -> bool {
+        let now = sight.now.at;
         let home = sight.homes.heard(self.slot, self.incarnation);
-        let rtt_ns = sight.homes.rtt_ns(self.slot);
-        let margin_ns = sight.profile.interval_for_ns(rtt_ns) + sight.profile.margin_min_ns;
-        home > self.evidence.silent_since().after(margin_ns)
-            && sight.homes.is_on_schedule(self.slot, self.incarnation, HOME_MISSES, sight.now.at)
+        let margin_ns = sight.interval_ns(self.slot) + sight.profile.margin_min_ns;
+        let known = self.evidence.silent_since().after(margin_ns);
+        let is_here = home > known
+            && sight.homes.is_on_schedule(self.slot, self.incarnation, HOME_MISSES, now);
+        let lived = self.second.lived();
+        let schedule_ns = HOME_MISSES * sight.profile.home_interval_ns;
+        is_here || (lived > known && now.since(lived) < schedule_ns)
     }
 
     /// Whether nobody has ever heard this life, and it may still be on its way in.
@@ -238,8 +290,28 @@ impl Suspicion {
 
     /// The last sign of life that anybody told of or that came here; 0 when none did.
     pub(crate) fn lived(&self, sight: &Sight<'_>) -> Time {
+        self.lived_here(sight).max(self.second.lived())
+    }
+
+    /// The same without what the other home said.
+    fn lived_here(&self, sight: &Sight<'_>) -> Time {
         let home = sight.homes.heard(self.slot, self.incarnation);
         self.evidence.heard().max(home).max(self.inquiry.answered())
+    }
+
+    /// What is believed here, to be told to the other home; `asks` for what it believes.
+    pub(crate) fn opinion(&self, accusers: u32, asks: bool, sight: &Sight<'_>) -> Opinion {
+        let (now, lived) = (sight.now.at, self.lived_here(sight));
+        let ago_us = u32::try_from(now.since(lived) / US).unwrap_or(Opinion::NEVER);
+        Opinion {
+            subject: PeerId::agent(self.slot),
+            incarnation: self.incarnation,
+            lived_ago_us: if lived == Time(0) { Opinion::NEVER } else { ago_us },
+            accusers,
+            rounds: self.rounds(now),
+            flags: if asks { Opinion::ASKS } else { 0 },
+            reserved: 0,
+        }
     }
 
     /// Notes whether L accuse. A spell begins with the silence of the first of them, as far as that
@@ -282,9 +354,9 @@ impl Suspicion {
         let quorum = sight.world.quorum();
         let low = quorum.low.min(tally.distinct + tally.quiet);
         let stands = self.is_own && sight.homes.is_silent(self.slot, self.incarnation, 2, now);
-        let is_empty = tally.distinct == 0 && !stands && !self.is_refused(now);
+        let is_empty = tally.distinct == 0 && !stands && !self.is_called(now);
         let is_probable = (tally.distinct > 0 || stands) && tally.distinct >= low;
-        let silence_ns = sight.profile.silence_ns();
+        let silence_ns = sight.silence_ns(self.slot);
         self.note_spell(is_probable, silence_ns, now);
         let is_recent = now.since(self.lived(sight)) < 3 * silence_ns;
         let domains = tally.domains_able.count_ones().min(2);
@@ -297,6 +369,7 @@ impl Suspicion {
             is_vetoed: self.inquiry.is_vetoed(),
             is_doubted: self.inquiry.is_doubted(now) && is_recent,
             asked: self.inquiry.asked(now),
+            agreement: self.agreement(sight),
             is_long: self.is_long(silence_ns, now),
             is_gray: self.is_gray,
         }

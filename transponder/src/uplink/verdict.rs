@@ -9,7 +9,10 @@
 //! ```
 //!
 //! Watermarks as in Rapid (USENIX ATC 2018, section 4); the veto and the weights are ours
-//! (ALGORITHMS.md 4.3).
+//! (ALGORITHMS.md 4.3). No home condemns whom the other has not asked in vain, too; where that one is
+//! out of reach, two rounds of silence stand for its word.
+
+use crate::uplink::second::Agreement;
 
 /// How far the direct question to the accused has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,6 +46,8 @@ pub(crate) struct Situation {
     pub(crate) is_doubted: bool,
     /// The question to the accused.
     pub(crate) asked: Asked,
+    /// What the other home says.
+    pub(crate) agreement: Agreement,
     /// It has been probable, again and again, for as long as patience goes: 3·m·η with the silence
     /// before.
     pub(crate) is_long: bool,
@@ -88,10 +93,11 @@ pub(crate) const fn judge(s: &Situation) -> Verdict {
             Verdict::Gray => Verdict::Gray,
             _ => Verdict::Probe,
         },
-        Asked::Once | Asked::Twice if s.is_weighty && s.is_diverse => Verdict::Dead,
-        Asked::Once if s.is_numerous && s.is_diverse => Verdict::Probe,
-        Asked::Twice if s.is_numerous && s.is_diverse => Verdict::Dead,
-        Asked::Once | Asked::Twice => patience,
+        Asked::Once | Asked::Twice if !s.is_diverse || !(s.is_weighty || s.is_numerous) => patience,
+        Asked::Once | Asked::Twice if matches!(s.agreement, Agreement::Awaited) => patience,
+        Asked::Once if s.is_weighty && matches!(s.agreement, Agreement::Given) => Verdict::Dead,
+        Asked::Once => Verdict::Probe,
+        Asked::Twice => Verdict::Dead,
     }
 }
 
@@ -103,10 +109,12 @@ mod tests {
 
     fn all() -> Vec<Situation> {
         let asked = [Asked::No, Asked::UnderWay, Asked::Once, Asked::Twice];
+        let agreements = [Agreement::Given, Agreement::Awaited, Agreement::Mute];
         let bit = |bits: u32, at: u32| bits >> at & 1 == 1;
         (0..512u32)
             .flat_map(|bits| asked.map(|asked| (bits, asked)))
-            .map(|(bits, asked)| Situation {
+            .flat_map(|(bits, asked)| agreements.map(|agreement| (bits, asked, agreement)))
+            .map(|(bits, asked, agreement)| Situation {
                 is_probable: bit(bits, 0),
                 is_over: bit(bits, 1),
                 is_weighty: bit(bits, 2),
@@ -117,6 +125,7 @@ mod tests {
                 is_gray: bit(bits, 7),
                 is_doubted: bit(bits, 8),
                 asked,
+                agreement,
             })
             .collect()
     }
@@ -124,8 +133,13 @@ mod tests {
     #[test]
     fn death_needs_votes_domains_silence_and_an_unanswered_probe() {
         for s in all() {
-            let votes = s.is_weighty || (s.is_numerous && s.asked == Asked::Twice);
-            let asked = matches!(s.asked, Asked::Once | Asked::Twice);
+            let twice = s.asked == Asked::Twice;
+            let votes = s.is_weighty || (s.is_numerous && twice);
+            let asked = match s.agreement {
+                Agreement::Given => twice || s.asked == Asked::Once,
+                Agreement::Awaited => false,
+                Agreement::Mute => twice,
+            };
             let silent = !s.is_vetoed && !s.is_doubted && asked;
             let needed = s.is_probable && votes && s.is_diverse && silent;
             assert_eq!(judge(&s) == Verdict::Dead, needed, "{s:?}");
@@ -158,16 +172,16 @@ mod tests {
             *counts.entry(judge(&s)).or_insert(0u32) += 1;
         }
         let counts: Vec<_> = counts.into_iter().collect();
-        assert_eq!(counts.iter().map(|(_, count)| count).sum::<u32>(), 2048);
+        assert_eq!(counts.iter().map(|(_, count)| count).sum::<u32>(), 6144);
         assert_eq!(counts, PROPORTIONS);
     }
 
     const PROPORTIONS: [(Verdict, u32); 6] = [
-        (Verdict::Wait, 956),
-        (Verdict::Probe, 232),
-        (Verdict::Dead, 40),
-        (Verdict::Gray, 308),
-        (Verdict::Cleared, 256),
-        (Verdict::Noise, 256),
+        (Verdict::Wait, 2_904),
+        (Verdict::Probe, 704),
+        (Verdict::Dead, 64),
+        (Verdict::Gray, 936),
+        (Verdict::Cleared, 768),
+        (Verdict::Noise, 768),
     ];
 }

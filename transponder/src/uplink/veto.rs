@@ -144,6 +144,11 @@ impl Inquiry {
         }
     }
 
+    /// What was asked so far counts for nothing.
+    pub(crate) const fn begin_anew(&mut self) {
+        self.round = 0;
+    }
+
     /// Probes that stayed unanswered, for the record.
     pub(crate) fn unanswered(&self) -> u8 {
         u8::try_from(self.total).unwrap_or(u8::MAX)

@@ -4,6 +4,7 @@ use crate::fixture::{SLOT, World, entry, heartbeat, node, satellite};
 use std::vec::Vec;
 use syncom_group::Pace;
 use syncom_seam::{Counter, Loss, MS, Origin, Role as _, Time};
+use syncom_wire::beat::Beat;
 use syncom_wire::heartbeat::Heartbeat;
 use syncom_wire::limits::NODES_MAX;
 use syncom_wire::probe::Probe;
@@ -230,14 +231,14 @@ fn a_budget_makes_heartbeats_rarer_and_announces_it() {
     assert!(peers <= 10_000 * MS / interval_ns + 1, "{peers}");
 }
 
-/// Flags of the heartbeats to observers since the last clear, by observer.
+/// Flags of the heartbeats to an observer since the last clear; those in short have none.
 fn flags_to(world: &World, slot: u32) -> Vec<u16> {
-    let to = |sent: &&crate::fixture::Sent| sent.to == node(slot);
     let of = |sent: &crate::fixture::Sent| match sent.frame() {
-        Frame::Heartbeat(beat) => beat.flags,
-        _ => unreachable!(),
+        Frame::Heartbeat(beat) => Some(beat.flags),
+        Frame::Beat(_) => Some(0),
+        _ => None,
     };
-    world.of(Kind::Heartbeat).into_iter().filter(to).map(of).collect()
+    world.sent.iter().filter(|sent| sent.to == node(slot)).filter_map(of).collect()
 }
 
 fn says(world: &mut World, slot: u32, seq: u64, flags: u16) {
@@ -268,6 +269,43 @@ fn an_old_observer_is_released_when_every_new_one_watches_and_not_before() {
 }
 
 #[test]
+fn who_has_said_that_it_watches_hears_us_in_short_and_now_and_then_in_full() {
+    let mut world = World::member(2);
+    world.neighbours(9, &[1, 2], &[]);
+    says(&mut world, 1, 1, Heartbeat::ARMED);
+    world.clear();
+    world.run_ms(200 * 64);
+    let count = |kind, slot| world.of(kind).iter().filter(|sent| sent.to == node(slot)).count();
+    assert_eq!((count(Kind::Beat, 1), count(Kind::Heartbeat, 1)), (62, 2));
+    assert_eq!((count(Kind::Beat, 2), count(Kind::Heartbeat, 2)), (0, 64), "it may not know us");
+    let number = |sent: &crate::fixture::Sent| match sent.frame() {
+        Frame::Heartbeat(beat) => Some((sent.to == node(1), beat.seq)),
+        Frame::Beat(beat) => Some((sent.to == node(1), beat.seq.into())),
+        _ => None,
+    };
+    let to = |one| {
+        let all = world.sent.iter().filter(|sent| [node(1), node(2)].contains(&sent.to));
+        all.filter_map(number).filter(move |(is, _)| *is == one).map(|(_, seq)| seq)
+    };
+    assert!(to(true).eq(to(false)), "the number is the same, said long or short");
+}
+
+#[test]
+fn a_heartbeat_in_short_is_one_like_any_other() {
+    let mut world = World::member(4);
+    world.neighbours(9, &[1], &[20, 21, 22]);
+    world.beats(&[20, 21, 22], 1, 20);
+    for seq in 21..60 {
+        world.beats(&[21, 22], seq, 1);
+        let beat = Beat::of(&heartbeat(20, seq)).unwrap();
+        world.hear(PeerId::agent(Slot(20)), node(20), &Frame::Beat(beat));
+    }
+    assert!(said(&world).is_empty());
+    world.beats(&[21, 22], 60, 8);
+    assert!(said(&world).iter().any(|(_, head)| head.subject == Subject::node(Slot(20))));
+}
+
+#[test]
 fn a_new_observer_says_that_it_watches_as_soon_as_it_does_and_an_old_one_stops_when_told() {
     let mut world = World::member(4);
     says(&mut world, 20, 1, Heartbeat::ARM);
@@ -291,4 +329,30 @@ fn a_new_observer_says_that_it_watches_as_soon_as_it_does_and_an_old_one_stops_w
     world.clear();
     world.beats(&[22], 73, 8);
     assert!(said(&world).iter().any(|(_, head)| head.subject == Subject::node(Slot(21))));
+}
+
+#[test]
+fn an_observer_that_has_not_heard_of_its_replacement_lets_itself_be_released_by_a_newer_set() {
+    let mut world = World::member(4);
+    let released = |world: &mut World, slot: u32, neighbours: u64| {
+        let flags = Heartbeat::RELEASED;
+        let beat = Heartbeat { flags, neighbours, ..heartbeat(slot, 20) };
+        world.hear(PeerId::agent(Slot(slot)), node(slot), &Frame::Heartbeat(beat));
+    };
+    world.neighbours(9, &[1], &[20, 21, 22, 23]);
+    world.beats(&[20, 21, 22, 23], 1, 19);
+    // The set that replaces it for 20 was lost on its way; what 21 says is older than its own.
+    released(&mut world, 20, 10);
+    released(&mut world, 21, 9);
+    world.clear();
+    world.beats(&[22, 23], 20, 10);
+    let accused: Vec<u64> = said(&world).iter().map(|(_, head)| head.subject.0).collect();
+    assert!(!accused.contains(&20), "others watch it");
+    assert!(accused.contains(&21), "nobody else may");
+    // Assigned once more, it is watched once more.
+    world.neighbours(11, &[1], &[20, 22, 23]);
+    world.beats(&[20, 22, 23], 30, 10);
+    world.clear();
+    world.beats(&[22, 23], 40, 10);
+    assert!(said(&world).iter().any(|(_, head)| head.subject == Subject::node(Slot(20))));
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::link::fault::{FaultLink, Faults};
 use syncom_seam::Rng;
-use syncom_wire::Slot;
+use syncom_wire::{Emit as _, FrameHeader, Header, Slot};
 
 fn rally_over(kind: &link::Kind) {
     let mut host = host();
@@ -26,6 +26,23 @@ fn rally_over(kind: &link::Kind) {
 fn two_members_exchange_frames_in_memory_and_over_the_loopback() {
     rally_over(&mem());
     rally_over(&link::Kind::Mmsg);
+}
+
+#[test]
+fn a_beat_takes_48_bytes_and_is_heard_by_those_who_know_its_sender() {
+    let (kind, mut host) = (mem(), host());
+    let listener = member(2, &kind, Script::Listen);
+    let speaker = member(1, &kind, Script::Live(listener.link.local_addr()));
+    let (sent, heard) = (speaker.counters.clone(), listener.counters.clone());
+    host.add(listener).unwrap();
+    host.add(speaker).unwrap();
+    turn_until(&mut host, |host| toy(host, 0).count("frame") == 2);
+    let frames: Vec<_> =
+        toy(&host, 0).heard.iter().filter(|line| line.starts_with("frame")).collect();
+    assert_eq!(frames, ["frame 55 from satellite 1", "frame 17 from satellite 1"]);
+    assert_eq!(heard.get(Counter::DropBrief), 1, "who is he?");
+    let line = (Header::OVERHEAD + FrameHeader::SIZE + LINE.size()) as u64;
+    assert_eq!((sent.get(Counter::TxDatagrams), sent.get(Counter::TxBytes)), (3, line + 2 * 48));
 }
 
 #[test]

@@ -152,7 +152,7 @@ mod tests {
         for _ in 0..8 {
             test("two sockets", &|hears_refusals| {
                 let options = Options { hears_refusals, ..Options::SMALL };
-                let which = Unhurried { len: 101, sender_at: 12, below: 255 };
+                let which = Unhurried { lens: [101, 48], sender_at: 12, below: 255 };
                 Box::new(UnhurriedLink::open(V4, &options, which).unwrap())
             });
         }

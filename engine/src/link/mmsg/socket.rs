@@ -86,6 +86,15 @@ pub(super) fn open_with(
     Ok(Opened { socket, local, family, segments, shortcomings })
 }
 
+/// Opens and binds a socket, with nothing of what a link wants.
+pub(super) fn open_bare(bind: Addr) -> Result<(OwnedFd, Addr), OpenError> {
+    let family = Family::of(bind);
+    let socket = create(family).map_err(|error| explain("socket", bind, error))?;
+    bind_to(&socket, bind, family, 0).map_err(|error| explain("bind", bind, error))?;
+    let local = local(&socket).map_err(|error| OpenError::Os("getsockname", error))?;
+    Ok((socket, local))
+}
+
 fn create(family: Family) -> io::Result<OwnedFd> {
     let kind = libc::SOCK_DGRAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     // SAFETY: socket takes integers and touches no memory of ours.

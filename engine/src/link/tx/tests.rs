@@ -117,3 +117,20 @@ fn a_batch_that_is_full_of_one_run_refuses_too() {
     assert!((0..3).all(|_| put(&mut batch, A, b"abc")) && !put(&mut batch, A, b"abc"));
     assert_eq!(batch.messages(0).map(|run| run.count()).collect::<Vec<_>>(), [3]);
 }
+
+#[test]
+fn a_datagram_is_lone_until_another_is_queued_or_it_is_sent() {
+    let mut batch = TxBatch::new(16, 4);
+    assert_eq!(batch.lone(A), None);
+    assert!(put(&mut batch, A, b"ab"));
+    assert_eq!((batch.lone(A), batch.lone(B)), (Some(&b"ab"[..]), None));
+    for next in [&b"cd"[..], b"e", b"fgh"] {
+        assert!(put(&mut batch, A, next));
+        assert_eq!(batch.lone(A), None);
+    }
+    batch.sent(3);
+    // What is queued behind what was sent may not be told from many.
+    assert!(batch.lone(A).is_none_or(|bytes| bytes == b"fgh"));
+    batch.sent(1);
+    assert!(batch.lone(A).is_none() && put(&mut batch, B, b"") && batch.lone(B) == Some(&b""[..]));
+}

@@ -2,7 +2,7 @@ use super::*;
 use crate::clock;
 use syncom_seam::SECOND;
 
-const WHICH: Unhurried = Unhurried { len: 100, sender_at: 12, below: 0x80 };
+const WHICH: Unhurried = Unhurried { lens: [100, 48], sender_at: 12, below: 0x80 };
 const LOOPBACK: Addr = Addr::v4([127, 0, 0, 1], 0);
 
 /// A datagram of `len` bytes from the sender with this number.
@@ -40,12 +40,14 @@ fn what_can_wait_wakes_nobody_and_is_heard_with_what_cannot() {
     let mut link = UnhurriedLink::open(LOOPBACK, &Options::SMALL, WHICH).unwrap();
     let mut other = MmsgLink::open(LOOPBACK, &Options::SMALL).unwrap();
     let to = link.local_addr();
-    for sender in [0, 7, 0x7fff_ffff] {
-        send(&mut other, to, 100, sender);
+    for (len, sender) in [(100, 0), (48, 7), (100, 0x7fff_ffff)] {
+        send(&mut other, to, len, sender);
     }
     assert!(!wakes(&link, 20));
     // Another length, another kind of sender, too short to have a sender: each wakes.
-    for (len, sender) in [(101, 7), (99, 7), (100, 0x8000_0000), (100, 0xffff_0001), (10, 0)] {
+    let others =
+        [(101, 7), (99, 7), (49, 7), (100, 0x8000_0000), (48, 0x8000_0000), (100, !0), (10, 0)];
+    for (len, sender) in others {
         send(&mut other, to, len, sender);
         assert!(wakes(&link, 10_000), "{len} from {sender}");
         let want = if len == 101 { 4 } else { 1 };

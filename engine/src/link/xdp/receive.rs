@@ -94,9 +94,9 @@ impl Receiver {
         {
             any = true;
             self.with_kernel = self.with_kernel.saturating_sub(1);
+            umem.prefetch(descriptor.addr, descriptor.len);
             let Some(slot) = umem.take(descriptor.addr) else { continue };
             let range = umem.range(descriptor.addr, descriptor.len);
-            slot.prefetch(range.start, range.len());
             let parsed = slot.bytes(range.clone()).ok_or(Foreign::Length);
             let parsed = parsed.and_then(|frame| parse_as(frame, self.is_proved));
             match take_in(slot, range.start, parsed, is_scarce, burst) {

@@ -2,12 +2,14 @@
 
 use super::{Source, show};
 use syncom_wire::announced::Announced;
+use syncom_wire::beat::Beat;
 use syncom_wire::cp::CpVersion;
 use syncom_wire::heartbeat::{Heartbeat, HomeAnswer};
 use syncom_wire::ids::{Boot, Incarnation, Uuid};
 use syncom_wire::join::{Join, JoinHead, JoinRefused, Leave, Welcome};
 use syncom_wire::limits::{DETAIL_MAX, DOMAIN_MAX, KIND_MAX, NAME_MAX};
 use syncom_wire::neighbours::Neighbours;
+use syncom_wire::opinion::Opinion;
 use syncom_wire::probe::{Probe, ProbeAnswer};
 use syncom_wire::report::{AckItem, Report, ReportAck, ReportHead};
 use syncom_wire::roster::{Roster, RosterAsk, RosterEntry, RosterHead};
@@ -25,7 +27,12 @@ fn signs_of_life(s: &mut Source, visit: &mut dyn FnMut(Kind, Vec<u8>, Frame<'_>)
     heartbeat.plane %= 3;
     heartbeat.health %= 8;
     heartbeat.interval_us = 1_000 + heartbeat.interval_us % 59_000_000;
+    heartbeat.peers_interval_us = 1_000 + heartbeat.peers_interval_us % 59_000_000;
     show!(s, visit, Heartbeat, heartbeat);
+
+    let mut beat: Beat = s.fixed();
+    beat.interval_us = 1_000 + beat.interval_us % 59_000_000;
+    show!(s, visit, Beat, beat);
 
     let mut answer: HomeAnswer = s.fixed();
     answer.reserved = 0;
@@ -39,6 +46,11 @@ fn signs_of_life(s: &mut Source, visit: &mut dyn FnMut(Kind, Vec<u8>, Frame<'_>)
     answer.health %= 8;
     answer.reserved = [0; 7];
     show!(s, visit, ProbeAnswer, answer);
+
+    let mut opinion: Opinion = s.fixed();
+    opinion.rounds %= 3;
+    opinion.reserved = 0;
+    show!(s, visit, Opinion, opinion);
 
     let mut version: CpVersion = s.fixed();
     version.state = 1 + version.state % 3;

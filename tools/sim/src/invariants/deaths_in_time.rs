@@ -1,13 +1,11 @@
 //! Deaths in time: where a scenario promises it, the death of a member is announced within a bound,
 //! however young the member, its observers and the view are; and settled members that died at one
-//! moment leave in one or two views.
+//! moment leave in a few views.
 
 use crate::world::World;
 use std::collections::BTreeSet;
 use syncom_seam::{MS, SECOND};
 
-/// Views in which members that died at one moment may leave.
-const VIEWS_MAX: usize = 2;
 /// After so long all observers of a member have heard it, in ns.
 const SETTLED_NS: u64 = 2 * SECOND;
 
@@ -28,7 +26,7 @@ pub(super) fn check(world: &World, violations: &mut Vec<String>) {
             views.insert(view);
         }
     }
-    if views.len() > VIEWS_MAX {
+    if views.len() > world.scenario.views_max {
         violations.push(format!("deaths of one moment were announced in views {views:?}"));
     }
 }

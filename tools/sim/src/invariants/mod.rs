@@ -7,7 +7,9 @@ mod decided_once;
 mod disks_refused;
 mod effects_once;
 mod fences;
+mod flaps_damped;
 mod gray_in_time;
+mod minority_freezes;
 mod no_report_lost;
 pub(crate) mod one_lease;
 mod one_manager;
@@ -18,6 +20,7 @@ mod raft_safety;
 mod replicas_replaced;
 mod same_state;
 mod services_come_back;
+mod storms_named;
 
 use crate::child::SERVICE;
 use crate::member::Member;
@@ -155,6 +158,9 @@ pub(crate) fn at_rest(world: &World) -> Vec<String> {
     one_view::check(world, &mut violations);
     deaths_in_time::check(world, &mut violations);
     gray_in_time::check(world, &mut violations);
+    minority_freezes::check(world, &mut violations);
+    storms_named::check(world, &mut violations);
+    flaps_damped::check(world, &mut violations);
     no_report_lost::check(world, &mut violations);
     effects_once::check(world, &mut violations);
     orders_end::check(world, &mut violations);

@@ -24,9 +24,6 @@ pub enum Stage {
     Tenth,
     /// Half of the nodes die at one moment.
     Half,
-    /// For so many seconds, of all nodes 5 % are starved or stopped at any time, and 1 % lose 80 % of
-    /// what they send. Nobody dies.
-    Trouble(u64),
 }
 
 impl Stage {
@@ -42,7 +39,6 @@ impl Stage {
             Self::Power => "power",
             Self::Tenth => "tenth",
             Self::Half => "half",
-            Self::Trouble(_) => "trouble",
         }
     }
 }
@@ -66,23 +62,26 @@ pub(super) struct Trial<'a> {
     pub(super) plan: &'a Plan,
     pub(super) rng: Rng,
     pub(super) dead: BTreeSet<usize>,
+    /// Virtual time that the cluster has not lived through, in ns.
+    pub(super) skipped_ns: u64,
 }
 
 /// Where the cluster stood when a stage began.
 pub(super) struct Mark {
     pub(super) at: Time,
-    happened: u64,
+    pub(super) happened: u64,
     /// Number of the last event.
     pub(super) event: u64,
     applied: u64,
-    violations: usize,
+    pub(super) violations: usize,
     accusations: u64,
     sent: Sent,
 }
 
 impl<'a> Trial<'a> {
     pub(super) fn new(world: World, plan: &'a Plan) -> Self {
-        Self { world, plan, rng: Rng::new(plan.seed ^ 0x7374_6167), dead: BTreeSet::new() }
+        let rng = Rng::new(plan.seed ^ 0x7374_6167);
+        Self { world, plan, rng, dead: BTreeSet::new(), skipped_ns: 0 }
     }
 
     /// All nodes start, and join.
@@ -120,7 +119,6 @@ impl<'a> Trial<'a> {
                 let victims = self.pick(self.plan.nodes / 2);
                 self.mass(stage, victims, [None, None, None])
             }
-            Stage::Trouble(seconds) => self.trouble(seconds),
         }
     }
 
@@ -239,12 +237,12 @@ impl<'a> Trial<'a> {
         picked.into_iter().collect()
     }
 
-    const fn first_node(&self) -> usize {
+    pub(super) const fn first_node(&self) -> usize {
         self.plan.replicas + self.plan.satellites
     }
 
     /// Lets time pass until it is so, or `most_ns` are over.
-    fn look_until(&mut self, most_ns: u64, is_so: impl Fn(&Self) -> bool) {
+    pub(super) fn look_until(&mut self, most_ns: u64, is_so: impl Fn(&Self) -> bool) {
         let end = self.world.now.after(most_ns);
         while self.world.now < end && !is_so(self) {
             self.world.run_until(self.world.now.after(LOOK_NS));
@@ -260,12 +258,12 @@ impl<'a> Trial<'a> {
         victims.iter().filter(|victim| self.took_ms(**victim).is_none()).count()
     }
 
-    fn leader(&self) -> Option<&Station> {
+    pub(super) fn leader(&self) -> Option<&Station> {
         let mut stations = self.world.members.iter().filter_map(Member::station);
         stations.find(|station| station.is_leader())
     }
 
-    fn alive(&self) -> usize {
+    pub(super) fn alive(&self) -> usize {
         self.leader().map_or(0, |station| station.members().counts().alive)
     }
 

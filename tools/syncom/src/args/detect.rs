@@ -3,6 +3,7 @@
 use super::{LinkName, ProfileName};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
+use syncom_group::BUDGET_MIN;
 
 /// What dies, and what the network says about it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -40,6 +41,9 @@ pub struct Detect {
     /// How fast deaths are to be noticed
     #[arg(long, value_enum, default_value_t)]
     pub profile: ProfileName,
+    /// What heartbeats may cost a node at most, in bytes per second [default: what the profile takes]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(BUDGET_MIN..))]
+    pub heartbeat_budget: Option<u64>,
     /// What dies: an agent without a word (crash), one whose host answers for it (gone), or a service
     #[arg(long, value_enum, default_value_t)]
     pub how: How,

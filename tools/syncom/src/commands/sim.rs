@@ -1,5 +1,6 @@
 //! `syncom sim`: whole clusters in virtual time; the same seed is the same run.
 
+mod hours;
 mod scale;
 
 use crate::args;
@@ -12,10 +13,13 @@ use syncom_sim::{Options, Outcome as Run};
 /// Runs the command.
 ///
 /// # Errors
-/// Code 1 when an invariant was broken, or with `scale` a promised figure was missed.
+/// Code 1 when an invariant was broken, or with `scale` or `hours` a promised figure was missed.
 pub fn run(args: &args::Sim) -> Outcome {
     if args.seed == "scale" {
         return scale::run(args);
+    }
+    if args.seed == "hours" {
+        return hours::run(args);
     }
     let mut options = Options {
         nodes: args.nodes as usize,
@@ -37,7 +41,7 @@ pub fn run(args: &args::Sim) -> Outcome {
     } else {
         let seed = args.seed.parse::<u64>().map_err(|_| {
             Failure::usage(format!(
-                "{:?} is neither a seed (a number) nor `soak` or `scale`",
+                "{:?} is neither a seed (a number) nor `soak`, `scale` or `hours`",
                 args.seed
             ))
         })?;

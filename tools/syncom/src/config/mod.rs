@@ -9,6 +9,7 @@ use crate::exit::{Failure, file_failure};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use syncom_group::BUDGET_MIN;
 
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +64,11 @@ pub struct Member {
     /// `auto`, `mmsg` or `uring`: what moves its datagrams.
     #[serde(default = "default_link")]
     pub link: String,
+    /// Agents: what heartbeats may cost this node at most, in bytes per second, all headers counted;
+    /// 0 for what the profile takes. A smaller one makes them rarer, down to one every 10 s, and a
+    /// death of this node known later by as much: silence is m of its intervals.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub heartbeat_budget: u64,
     /// Of a million datagrams that it sends, so many are lost on purpose: for tests only.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub loss_ppm: u32,
@@ -92,6 +98,11 @@ fn default_link() -> String {
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 const fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_nothing(number: &u64) -> bool {
     *number == 0
 }
 
@@ -198,6 +209,19 @@ impl Config {
         }
         if !LINKS.contains(&link.as_str()) {
             return Err(format!("member.link is {link:?}; this version has {}", LINKS.join(", ")));
+        }
+        match self.member.heartbeat_budget {
+            0 => {}
+            _ if kind != Kind::Agent => {
+                return Err("member.heartbeat_budget is for agents; remove it".into());
+            }
+            BUDGET_MIN.. => {}
+            budget => {
+                return Err(format!(
+                    "member.heartbeat_budget is {budget}; it must be at least {BUDGET_MIN} bytes per \
+                     second, which heartbeats every 10 s cost, or 0 for what the profile takes"
+                ));
+            }
         }
         match (kind, number) {
             (Kind::Station, Some(n)) if (1..=replicas.len()).contains(&usize::from(*n)) => {

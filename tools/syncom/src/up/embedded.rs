@@ -119,6 +119,7 @@ fn agent_config(
     let seed = ids::mix(ids::hash(&uuid.0) ^ boot.0);
     let mut config = AgentConfig::new(uuid, boot, &name, Addr::NONE, seeds, seed);
     config.domain = plan.domain(number);
+    config.budget = plan.args.heartbeat_budget.unwrap_or(0);
     config.services = plan
         .args
         .service

@@ -62,6 +62,7 @@ pub(crate) fn start(plan: &Plan<'_>) -> Result<(Vec<SocketAddr>, Processes), Fai
     for number in 1..=plan.args.nodes {
         let name = format!("node{number}");
         let mut config = config(plan, &replicas, &name, None, any, plan.domain(number));
+        config.member.heartbeat_budget = plan.args.heartbeat_budget.unwrap_or(0);
         config.service = plan
             .args
             .service
@@ -98,6 +99,7 @@ fn config(
             domain,
             dir: name.into(),
             link: plan.args.link.name().into(),
+            heartbeat_budget: 0,
             loss_ppm: 0,
             icmp: plan.args.icmp == OnOff::On,
         },

@@ -4,8 +4,11 @@ use super::model::{Constant, Field, Frame, Layout, Part, TYPES, Wire, size_of};
 use std::collections::BTreeSet;
 
 /// Headers that stand in front of everything, and are shown first.
-const HEADERS: &[(&str, &str)] =
-    &[("Header", "In front of every datagram"), ("FrameHeader", "In front of every frame")];
+const HEADERS: &[(&str, &str)] = &[
+    ("Header", "In front of every datagram"),
+    ("Brief", "Or, in front of one with a sign of life alone"),
+    ("FrameHeader", "In front of every frame"),
+];
 
 /// All tables, as Markdown.
 ///

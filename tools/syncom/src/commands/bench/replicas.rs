@@ -82,6 +82,7 @@ impl Replicas {
             listen,
             domain: String::new(),
             link: "auto".into(),
+            heartbeat_budget: 0,
             loss_ppm,
             icmp: true,
         };

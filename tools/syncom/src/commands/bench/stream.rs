@@ -142,7 +142,12 @@ fn open(args: &BenchStream, address: SocketAddr) -> Result<Publication, Failure>
     let BenchStream { flow, linger, history, .. } = args;
     let more = format!("&flow={flow}&linger={linger}&history={history}");
     let here = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-    lossy(args, channel_with(&args.pair, address, &more)?, here)?.publication().map_err(failed)
+    let builder = lossy(args, channel_with(&args.pair, address, &more)?, here)?;
+    let mut publication = builder.publication().map_err(failed)?;
+    if args.multicast == 0 {
+        publication.connect(address).map_err(failed)?;
+    }
+    Ok(publication)
 }
 
 /// Makes what is sent from `here` suffer, if it shall: each datagram by itself, whatever run it

@@ -14,7 +14,7 @@ use syncom_sim::scale::{Finding, Plan, Stage};
 pub(super) fn run(args: &args::Sim) -> Outcome {
     let mut plan = Plan::of(args.nodes as usize);
     plan.seed = args.first;
-    plan.loss = args.loss * 100;
+    plan.loss = args.loss.unwrap_or(0) * 100;
     if !args.what.is_empty() {
         plan.stages = args.what.iter().map(|name| stage(name)).collect::<Result<_, _>>()?;
     }
@@ -41,14 +41,14 @@ pub(super) fn run(args: &args::Sim) -> Outcome {
 }
 
 fn stage(name: &str) -> Result<Stage, Failure> {
-    let mut all = Stage::ALL.into_iter().chain([Stage::Trouble(30)]);
+    let mut all = Stage::ALL.into_iter();
     let names: Vec<&str> = all.clone().map(Stage::name).collect();
     all.find(|stage| stage.name() == name).ok_or_else(|| {
         Failure::usage(format!("{name:?} is no stage; there are: {}", names.join(", ")))
     })
 }
 
-fn say(args: &args::Sim, finding: &Finding, wall_ms: u64) {
+pub(super) fn say(args: &args::Sim, finding: &Finding, wall_ms: u64) {
     if !args.json {
         println!("{finding}");
         eprintln!("  {} virtual ms, {} events, {wall_ms} ms", finding.virtual_ms, finding.events);

@@ -272,6 +272,7 @@ fn up(args: &Detect) -> Up {
         dir: None,
         service,
         domains: DOMAINS,
+        heartbeat_budget: args.heartbeat_budget,
         icmp: if args.how == How::Crash { OnOff::Off } else { OnOff::On },
         json: false,
     }

@@ -62,6 +62,7 @@ impl Processes {
             service: Vec::new(),
             domains: args.domains,
             icmp: OnOff::On,
+            heartbeat_budget: None,
             json: false,
         };
         let launched = Launched::start(&up, &dir)?;

@@ -1,0 +1,95 @@
+//! The sign of life as observers that are used to it hear it.
+//!
+//! Nearly everything that a cluster at rest says is this frame: forty times a second, every node tells
+//! its eight observers that nothing is new. So it goes alone, in a datagram with the short header
+//! [`Brief`] and without a frame header: 48 bytes in all, where a [`Heartbeat`] takes 112. What the
+//! seal proves is not said again (whose slot), nor what only homes ask for (epochs, the clock). What
+//! does not fit, or has a flag, goes as a heartbeat.
+//!
+//! [`Brief`]: crate::Brief
+
+use crate::frame::fixed_frame;
+use crate::heartbeat::Heartbeat;
+use crate::ids::Incarnation;
+use crate::layout::{Malformed, layout};
+
+layout! {
+    /// I live, and nothing else is new. From a node to observers that have said that they watch it.
+    pub struct Beat: 16 {
+        /// The sender's incarnation; its slot is that of whoever sealed the datagram.
+        incarnation: Incarnation,
+        /// As [`Heartbeat::seq`], with which it is counted.
+        seq: u32,
+        /// The sender's present interval, in µs: receivers use this, not their own.
+        interval_us: u32,
+        /// The last two bytes of [`Heartbeat::progress`].
+        progress: u16,
+        /// Managed services that run.
+        services_up: u8,
+        /// Managed services that should run and do not.
+        services_down: u8,
+    }
+}
+
+impl Beat {
+    /// One in so many heartbeats goes in full to those who know us, too: an observer that has
+    /// forgotten our life, because a crowd passed through its table while we were quiet, learns it.
+    pub const IN_FULL_EVERY: u32 = 32;
+
+    /// The heartbeat said in short; `None` when it says what has no place here.
+    #[must_use]
+    pub fn of(beat: &Heartbeat) -> Option<Self> {
+        if beat.plane != Heartbeat::PEER || beat.flags != 0 {
+            return None;
+        }
+        let [low, high, ..] = beat.progress.to_le_bytes();
+        Some(Self {
+            incarnation: beat.incarnation,
+            seq: u32::try_from(beat.seq).ok()?,
+            interval_us: beat.interval_us,
+            progress: u16::from_le_bytes([low, high]),
+            services_up: u8::try_from(beat.services_up).ok()?,
+            services_down: u8::try_from(beat.services_down).ok()?,
+        })
+    }
+
+    const fn check(&self) -> Result<(), Malformed> {
+        Heartbeat::check_interval(self.interval_us)
+    }
+}
+
+fixed_frame!(Beat, Beat, Beat::check; is_brief = true);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heartbeat() -> Heartbeat {
+        let mut beat = Heartbeat::of_satellite(7, 200_000, 9);
+        (beat.plane, beat.incarnation, beat.progress) = (Heartbeat::PEER, Incarnation(3), 0x5_0004);
+        (beat.services_up, beat.services_down) = (255, 1);
+        beat
+    }
+
+    #[test]
+    fn it_says_what_the_heartbeat_says() {
+        let beat = Beat::of(&heartbeat()).unwrap();
+        assert_eq!((beat.incarnation, beat.seq, beat.interval_us), (Incarnation(3), 7, 200_000));
+        assert_eq!((beat.progress, beat.services_up, beat.services_down), (4, 255, 1));
+    }
+
+    #[test]
+    fn what_has_no_place_in_it_is_not_said_in_short() {
+        let with = |change: fn(&mut Heartbeat)| {
+            let mut beat = heartbeat();
+            change(&mut beat);
+            Beat::of(&beat)
+        };
+        assert!(with(|_| ()).is_some());
+        assert_eq!(with(|beat| beat.plane = Heartbeat::HOME), None);
+        assert_eq!(with(|beat| beat.flags = Heartbeat::LEAVING), None);
+        assert_eq!(with(|beat| beat.seq = 1 << 32), None);
+        assert_eq!(with(|beat| beat.services_up = 256), None);
+        assert_eq!(with(|beat| beat.services_down = 256), None);
+    }
+}

@@ -1,0 +1,211 @@
+//! Years of node life: whole clusters live on in trouble, one after the other.
+//!
+//! A **life** is one cluster of whole roles: all join, then spans of trouble and of calm take turns, and
+//! all the while the network loses one datagram of a hundred. What becomes of everybody is judged
+//! after each span (see `judged`). Lives are short, so memory is bounded, and each has its own seed:
+//! what is wrong in one is seen again by living that one again.
+//!
+//! Calm can be lived through, or *skipped* where nothing comes of it (see `still`). Trouble is lived
+//! through in any case, by the same roles.
+
+use super::Plan;
+use super::figures::{Figure, Finding, count, percentile};
+use super::judged::Judged;
+use super::stages::Trial;
+use super::still::Runs;
+use super::trouble::Trouble;
+use crate::dice::Dice;
+use crate::scenario::Options;
+use crate::transcript::{Said, Transcript};
+use crate::world::World;
+use syncom_seam::{MS, SECOND};
+
+/// What is kept of what was said, for the story of what should not have happened.
+const STORY_MAX: usize = 1 << 14;
+/// All that is said in a life.
+const ALL: usize = 1 << 22;
+/// How long a cluster may take until all are back after trouble, in ns.
+const RETURN_NS: u64 = 30 * SECOND;
+/// Whoever is hardly heard is gray within this, in ms, 19 times of 20; whom its observers hear just often
+/// enough, later.
+const GRAY_MS: f64 = 3_000.0;
+
+/// What lives are like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hours {
+    /// Nodes of each cluster.
+    pub nodes: usize,
+    /// Parts of 10,000 datagrams lost.
+    pub loss: u64,
+    /// Length of a span of trouble, in s.
+    pub trouble_s: u64,
+    /// Length of the calm after each, in s.
+    pub calm_s: u64,
+    /// Spans of a life.
+    pub spans: u64,
+    /// Whether calm is skipped where nothing comes of it.
+    pub skips: bool,
+}
+
+impl Hours {
+    /// Trouble all the time, but for a moment in ten minutes: every heartbeat is delivered.
+    #[must_use]
+    pub const fn whole(nodes: usize) -> Self {
+        Self { nodes, loss: 100, trouble_s: 600, calm_s: 0, spans: 1, skips: false }
+    }
+
+    /// Half a minute of trouble every six hours; calm is skipped.
+    #[must_use]
+    pub const fn skipping(nodes: usize) -> Self {
+        Self { nodes, loss: 100, trouble_s: 30, calm_s: 6 * 3_600, spans: 8, skips: true }
+    }
+
+    /// Lives through one cluster's life. Keeps `words` of what was said last.
+    #[must_use]
+    pub fn live(&self, seed: u64, words: usize) -> (Life, Vec<Said>) {
+        let plan = Plan { seed, loss: self.loss, stages: Vec::new(), ..Plan::of(self.nodes) };
+        let options = Options {
+            nodes: plan.nodes,
+            satellites: plan.satellites,
+            replicas: plan.replicas,
+            scenario: "hours".into(),
+            ..Options::default()
+        };
+        let mut world = World::new(seed, &options, plan.scenario());
+        world.network.dice = Some((Dice::new(seed), 0));
+        world.transcript = Some(Transcript::new(words.max(STORY_MAX)));
+        let mut trial = Trial::new(world, &plan);
+        trial.joins();
+        let mut life = Life::default();
+        let mut runs = Runs::default();
+        let began = trial.present();
+        for _ in 0..self.spans {
+            self.span(&mut trial, &mut life, &mut runs);
+        }
+        life.lived_ns = trial.present().since(began);
+        life.skipped_ns = trial.skipped_ns;
+        life.node_hours = count(life.lived_ns / MS) / 3_600_000.0 * count(self.nodes);
+        life.events = trial.world.trace.events();
+        life.violations.clone_from(&trial.world.watch.violations);
+        let said = trial.world.transcript.map(|transcript| transcript.said().cloned().collect());
+        (life, said.unwrap_or_default())
+    }
+
+    fn span(&self, trial: &mut Trial<'_>, life: &mut Life, runs: &mut Runs) {
+        let mark = trial.mark();
+        let first = trial.first_node();
+        let nodes = first..first + self.nodes;
+        let from = trial.world.now.after(SECOND);
+        let until = from.after(self.trouble_s * SECOND);
+        let ends = trial.present().after((self.trouble_s + self.calm_s) * SECOND);
+        let trouble = Trouble::draw(&mut trial.rng, &nodes, (from, until));
+        trouble.schedule(&mut trial.world);
+        trial.world.run_until(until.after(SECOND));
+        let all = self.nodes;
+        trial.look_until(RETURN_NS, |trial| trial.alive() == all);
+        life.missing += all - trial.alive();
+        trial.pass(ends, self.skips.then_some(runs));
+        life.take(trial.judge(&mark, &trouble));
+    }
+
+    /// Lives one life after the other, from this seed on, until there are so many node-hours; says after
+    /// each what was found so far. Returns the whole, with the figures of `stage`.
+    pub fn run(&self, seed: u64, node_hours: f64, mut said: impl FnMut(&Life, u64)) -> Finding {
+        let mut all = Life::default();
+        let mut next = seed;
+        while all.node_hours < node_hours {
+            let (mut life, _) = self.live(next, 0);
+            if life.false_removals() > 0 {
+                // Once more, for the whole story.
+                (life, _) = self.live(next, ALL);
+            }
+            said(&life, next);
+            all.add(life);
+            next += 1;
+        }
+        all.finding(if self.skips { "skipped" } else { "whole" }, next - seed)
+    }
+}
+
+/// What was found in one life, or in many.
+#[derive(Clone, Debug, Default)]
+pub struct Life {
+    /// Virtual time after the joins, in ns.
+    pub lived_ns: u64,
+    /// How much of it was skipped, in ns.
+    pub skipped_ns: u64,
+    /// The same, of all nodes.
+    pub node_hours: f64,
+    /// Datagrams, timers and other things that happened.
+    pub events: u64,
+    /// Nodes that had not come back some time after the trouble.
+    pub missing: usize,
+    /// Promises that were broken, and all that should not have become of somebody, as sentences.
+    pub violations: Vec<String>,
+    judged: Judged,
+}
+
+impl Life {
+    fn take(&mut self, judged: Judged) {
+        let all = &mut self.judged;
+        all.stops += judged.stops;
+        all.just += judged.just;
+        all.deaf += judged.deaf;
+        all.unnamed += judged.unnamed;
+        all.false_ones.extend(judged.false_ones);
+        all.unnoticed.extend(judged.unnoticed);
+        all.named_ms.extend(judged.named_ms);
+    }
+
+    fn add(&mut self, life: Self) {
+        self.lived_ns += life.lived_ns;
+        self.skipped_ns += life.skipped_ns;
+        self.node_hours += life.node_hours;
+        self.events += life.events;
+        self.missing += life.missing;
+        self.violations.extend(life.violations);
+        self.take(life.judged);
+    }
+
+    /// Deaths of nodes that ran.
+    #[must_use]
+    pub const fn false_removals(&self) -> usize {
+        self.judged.false_ones.len()
+    }
+
+    /// All that is wrong, as sentences, false deaths with their stories.
+    pub fn wrongs(&self) -> impl Iterator<Item = &str> {
+        let Judged { false_ones, unnoticed, .. } = &self.judged;
+        false_ones.iter().chain(unnoticed).chain(&self.violations).map(String::as_str)
+    }
+
+    /// The figures, and what is promised of them.
+    #[must_use]
+    pub fn finding(&self, stage: &'static str, lives: u64) -> Finding {
+        let judged = &self.judged;
+        let mut named_ms = judged.named_ms.clone();
+        named_ms.sort_unstable_by(f64::total_cmp);
+        // Of a few, the last five of a hundred are none or one.
+        let many = named_ms.len() >= 100;
+        let figure = |name, value, most| Figure { name, value, most };
+        let figures = vec![
+            figure("node_hours", self.node_hours, None),
+            figure("lives", count(lives), None),
+            figure("skipped_percent", count(self.skipped_ns) * 100.0 / count(self.lived_ns), None),
+            figure("stops", count(judged.stops), None),
+            figure("stopped_removed", count(judged.just), None),
+            figure("false_removals", count(self.false_removals()), Some(0.0)),
+            figure("stopped_unnoticed", count(judged.unnoticed.len()), Some(0.0)),
+            figure("not_back", count(self.missing), Some(0.0)),
+            figure("deaf", count(judged.deaf), None),
+            figure("mumbling", count(judged.named_ms.len() + judged.unnamed), None),
+            figure("not_named", count(judged.unnamed), None),
+            figure("gray_p50_ms", percentile(&named_ms, 50), Some(GRAY_MS)),
+            figure("gray_p95_ms", percentile(&named_ms, 95), many.then_some(GRAY_MS)),
+            figure("gray_p99_ms", percentile(&named_ms, 99), None),
+            figure("gray_last_ms", percentile(&named_ms, 100), None),
+        ];
+        let violations = self.wrongs().map(str::to_owned).collect();
+        Finding { stage, virtual_ms: self.lived_ns / MS, events: self.events, figures, violations }
+    }
+}
