@@ -169,6 +169,12 @@ impl Feed {
         self.replicas.iter().copied()
     }
 
+    /// Forgets what is on its way to any replica; the next answer of a leader finds a new stream.
+    pub(crate) fn let_go<O: Outbox>(&mut self, streams: &mut Streams, out: &mut O) {
+        self.leader = None;
+        self.replicas.iter().for_each(|(peer, _)| streams.close(*peer, out));
+    }
+
     fn follow<O: Outbox>(
         &mut self,
         now: Time,

@@ -71,8 +71,8 @@ pub struct Transponder {
     load_since: Time,
     last_slow: Time,
     join_sent: Option<Time>,
-    /// No leader answers: what is silent here may be on the other side of a cut.
-    is_cut_off: bool,
+    /// Since when no leader answers: what is silent here may be on the other side of a cut.
+    cut_since: Option<Time>,
     is_tick_armed: bool,
     is_batch_armed: bool,
 }
@@ -105,7 +105,7 @@ impl Transponder {
             load_since: Time(0),
             last_slow: Time(0),
             join_sent: None,
-            is_cut_off: false,
+            cut_since: None,
             is_tick_armed: false,
             is_batch_armed: false,
             config,
@@ -184,11 +184,11 @@ impl Transponder {
     }
 
     fn on_tick<O: Outbox>(&mut self, now: Now, out: &mut O) {
-        self.note_cut(now.at);
+        self.note_cut(now.at, out);
         let Self { world, homes, rng, suspects, batches, config, .. } = self;
         if suspects.len() > 0 {
             let sight = Sight { now, world, homes, profile: &config.profile };
-            suspects.judge_all(&sight, rng, batches, !self.is_cut_off, out);
+            suspects.judge_all(&sight, rng, batches, out);
         }
         let population = (world.population(), world.domains());
         self.combiner.on_tick(now.at, &config.policies, population, batches, out);
@@ -198,18 +198,26 @@ impl Transponder {
     }
 
     /// Whoever was cut off asks all the accused anew, and listens for a while before it counts its own
-    /// silence: what they did not answer, nobody could have heard.
-    fn note_cut(&mut self, now: Time) {
-        let was_cut_off = core::mem::replace(&mut self.is_cut_off, !self.feed.is_heard(now));
-        if was_cut_off == self.is_cut_off {
-            return;
+    /// silence: what they did not answer, nobody could have heard. A moment without answers is no cut.
+    fn note_cut<O: Outbox>(&mut self, now: Time, out: &mut O) {
+        let is_cut_off = !self.feed.is_heard(now);
+        match (self.cut_since, is_cut_off) {
+            (None, true) => {
+                self.cut_since = Some(now);
+                // Streams keep what they were given: it would arrive after all.
+                if self.batches.withdraw_deaths() {
+                    self.feed.let_go(&mut self.streams, out);
+                }
+            }
+            (Some(since), false) => {
+                self.cut_since = None;
+                if now.since(since) >= self.config.profile.home_interval_ns {
+                    self.rest(now);
+                }
+            }
+            (None, false) | (Some(_), true) => return,
         }
-        self.suspects.ask_anew();
-        if self.is_cut_off {
-            self.batches.withdraw_deaths();
-        } else {
-            self.rest(now);
-        }
+        self.suspects.ask_anew(is_cut_off);
     }
 
     pub(crate) fn deliver<O: Outbox>(&mut self, now: Now, out: &mut O) {
@@ -226,7 +234,7 @@ impl Transponder {
             self.on_pause(now.at, out);
         }
         self.last_slow = now.at;
-        self.note_cut(now.at);
+        self.note_cut(now.at, out);
         if now.at.since(self.load_since) >= SECOND {
             (self.load, self.frames, self.load_since) = (self.frames, 0, now.at);
         }

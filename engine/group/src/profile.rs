@@ -74,12 +74,6 @@ impl Profile {
     /// All profiles that ship.
     pub const ALL: [Self; 3] = [Self::FAST, Self::DEFAULT, Self::QUIET];
 
-    /// m·η in ns: the silence that an observer holds against a node.
-    #[must_use]
-    pub const fn silence_ns(&self) -> u64 {
-        self.misses as u64 * self.interval_ns
-    }
-
     /// The profile with this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {

@@ -163,5 +163,7 @@ fn a_death_on_its_way_is_withdrawn_when_the_leader_falls_silent() {
     (rig.leader, rig.term, rig.acks) = (2, 4, true);
     rig.run(3 * SECOND);
     assert!(rig.records(EventKind::DEAD).is_empty());
-    assert_eq!(rig.records(EventKind::CLEARED).len(), 1, "in the place of the death");
+    let cleared = rig.records(EventKind::CLEARED);
+    assert_eq!(cleared.len(), 1, "in the place of the death");
+    assert_eq!(cleared[0].incarnation, Incarnation(0), "and of nobody");
 }

@@ -186,9 +186,10 @@ impl Batches {
         }
     }
 
-    /// Makes every death that is on its way a clearing, which changes nothing about a node that is well:
-    /// it was concluded on the wrong side of a cut, perhaps. Places of items stay what they are.
-    pub(crate) fn withdraw_deaths(&mut self) {
+    /// Makes every death that is on its way a clearing that changes nothing: it was concluded on the wrong side of a cut, perhaps. Places of items stay what they are. Whether some of
+    /// them have been sent.
+    pub(crate) fn withdraw_deaths(&mut self) -> bool {
+        let mut were_sent = false;
         for flight in self.flying.iter_mut().chain([&mut self.open]) {
             let mut at = 0;
             for tag in &mut flight.tags {
@@ -197,17 +198,21 @@ impl Batches {
                 at += FrameHeader::SIZE + body.len();
                 let Ok(Frame::Record(record)) = Frame::parse(header, body) else { continue };
                 if let Tag::Verdict(slot, life, EventKind::DEAD) = *tag {
-                    let head = RecordHead { kind: EventKind::CLEARED, ..record.head };
+                    // Of no life, so that it clears nobody who is gray, either.
+                    let (kind, incarnation) = (EventKind::CLEARED, Incarnation(0));
+                    let head = RecordHead { kind, incarnation, ..record.head };
                     let nobody = List::new(&[]);
                     let record =
                         Record { head, contributors: nobody, subject: "", kind: "", detail: "" };
                     // A death has no words, so this takes the room that it had.
                     if frame::emit(&record, rest).is_ok() {
                         *tag = Tag::Verdict(slot, life, EventKind::CLEARED);
+                        were_sent |= flight.sent.is_some();
                     }
                 }
             }
         }
+        were_sent
     }
 
     /// Takes an answer. A batch that is done with, for good or ill, is handed out for its results;

@@ -136,11 +136,6 @@ impl Evidence {
         self.heard
     }
 
-    /// Since when nobody who speaks here has heard the subject.
-    pub(crate) const fn silent_since(&self) -> Time {
-        self.silent_since
-    }
-
     /// Since when none of those who accuse at present has heard the subject; when nobody does, the
     /// same of all who speak here. Those who hear it do not belong to it: each would raise what the
     /// next has to exceed to be believed.
@@ -206,6 +201,8 @@ impl Evidence {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use std::vec::Vec;
 
     #[test]
     fn whoever_hears_it_does_not_raise_what_others_must_exceed() {
@@ -225,13 +222,10 @@ mod tests {
             evidence.absorb(&word(heard.try_into().unwrap(), true, heard));
             assert_eq!(evidence.accused_since(), Time(110));
         }
-        assert_eq!(evidence.silent_since(), Time(700));
         evidence.absorb(&Word { seq: 1, ..word(1, true, 800) });
         evidence.absorb(&Word { seq: 1, ..word(2, true, 800) });
         assert_eq!(evidence.accused_since(), Time(800), "nobody accuses any more");
     }
-    use proptest::prelude::*;
-    use std::vec::Vec;
 
     fn word() -> impl Strategy<Value = Word> {
         let times = (0..1000u64, 0..1000u64, 0..1000u64, 0..1000u64);

@@ -108,6 +108,9 @@ impl Second {
         }
         self.told = rounds;
         if asks {
+            if now.since(self.asked) > FRESH_NS {
+                self.asks = 0;
+            }
             if self.asks == 0 {
                 self.asked_first = now;
             }

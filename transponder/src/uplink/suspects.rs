@@ -1,6 +1,7 @@
 //! All cases against nodes, judged together: observers that are accused themselves vote by their
 //! silence, and deaths of one cause go up in one batch.
 
+use crate::uplink::asks::Asks;
 use crate::uplink::batch::{Batches, Tag};
 use crate::uplink::evidence::{Absorbed, Word};
 use crate::uplink::hold::Hold;
@@ -46,6 +47,8 @@ pub(crate) struct Suspects {
     /// Where the next search for room begins.
     hand: usize,
     hold: Hold,
+    /// No leader answers.
+    is_cut_off: bool,
 }
 
 fn key(slot: Slot, incarnation: Incarnation) -> u64 {
@@ -54,7 +57,13 @@ fn key(slot: Slot, incarnation: Incarnation) -> u64 {
 
 impl Suspects {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { index: BoundedMap::new(capacity), list: Vec::new(), hand: 0, hold: Hold::default() }
+        Self {
+            index: BoundedMap::new(capacity),
+            list: Vec::new(),
+            hand: 0,
+            hold: Hold::default(),
+            is_cut_off: false,
+        }
     }
 
     pub(crate) const fn len(&self) -> usize {
@@ -132,7 +141,7 @@ impl Suspects {
         if asks {
             let accusers = case.evidence.words().iter().filter(|word| !word.is_retracted).count();
             let accusers = u32::try_from(accusers).unwrap_or(u32::MAX);
-            case.second.note_told(case.rounds(sight.now.at));
+            case.second.note_told(case.rounds(sight));
             out.send(home, &case.opinion(accusers, false, sight));
             out.count(Counter::OpinionsSent, 1);
         }
@@ -244,14 +253,17 @@ impl Suspects {
         }
     }
 
-    /// What the accused did not answer says nothing any more.
-    pub(crate) fn ask_anew(&mut self) {
+    /// What the accused did not answer says nothing any more. Nothing is concluded while this satellite
+    /// `is_cut_off` from the station.
+    pub(crate) fn ask_anew(&mut self, is_cut_off: bool) {
+        self.is_cut_off = is_cut_off;
         for case in &mut self.list {
             if case.stage == Stage::Announced {
                 case.stage = Stage::Open;
             }
             case.inquiry.begin_anew();
             case.second = Second::default();
+            case.asks = Asks::default();
         }
     }
 
@@ -263,13 +275,12 @@ impl Suspects {
         self.list[at].tally(sight, is_suspected)
     }
 
-    /// Judges all cases: asks, announces, forgets. Announces nothing while the station `is_heard` not.
+    /// Judges all cases: asks, announces, forgets.
     pub(crate) fn judge_all<O: Outbox>(
         &mut self,
         sight: &Sight<'_>,
         rng: &mut Rng,
         batches: &mut Batches,
-        is_heard: bool,
         out: &mut O,
     ) {
         let (mut ripe, mut undecided) = (0, 0);
@@ -288,7 +299,7 @@ impl Suspects {
             undecided += usize::from(is_open && !case.inquiry.is_vetoed() && !case.is_gray);
         }
         // While the station cannot be reached, a death stays open to signs of life.
-        let is_free = is_heard && !batches.is_stalled(sight.now.at);
+        let is_free = !self.is_cut_off && !batches.is_stalled(sight.now.at);
         if is_free && self.hold.release(sight.now.at, ripe, undecided) {
             self.announce(sight, batches, out);
         }
@@ -306,6 +317,7 @@ impl Suspects {
         out: &mut O,
     ) -> bool {
         let now = sight.now.at;
+        let is_cut_off = self.is_cut_off;
         let case = &mut self.list[at];
         match case.stage {
             Stage::Announced => return false,
@@ -326,6 +338,7 @@ impl Suspects {
                 case.stage = Stage::Ripe;
             }
             Verdict::Dead => {}
+            Verdict::Gray | Verdict::Cleared if is_cut_off => {}
             Verdict::Gray if now >= case.not_before => {
                 let head = case.record(EventKind::GRAY, tally, sight);
                 let detail = reach::words(case, tally, sight);
@@ -408,7 +421,7 @@ fn consult<O: Outbox>(case: &mut Suspicion, tally: &Tally, sight: &Sight<'_>, ou
     let now = sight.now.at;
     let Some(home) = sight.world.other_home(case.slot) else { return };
     let is_missed = case.is_probable && case.inquiry.asked(now) != Asked::No;
-    if let Some(asks) = case.second.speak(now, case.rounds(now), is_missed) {
+    if let Some(asks) = case.second.speak(now, case.rounds(sight), is_missed) {
         out.send(home.head.addr, &case.opinion(tally.distinct, asks, sight));
         out.count(Counter::OpinionsSent, 1);
     }

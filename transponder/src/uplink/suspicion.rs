@@ -151,6 +151,10 @@ impl Suspicion {
 
     /// What the other home says to its death.
     fn agreement(&self, sight: &Sight<'_>) -> Agreement {
+        if !sight.world.is_home(self.slot) {
+            // Neither home is asked, so it must be asked twice.
+            return Agreement::Mute;
+        }
         if sight.world.other_home(self.slot).is_none() {
             return Agreement::Given;
         }
@@ -158,9 +162,11 @@ impl Suspicion {
     }
 
     /// Rounds of probes that it has left unanswered of late, as the other home is told.
-    pub(crate) fn rounds(&self, now: Time) -> u8 {
-        match (self.stage, self.inquiry.asked(now)) {
+    pub(crate) fn rounds(&self, sight: &Sight<'_>) -> u8 {
+        let heard = sight.homes.heard(self.slot, self.incarnation);
+        match (self.stage, self.inquiry.asked(sight.now.at)) {
             _ if self.inquiry.is_vetoed() => 0,
+            (Stage::Open, _) if heard > self.inquiry.started() => 0,
             (Stage::Ripe | Stage::Announced | Stage::Settled(_), Asked::Twice) => 2,
             (Stage::Ripe | Stage::Announced | Stage::Settled(_), _) => 1,
             (Stage::Open, Asked::No | Asked::UnderWay) => 0,
@@ -266,11 +272,12 @@ impl Suspicion {
         let now = sight.now.at;
         let home = sight.homes.heard(self.slot, self.incarnation);
         let margin_ns = sight.interval_ns(self.slot) + sight.profile.margin_min_ns;
-        let known = self.evidence.silent_since().after(margin_ns);
+        let known = self.evidence.accused_since().after(margin_ns);
         let is_here = home > known
             && sight.homes.is_on_schedule(self.slot, self.incarnation, HOME_MISSES, now);
         let lived = self.second.lived();
-        let schedule_ns = HOME_MISSES * sight.profile.home_interval_ns;
+        let interval_ns = sight.interval_ns(self.slot);
+        let schedule_ns = HOME_MISSES * sight.profile.home_interval_ns.max(interval_ns);
         is_here || (lived > known && now.since(lived) < schedule_ns)
     }
 
@@ -308,7 +315,7 @@ impl Suspicion {
             incarnation: self.incarnation,
             lived_ago_us: if lived == Time(0) { Opinion::NEVER } else { ago_us },
             accusers,
-            rounds: self.rounds(now),
+            rounds: self.rounds(sight),
             flags: if asks { Opinion::ASKS } else { 0 },
             reserved: 0,
         }

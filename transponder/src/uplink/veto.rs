@@ -72,6 +72,11 @@ impl Inquiry {
         self.answer_ns = rtt_ns.saturating_mul(4).clamp(least_ns, ANSWER_MAX_NS);
     }
 
+    /// When the present round began; 0 before the first.
+    pub(crate) const fn started(&self) -> Time {
+        self.started
+    }
+
     /// Whether the time to answer the present round has passed.
     fn is_over(&self, now: Time) -> bool {
         let last_ns = self.spacing_ns * u64::from(PROBES - 1);
