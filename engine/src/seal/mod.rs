@@ -16,7 +16,7 @@
 //! then old datagrams of the sender's newest life could be played to it, in rising order, until the
 //! sender itself is heard. Two things stand behind that: reports are idempotent and orders fenced
 //! by term and number. [`Opened::first`] is the hook for holding back what only the wire vouches
-//! for. What comes with the short header ([`Brief`](syncom_wire::Brief)) opens only where its life is
+//! for. What comes with the short header ([`Brief`]) opens only where its life is
 //! known already, so it can be the first of nothing. A boot further ahead of our wall clock than [`Sealer::BOOT_AHEAD_MAX_NS`] is refused, so
 //! that a sender with a wild clock cannot lock its own later lives out. A boot in the past says
 //! nothing: it may be a process that has run for months.
