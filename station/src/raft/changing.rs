@@ -52,13 +52,16 @@ impl Node {
         Ok(self.conf().clone())
     }
 
-    /// Whether a follower has everything, or nearly, and is at it still.
+    /// Whether a follower has everything, or nearly, and is at it still. One that has everything after
+    /// a snapshot is probed, for as long as there is nothing new to send.
     pub(crate) fn has_caught_up(&self, id: u64, behind_max: u64) -> bool {
         let last = self.raw.raft.raft_log.last_index();
         self.raw.raft.prs().get(id).is_some_and(|progress| {
-            progress.state == ProgressState::Replicate
-                && progress.recent_active
-                && progress.matched + behind_max >= last
+            let may_lack = match progress.state {
+                ProgressState::Replicate => behind_max,
+                ProgressState::Probe | ProgressState::Snapshot => 0,
+            };
+            progress.recent_active && progress.matched + may_lack >= last
         })
     }
 

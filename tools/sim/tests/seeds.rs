@@ -115,3 +115,11 @@ fn minority_seed_16_deaths_that_a_lost_leader_took_are_withdrawn() {
 fn minority_seed_18_a_satellite_that_was_cut_off_asks_anew() {
     holds_briefly("minority", 18);
 }
+
+/// The newcomer had everything by a snapshot when the last write was done, so the leader had nothing to
+/// send it by which it would have counted as one that keeps up.
+#[test]
+fn catchup_seed_252_a_newcomer_that_lacks_nothing_votes_though_nothing_is_written() {
+    let scenario = "catchup".into();
+    keeps(252, &Options { scenario, nodes: 8, satellites: 1, ..Options::default() });
+}
