@@ -10,8 +10,6 @@ use syncom_seam::{Action, MS, Now, Origin, Recorder, Role as _, SECOND, Time, Ti
 use syncom_stream::{Config, Delivery, Key, Streams};
 use syncom_wire::heartbeat::{Heartbeat, HomeAnswer};
 use syncom_wire::member::{Member, MemberHead, MemberState, ViewDelta, ViewDeltaHead};
-use syncom_wire::probe::ProbeAnswer;
-use syncom_wire::report::Report;
 use syncom_wire::uplink::{Batch, BatchAck, BatchAckHead, ItemResult};
 use syncom_wire::{
     Addr, Boot, Emit, Frame, FrameHeader, Frames, Incarnation, List, PeerId, Role, Slot, Term,
@@ -69,6 +67,8 @@ pub(crate) struct Rig {
     killed: BTreeMap<u32, Time>,
     /// Living nodes whose answers to probes are lost.
     pub(crate) mute: BTreeSet<u32>,
+    /// Nothing that is sent to a replica arrives.
+    pub(crate) is_cut_off: bool,
     /// The round trip that heartbeats tell from now on, in us.
     pub(crate) rtt_us: u32,
     /// What single observers heard last of single subjects; else they hear the living.
@@ -128,6 +128,7 @@ impl Rig {
             beats: 0,
             killed: BTreeMap::new(),
             mute: BTreeSet::new(),
+            is_cut_off: false,
             rtt_us: 500,
             heard: BTreeMap::new(),
         };
@@ -228,7 +229,7 @@ impl Rig {
         self.end_burst();
     }
 
-    fn hear_bytes(&mut self, peer: PeerId, addr: Addr, bytes: &[u8]) {
+    pub(super) fn hear_bytes(&mut self, peer: PeerId, addr: Addr, bytes: &[u8]) {
         let origin = Origin { peer, boot: Boot(1), addr, heard: self.now.at };
         let (header, body) = FrameHeader::split(bytes).unwrap();
         let frame = Frame::parse(header, body).unwrap();
@@ -323,6 +324,9 @@ impl Rig {
             self.sent.push((to, bytes));
             return;
         };
+        if self.is_cut_off {
+            return;
+        }
         let (header, body) = FrameHeader::split(&bytes).unwrap();
         let frame = Frame::parse(header, body).unwrap();
         if let Frame::Heartbeat(beat) = frame {
@@ -361,41 +365,6 @@ impl Rig {
         };
         let n = self.leader;
         self.hear_bytes(PeerId::station(n), replica_addr(n), &bytes_of(&answer));
-    }
-
-    fn answer_probe(&mut self, to: Addr, bytes: &[u8]) {
-        let (header, body) = FrameHeader::split(bytes).unwrap();
-        let Ok(Frame::Probe(probe)) = Frame::parse(header, body) else { return };
-        if to != node_addr(probe.slot.0) {
-            return self.answer_as_observer(to, probe.slot.0);
-        }
-        if !self.alive.contains(&probe.slot.0) || self.mute.contains(&probe.slot.0) {
-            return;
-        }
-        let answer = ProbeAnswer {
-            nonce: probe.nonce,
-            slot: probe.slot,
-            incarnation: probe.incarnation,
-            uptime_ns: 0,
-            health: 0,
-            reserved: [0; 7],
-        };
-        let slot = probe.slot.0;
-        self.hear_bytes(PeerId::agent(probe.slot), node_addr(slot), &bytes_of(&answer));
-    }
-
-    /// An observer that does not accuse is asked: it hears the living, and has last heard the dead
-    /// when all others did.
-    fn answer_as_observer(&mut self, observer: Addr, subject: u32) {
-        let [.., a, b, c] = observer.ip;
-        let observer = u32::from_be_bytes([0, a, b, c]);
-        if !self.alive.contains(&observer) {
-            return;
-        }
-        let ago_ms = self.silent_ms(observer, subject);
-        let head = self.silence(observer, subject, ago_ms, 0, Report::RETRACT | Report::ASKED, 0);
-        let report = Report { head, subject: "", kind: "", detail: "" };
-        self.hear_bytes(PeerId::agent(Slot(observer)), node_addr(observer), &bytes_of(&report));
     }
 
     fn on_message(&mut self, n: u16, key: Key, message: Vec<u8>) {
@@ -479,7 +448,7 @@ impl Rig {
     }
 
     /// Since when an observer does not hear a node.
-    fn silent_ms(&self, observer: u32, subject: u32) -> u64 {
+    pub(super) fn silent_ms(&self, observer: u32, subject: u32) -> u64 {
         if let Some(heard) = self.heard.get(&(observer, subject)) {
             return self.now.at.since(*heard) / MS;
         }

@@ -1,12 +1,13 @@
 //! What nodes say to the satellite.
 
-use super::fixture::{LIFE, Rig};
+use super::fixture::{LIFE, Rig, bytes_of, node_addr};
 use super::seen::report_head;
 use std::vec::Vec;
 use syncom_seam::{MS, US};
 use syncom_wire::heartbeat::Heartbeat;
+use syncom_wire::probe::ProbeAnswer;
 use syncom_wire::report::{EventKind, Report, ReportHead};
-use syncom_wire::{Incarnation, Slot, Subject};
+use syncom_wire::{Addr, Frame, FrameHeader, Incarnation, PeerId, Slot, Subject};
 
 impl Rig {
     /// The node in `slot` sends its home a heartbeat under a neighbour epoch.
@@ -68,6 +69,41 @@ impl Rig {
             health,
             ..report_head(reporter, seq, EventKind::SILENT, Subject::node(Slot(subject)))
         }
+    }
+
+    pub(super) fn answer_probe(&mut self, to: Addr, bytes: &[u8]) {
+        let (header, body) = FrameHeader::split(bytes).unwrap();
+        let Ok(Frame::Probe(probe)) = Frame::parse(header, body) else { return };
+        if to != node_addr(probe.slot.0) {
+            return self.answer_as_observer(to, probe.slot.0);
+        }
+        if !self.alive.contains(&probe.slot.0) || self.mute.contains(&probe.slot.0) {
+            return;
+        }
+        let answer = ProbeAnswer {
+            nonce: probe.nonce,
+            slot: probe.slot,
+            incarnation: probe.incarnation,
+            uptime_ns: 0,
+            health: 0,
+            reserved: [0; 7],
+        };
+        let slot = probe.slot.0;
+        self.hear_bytes(PeerId::agent(probe.slot), node_addr(slot), &bytes_of(&answer));
+    }
+
+    /// An observer that does not accuse is asked: it hears the living, and has last heard the dead
+    /// when all others did.
+    fn answer_as_observer(&mut self, observer: Addr, subject: u32) {
+        let [.., a, b, c] = observer.ip;
+        let observer = u32::from_be_bytes([0, a, b, c]);
+        if !self.alive.contains(&observer) {
+            return;
+        }
+        let ago_ms = self.silent_ms(observer, subject);
+        let head = self.silence(observer, subject, ago_ms, 0, Report::RETRACT | Report::ASKED, 0);
+        let report = Report { head, subject: "", kind: "", detail: "" };
+        self.hear_bytes(PeerId::agent(Slot(observer)), node_addr(observer), &bytes_of(&report));
     }
 
     /// The observers of a node, as everybody computes them.

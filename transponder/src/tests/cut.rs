@@ -1,0 +1,78 @@
+//! A satellite that hears no leader.
+
+use super::fixture::Rig;
+use syncom_seam::{Counter, MS, SECOND};
+use syncom_wire::Incarnation;
+use syncom_wire::report::EventKind;
+
+#[test]
+fn a_satellite_that_hears_no_leader_announces_nothing_and_asks_anew_when_it_does() {
+    let mut rig = Rig::new(20, 4);
+    // The leader's heartbeats are answered by nobody any more.
+    rig.leader = 9;
+    rig.run(800 * MS);
+    rig.kill(3);
+    rig.accuse_by_all(3, 900);
+    rig.run(2 * SECOND);
+    assert!(
+        rig.records(EventKind::DEAD).is_empty(),
+        "the others may be on the other side of a cut"
+    );
+    let asked = rig.count(Counter::ProbesSent);
+    rig.leader = 1;
+    rig.run(250 * MS);
+    assert!(rig.count(Counter::ProbesSent) >= asked + 3, "what it left unanswered does not count");
+    rig.run(SECOND);
+    assert_eq!(rig.records(EventKind::DEAD).len(), 1);
+}
+
+#[test]
+fn a_death_on_its_way_is_withdrawn_when_the_leader_falls_silent() {
+    let mut rig = Rig::new(20, 4);
+    rig.acks = false;
+    rig.kill(3);
+    rig.accuse_by_all(3, 900);
+    rig.run(200 * MS);
+    assert_eq!(rig.records(EventKind::DEAD).len(), 1);
+    // Another leads after a cut, and the node shows itself.
+    rig.leader = 9;
+    rig.run(2 * SECOND);
+    rig.alive.insert(3);
+    rig.forget();
+    (rig.leader, rig.term, rig.acks) = (2, 4, true);
+    rig.run(3 * SECOND);
+    assert!(rig.records(EventKind::DEAD).is_empty());
+    let cleared = rig.records(EventKind::CLEARED);
+    assert_eq!(cleared.len(), 1, "in the place of the death");
+    assert_eq!(cleared[0].incarnation, Incarnation(0), "and of nobody");
+}
+
+#[test]
+fn a_death_that_a_stream_was_given_does_not_arrive_after_the_cut() {
+    let mut rig = Rig::new(20, 4);
+    rig.kill(3);
+    rig.accuse_by_all(3, 900);
+    rig.is_cut_off = true;
+    rig.run(2 * SECOND);
+    assert!(rig.count(Counter::UplinkBatches) > 0, "it was sent before the cut was noticed");
+    // The same leader leads when it is over, and the node shows itself.
+    rig.alive.insert(3);
+    rig.is_cut_off = false;
+    rig.run(3 * SECOND);
+    assert!(rig.records(EventKind::DEAD).is_empty());
+    assert_eq!(rig.records(EventKind::CLEARED).len(), 1, "in the place of the death");
+}
+
+#[test]
+fn a_moment_without_a_leader_makes_no_home_deaf_but_a_cut_does() {
+    let mut rig = Rig::new(20, 4);
+    rig.run(5 * SECOND);
+    for (cut_ms, is_mature) in [(900, true), (3_000, false)] {
+        rig.is_cut_off = true;
+        rig.run(cut_ms * MS);
+        rig.is_cut_off = false;
+        rig.run(500 * MS);
+        let now = rig.now.at;
+        assert_eq!(rig.satellite.homes.is_mature(now), is_mature, "{cut_ms} ms");
+    }
+}
