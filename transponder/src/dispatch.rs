@@ -34,6 +34,11 @@ impl Transponder {
             Frame::Heartbeat(beat) if beat.plane == Heartbeat::HOME && speaks(beat.slot) => {
                 self.on_heartbeat(now, from, beat, out);
             }
+            Frame::Heartbeat(beat)
+                if beat.plane == Heartbeat::GROUP && from.peer.role() == Role::Satellite =>
+            {
+                self.fellows.on_heartbeat(from, &self.world);
+            }
             Frame::Report(report) if speaks(report.head.id.slot) => {
                 self.on_report(now, from, report, out);
             }
@@ -43,6 +48,7 @@ impl Transponder {
             Frame::Opinion(opinion) if from.peer.role() == Role::Satellite => {
                 self.on_opinion(now, from, opinion, out);
             }
+            Frame::Opinion(question) if is_replica => self.on_question(now, from, question, out),
             Frame::Receipt(receipt) if speaks(receipt.head.slot) => {
                 self.shards.on_receipt(now.at, from, receipt, out);
             }

@@ -87,6 +87,7 @@ impl Transponder {
         self.pushes.on_view(now.at, &self.world);
         self.gate.on_view(&self.world, out);
         self.shards.on_view(&self.world);
+        self.fellows.on_view(&self.world);
         let Self { suspects, world, homes, .. } = self;
         suspects.on_view(world, |case| {
             // Its accusers need not ask any more.

@@ -86,7 +86,7 @@ impl Feed {
         self.leader.is_some_and(|key| key.peer == peer)
     }
 
-    /// Tells all replicas that this satellite lives; asks again for a view that is overdue.
+    /// Tells all replicas that this satellite lives, and how; asks again for a view that is overdue.
     pub(crate) fn on_slow_tick<O: Outbox>(
         &mut self,
         now: Now,
@@ -94,7 +94,7 @@ impl Feed {
         world: &World,
         streams: &mut Streams,
         out: &mut O,
-    ) {
+    ) -> Heartbeat {
         self.seq += 1;
         let interval_us = u32::try_from(INTERVAL_NS / US).unwrap_or(u32::MAX);
         let beat = Heartbeat {
@@ -116,6 +116,7 @@ impl Feed {
         if behind && now.at.since(self.asked) >= FEED_PATIENCE_NS {
             self.attach(now.at, world.view(), streams, out);
         }
+        beat
     }
 
     /// Takes a replica's answer; whether another replica, or the same in a new term, leads now.

@@ -30,6 +30,7 @@ mod downlink;
 mod entry;
 mod fabric;
 mod feed;
+mod fellows;
 mod homes;
 mod neighbours;
 mod policy;

@@ -1,6 +1,7 @@
 //! The satellite as a whole, in virtual time, against replicas that speak real streams.
 
 mod cut;
+mod fellows;
 mod fixture;
 mod hostile;
 mod joining;

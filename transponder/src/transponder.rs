@@ -6,6 +6,7 @@ use crate::downlink::shard::Means;
 use crate::downlink::shards::Shards;
 use crate::entry::Gate;
 use crate::feed::{self, Feed};
+use crate::fellows::Fellows;
 use crate::homes::Homes;
 use crate::neighbours::Pushes;
 use crate::stats::Stats;
@@ -54,6 +55,7 @@ pub struct Transponder {
     pub(crate) feed: Feed,
     pub(crate) world: World,
     pub(crate) homes: Homes,
+    pub(crate) fellows: Fellows,
     pub(crate) pushes: Pushes,
     pub(crate) gate: Gate,
     pub(crate) suspects: Suspects,
@@ -90,6 +92,7 @@ impl Transponder {
             feed: Feed::new(&config),
             world: World::new(me),
             homes: Homes::default(),
+            fellows: Fellows::default(),
             pushes: Pushes::default(),
             gate: Gate::new(config.joins_max),
             suspects: Suspects::new(config.evidence_max),
@@ -147,7 +150,7 @@ impl Transponder {
     }
 
     /// Whether the view holds this life of this satellite.
-    fn is_member(&self) -> bool {
+    pub(crate) fn is_member(&self) -> bool {
         self.world
             .members()
             .satellite(self.config.number)
@@ -238,7 +241,8 @@ impl Transponder {
         if now.at.since(self.load_since) >= SECOND {
             (self.load, self.frames, self.load_since) = (self.frames, 0, now.at);
         }
-        self.feed.on_slow_tick(now, self.load, &self.world, &mut self.streams, out);
+        let beat = self.feed.on_slow_tick(now, self.load, &self.world, &mut self.streams, out);
+        self.show_itself(&beat, out);
         if let Some(leader) = self.feed.leader() {
             self.join(now.at);
             let Self { stats, world, homes, streams, .. } = self;

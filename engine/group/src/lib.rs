@@ -2,7 +2,7 @@
 //!
 //! Everything here is a pure value: it is told what changed and answers questions. [`Members`] is
 //! the numbered list that station and satellites hold; [`Roster`] the short one that every node
-//! holds. [`Rings`] says who observes whom, [`Rendezvous`] which satellites are a node's homes, and
+//! holds. [`Rings`] says who observes whom, [`Watchers`] who watches a satellite, [`Rendezvous`] which satellites are a node's homes, and
 //! [`RingOrder`] in which order a circulating process travels. [`Arrival`] turns heartbeats into a
 //! deadline, [`RoundTrip`] answers into a time-out, and [`Quorum`] evidence into a verdict.
 //!
@@ -27,6 +27,7 @@ mod rings;
 mod roster;
 mod rtt;
 mod slot_set;
+mod watchers;
 
 pub use arrival::Arrival;
 pub use health::LocalHealth;
@@ -40,3 +41,4 @@ pub use rings::Rings;
 pub use roster::{Applied, Roster};
 pub use rtt::RoundTrip;
 pub use slot_set::SlotSet;
+pub use watchers::{WATCHERS_MAX, Watchers};

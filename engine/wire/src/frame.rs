@@ -181,7 +181,7 @@ frames! {
     ReceiptAck(order::ReceiptAck) = 16,
     /// Sign of life of a node that is known and has nothing new to say.
     Beat(beat::Beat) = 17,
-    /// What one home of a node makes of it.
+    /// What one member makes of another.
     Opinion(opinion::Opinion) = 18,
     /// A fragment of a stream.
     StreamData(stream::StreamData<'a>) = 20,

@@ -5,8 +5,8 @@ use crate::ids::{Incarnation, Slot, Term, View};
 use crate::layout::{Malformed, layout};
 
 layout! {
-    /// I live. Sent to homes at their slower pace, by satellites to replicas, and to those observers
-    /// for whom a `Beat` says too little.
+    /// I live. Sent to homes at their slower pace, by satellites to replicas and to the satellites that
+    /// watch them, and to those observers for whom a `Beat` says too little.
     pub struct Heartbeat: 60 {
         /// The sender's slot; [`Slot::NONE`] for satellites, who are known by their peer id.
         slot: Slot,
@@ -28,7 +28,7 @@ layout! {
         services_up: u16,
         /// Managed services that should run and do not.
         services_down: u16,
-        /// 0 peer plane, 1 home plane, 2 satellite to replica.
+        /// 0 peer plane, 1 home plane, 2 satellite to replica or satellite.
         plane: u8,
         /// Local health, 0 (well) to 7.
         health: u8,
