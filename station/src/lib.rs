@@ -26,6 +26,8 @@ mod satellites;
 mod seats;
 mod station;
 mod transport;
+mod watch;
+mod witnesses;
 
 pub use config::{Held, RaftTiming, StationConfig};
 pub use control::order_id;

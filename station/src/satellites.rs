@@ -5,12 +5,12 @@
 
 use crate::config::StationConfig;
 use crate::machine::Machine;
-use crate::machine::command::Command;
 use crate::station::Station;
 use crate::transport::LANE_FABRIC;
+use crate::watch::Missed;
 use std::collections::BTreeMap;
 use syncom_group::{Arrival, Profile};
-use syncom_seam::{MS, Now, Origin, Outbox, SECOND, Time};
+use syncom_seam::{Now, Origin, Outbox, SECOND, Time};
 use syncom_wire::heartbeat::{Heartbeat, HomeAnswer};
 use syncom_wire::limits::{NODES_MAX, SATELLITES_MAX};
 use syncom_wire::uplink::{HomeStat, HomeStats};
@@ -18,7 +18,7 @@ use syncom_wire::{Addr, Boot, PeerId, Role, Slot};
 
 /// Heartbeats that a satellite may miss.
 const MISSES: u32 = 5;
-/// A death that was proposed and not applied is proposed again after this long.
+/// What an overdue satellite works on is given to others again after this long.
 const AGAIN_NS: u64 = SECOND;
 
 /// One satellite as it is heard.
@@ -26,8 +26,10 @@ const AGAIN_NS: u64 = SECOND;
 struct Heard {
     boot: Boot,
     arrival: Arrival,
-    /// Until then its death is not proposed again.
-    proposed: Time,
+    /// When it is expected first; what it was told of before counts for nothing.
+    began: Time,
+    /// Until then nothing is taken from it again.
+    relieved: Time,
     reports_per_s: u32,
 }
 
@@ -62,7 +64,7 @@ impl Satellites {
 
     fn fresh(&self, boot: Boot, now: Time) -> Heard {
         let arrival = Arrival::new(now, self.profile.interval_ns);
-        Heard { boot, arrival, proposed: Time(0), reports_per_s: 0 }
+        Heard { boot, arrival, began: now, relieved: Time(0), reports_per_s: 0 }
     }
 
     /// This replica was late itself: nobody else is blamed for it.
@@ -72,6 +74,16 @@ impl Satellites {
                 heard.arrival.shift(late_ns);
             }
         }
+    }
+
+    /// When this life of a satellite, or a newer one that will replace it, was last heard.
+    pub(crate) fn heard_at(&self, peer: PeerId, life: Boot) -> Option<Time> {
+        self.heard.get(&peer).filter(|heard| heard.boot >= life)?.arrival.heard()
+    }
+
+    /// Where a satellite was last heard from.
+    pub(crate) fn addr(&self, peer: PeerId) -> Option<Addr> {
+        self.addresses.get(&peer).copied()
     }
 
     pub(crate) fn on_stats(&mut self, from: &Origin, stats: &HomeStats<'_>) {
@@ -172,9 +184,9 @@ impl Station {
         }
     }
 
-    /// Proposes the death of satellites that no longer show themselves.
+    /// Looks after satellites that no longer show themselves.
     pub(crate) fn miss_satellites<O: Outbox>(&mut self, now: Now, out: &mut O) {
-        let mut missed = Vec::new();
+        let mut all = Vec::new();
         let satellites = &mut self.satellites;
         for entry in self.machine.membership.members().satellites_serving() {
             let (peer, boot) = (entry.head.peer, entry.head.boot);
@@ -182,24 +194,27 @@ impl Station {
                 let fresh = satellites.fresh(boot, now.at);
                 satellites.heard.insert(peer, fresh);
             }
-            let Some(heard) = satellites.heard.get_mut(&peer) else { continue };
+            let Some(heard) = satellites.heard.get(&peer) else { continue };
             // A newer life that shows itself is no proof of life of the one that is a member; it
             // will join, and replaces it.
             let due = heard.arrival.deadline(&satellites.profile, 0);
-            if now.at > due && now.at >= heard.proposed {
-                heard.proposed = now.at.after(AGAIN_NS);
-                missed.push((peer, boot));
-            }
+            let heard = heard.arrival.heard().unwrap_or(heard.began);
+            let incarnation = entry.head.incarnation;
+            all.push(Missed { peer, boot, incarnation, heard, due });
         }
-        for (peer, boot) in missed {
-            out.info(|| format!("{peer} was silent for {} ms", self.silence_ms(peer, now.at)));
-            self.propose(now, &Command::SatelliteDead { peer, boot }, out);
-            self.give_up_shards(now, peer, out);
+        for missed in all {
+            if self.look_after(now, &missed, out) {
+                self.relieve(now, missed.peer, out);
+            }
         }
     }
 
-    fn silence_ms(&self, peer: PeerId, now: Time) -> u64 {
-        let heard = self.satellites.heard.get(&peer).and_then(|heard| heard.arrival.heard());
-        heard.map_or(0, |heard| now.since(heard) / MS)
+    /// Whatever a satellite that is overdue works on is given to others, dead or not.
+    fn relieve<O: Outbox>(&mut self, now: Now, peer: PeerId, out: &mut O) {
+        let Some(heard) = self.satellites.heard.get_mut(&peer) else { return };
+        if now.at >= heard.relieved {
+            heard.relieved = now.at.after(AGAIN_NS);
+            self.give_up_shards(now, peer, out);
+        }
     }
 }

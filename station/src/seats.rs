@@ -32,8 +32,8 @@ const HEARD_MAX: usize = 4 * REPLICAS_MAX;
 pub(crate) struct Seats {
     /// Where replicas spoke from that no table names yet.
     heard: BTreeMap<PeerId, Addr>,
-    /// The newest life heard of each replica that has a part.
-    lives: BTreeMap<PeerId, Boot>,
+    /// The newest life heard of each replica that has a part, and when it last spoke.
+    lives: BTreeMap<PeerId, (Boot, Time)>,
     /// What each other replica that votes said last of this one.
     words: BTreeMap<PeerId, ReplicaWord>,
     /// Something is stored on the disk.
@@ -46,6 +46,11 @@ pub(crate) struct Seats {
 impl Seats {
     pub(crate) fn new(loaded: &Loaded) -> Self {
         Self { stored: *loaded != Loaded::default(), ..Self::default() }
+    }
+
+    /// When a replica last said anything, if it ever did.
+    pub(crate) fn heard_at(&self, peer: PeerId) -> Option<Time> {
+        self.lives.get(&peer).map(|(_, heard)| *heard)
     }
 }
 
@@ -109,8 +114,8 @@ impl Station {
         if from.peer.role() != Role::Station || !self.node.conf().knows(id) {
             return;
         }
-        let before = self.seats.lives.insert(from.peer, from.boot);
-        if before.is_some_and(|before| before < from.boot) {
+        let before = self.seats.lives.insert(from.peer, (from.boot, from.heard));
+        if before.is_some_and(|(before, _)| before < from.boot) {
             self.node.fail_sending(id);
         }
     }

@@ -17,6 +17,7 @@ use crate::raft::{Node, Work};
 use crate::replacing::Replacing;
 use crate::satellites::Satellites;
 use crate::seats::{Seats, is_seated_in};
+use crate::watch::Watch;
 use raft::eraftpb::EntryType;
 use syncom_seam::{
     Counter, Done, Loaded, Notice, Now, Origin, Outbox, Role as SeamRole, Time, Timer,
@@ -47,6 +48,7 @@ pub struct Station {
     pub(crate) proposals: Proposals,
     pub(crate) feeds: Feeds,
     pub(crate) satellites: Satellites,
+    pub(crate) watch: Watch,
     pub(crate) manager: Manager,
     pub(crate) lease: Lease,
     pub(crate) dispatch: Dispatch,
@@ -104,6 +106,7 @@ impl Station {
             snapshot_at: machine.applied,
             log_bytes: 0,
             satellites: Satellites::new(&config),
+            watch: Watch::default(),
             node,
             machine,
             streams,
@@ -291,6 +294,7 @@ impl Station {
         (self.leading, self.led_since) = (Some(term), now.at);
         out.count(Counter::RaftElections, 1);
         self.satellites.begin(now.at, &self.machine);
+        self.watch.begin(now.at);
         self.manager.begin(term);
         self.lease.begin(now.at);
         self.claim(now, term, out);
@@ -331,8 +335,10 @@ impl Station {
         self.node.give_up_snapshots(now.at);
         self.tick_pull(now, out);
         self.satellites.forgive(late, self.config.timing.tick_ns);
+        self.watch.on_late(now.at, late);
         if self.is_settled() {
             self.miss_satellites(now, out);
+            self.miss_replicas(now, out);
             self.manage(now, out);
             self.tick_dispatch(now, out);
             self.pump_feeds(now, out);
@@ -376,6 +382,9 @@ impl SeamRole for Station {
             (Frame::ReplicaWord(word), Role::Station) => self.on_word(now.at, from, word, out),
             (Frame::Heartbeat(heartbeat), Role::Satellite) => {
                 self.on_heartbeat(now, from, heartbeat, out);
+            }
+            (Frame::Opinion(opinion), Role::Satellite | Role::Station) => {
+                self.on_opinion(now, from, opinion, out);
             }
             (Frame::HomeStats(stats), Role::Satellite) => self.satellites.on_stats(from, stats),
             (Frame::RosterAsk(_), _) => self.on_roster_ask(from, out),

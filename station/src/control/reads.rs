@@ -60,8 +60,10 @@ impl Station {
             let id = u64::from(peer.number());
             let progress = self.node.progress(id);
             let mine = *peer == self.config.peer();
+            let number = u16::try_from(peer.number()).unwrap_or(0);
             let state = match progress {
                 _ if *peer == leader => LEADS,
+                _ if self.machine.replicas.is_down(number) && !mine => SILENT,
                 Some((_, false)) => SILENT,
                 None if self.node.is_leader() && !mine => SILENT,
                 _ => FOLLOWS,

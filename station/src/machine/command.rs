@@ -89,8 +89,11 @@ pub(crate) enum Command<'a> {
     Submit(NewOrder),
     /// An order has ended.
     Finish(Finish),
-    /// A satellite, in that life of it, no longer shows itself.
-    SatelliteDead { peer: PeerId, boot: Boot },
+    /// A satellite, in that life of it, or a replica, whose life is 0, is missed by so many, and
+    /// heard by nobody: what they say.
+    Lost { peer: PeerId, boot: Boot, reporters: u16, detail: String },
+    /// A replica that was lost speaks again.
+    Back { peer: PeerId },
     /// An operator's policy: the body of its frame, and the question it came with.
     Policy { asked_by: OrderId, image: Vec<u8> },
     /// An operator drains nodes, or lets them work again: image of the nodes, and why.
@@ -117,11 +120,12 @@ impl Command<'_> {
             Self::Step(_) => 3,
             Self::Submit(_) => 4,
             Self::Finish(_) => 5,
-            Self::SatelliteDead { .. } => 6,
             Self::Policy { .. } => 7,
             Self::Drain { .. } => 8,
             Self::Replace { .. } => 9,
             Self::Seat { .. } => 10,
+            Self::Lost { .. } => 11,
+            Self::Back { .. } => 12,
         }
     }
 
@@ -140,10 +144,13 @@ impl Command<'_> {
             Self::Step(step) => step.encode(out),
             Self::Submit(order) => order.encode(out),
             Self::Finish(finish) => finish.encode(out),
-            Self::SatelliteDead { peer, boot } => {
+            Self::Lost { peer, boot, reporters, detail } => {
                 out.field(*peer);
                 out.field(*boot);
+                out.field(*reporters);
+                out.long(detail.as_bytes());
             }
+            Self::Back { peer } => out.field(*peer),
             Self::Policy { asked_by, image } => {
                 out.field(*asked_by);
                 out.long(image);
@@ -204,7 +211,11 @@ impl<'a> Entry<'a> {
             3 => Command::Step(Step::parse(reader)?),
             4 => Command::Submit(NewOrder::parse(reader)?),
             5 => Command::Finish(Finish::parse(reader)?),
-            6 => Command::SatelliteDead { peer: reader.field()?, boot: reader.field()? },
+            // Of a satellite, as it was written before anybody else was asked.
+            6 => {
+                let (peer, boot) = (reader.field()?, reader.field()?);
+                Command::Lost { peer, boot, reporters: 1, detail: String::new() }
+            }
             7 => Command::Policy {
                 asked_by: reader.field()?,
                 image: reader.long(POLICY_MAX)?.to_vec(),
@@ -217,6 +228,13 @@ impl<'a> Entry<'a> {
             }
             9 => Command::Replace { asked_by: reader.field()?, order: reader.fixed()? },
             10 => Command::Seat { number: reader.field()?, disk: reader.field()? },
+            11 => Command::Lost {
+                peer: reader.field()?,
+                boot: reader.field()?,
+                reporters: reader.field()?,
+                detail: text(reader, DETAIL_MAX)?,
+            },
+            12 => Command::Back { peer: reader.field()? },
             _ => return Err(Malformed("unknown command in an entry")),
         };
         reader.end()?;
@@ -423,7 +441,13 @@ mod tests {
                 last_us: 2,
                 outcomes: vec![1, 2],
             }),
-            Command::SatelliteDead { peer: PeerId::satellite(1), boot: Boot(5) },
+            Command::Lost {
+                peer: PeerId::satellite(1),
+                boot: Boot(5),
+                reporters: 3,
+                detail: "silent".into(),
+            },
+            Command::Back { peer: PeerId::station(2) },
             Command::Policy { asked_by: OrderId(1), image: vec![1, 2, 3] },
             Command::Drain {
                 asked_by: OrderId(2),

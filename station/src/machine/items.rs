@@ -16,8 +16,6 @@ use syncom_wire::{Frame, Incarnation, PeerId, Slot, Subject};
 
 /// Subject of events about the whole.
 const CLUSTER: &str = "cluster";
-/// Name of the events that tell of satellites.
-const SATELLITE_KIND: &str = "satellite";
 
 const fn result(code: u8, event: u64) -> ItemResult {
     ItemResult { event, incarnation: Incarnation(0), code, reserved: [0; 3] }
@@ -70,7 +68,8 @@ impl Machine {
             self.graph.set(Type::Satellite, join.name, "alive");
             let satellite = (Type::Satellite, join.name.to_owned());
             let _ = self.graph.relate(cluster, Relation::Has, satellite);
-            self.satellite_event(place, peer, "joined", 0, effects);
+            let what = if was_dead { "is back" } else { "joined" };
+            self.satellite_event(place, peer, what, 0, 0, effects);
             return;
         };
         self.graph.set(Type::Node, join.name, "alive");
@@ -102,7 +101,7 @@ impl Machine {
                 let detail = "left in good order".to_owned();
                 self.node_event(place, slot, EventKind::LEFT, 0, detail, None, effects);
             }
-            None => self.satellite_event(place, peer, "left in good order", 0, effects),
+            None => self.satellite_event(place, peer, "left in good order", 0, 0, effects),
         }
         result(ItemResult::DONE, u64::from(peer.0))
     }
@@ -297,32 +296,9 @@ impl Machine {
         let part = nodes * usize::from(head.brake_permille) / 1_000;
         part.max(largest).max(head.brake_deaths as usize)
     }
-
-    /// Commits an event about a satellite.
-    pub(crate) fn satellite_event(
-        &mut self,
-        place: Place,
-        peer: PeerId,
-        what: &str,
-        severity: u8,
-        effects: &mut Vec<Effect>,
-    ) {
-        let Some(entry) = self.membership.members().get(peer) else { return };
-        let name = entry.name.to_string();
-        self.graph.set(Type::Satellite, &name, entry.state().name());
-        let kind = EventKind::named(SATELLITE_KIND);
-        let incarnation = entry.head.incarnation;
-        let head = plain_head(place, Subject::named(&name), incarnation, kind, severity);
-        let detail = format!("{peer} {what}");
-        let kind = SATELLITE_KIND.to_owned();
-        let event = Event { head, subject: name, kind, detail, grounds: None };
-        let queued = self.rules.names(&event.kind);
-        let seq = self.events.push(event, queued);
-        effects.push(Effect::Event(seq));
-    }
 }
 
-const fn plain_head(
+pub(super) const fn plain_head(
     place: Place,
     subject: Subject,
     incarnation: Incarnation,

@@ -134,9 +134,10 @@ impl Machine {
                 Command::Step(step) => self.on_step(place, step, effects),
                 Command::Submit(order) => self.on_submit(place, term, order, effects),
                 Command::Finish(finish) => self.on_finish(finish, effects),
-                Command::SatelliteDead { peer, boot } => {
-                    self.on_satellite_dead(place, peer, boot, effects);
+                Command::Lost { peer, boot, reporters, detail } => {
+                    self.on_lost(place, (peer, boot), reporters, &detail, effects);
                 }
+                Command::Back { peer } => self.on_back(place, peer, effects),
                 Command::Policy { asked_by, image } => {
                     // The leader has checked it; what is refused here changes nothing.
                     let _ = self.rules.install(&image, asked_by.0, place.index);
@@ -209,18 +210,6 @@ impl Machine {
         let id = order.id;
         if self.orders.submit(order, term, place.now_ns) {
             effects.push(Effect::OrderOpened(id));
-        }
-    }
-
-    fn on_satellite_dead(
-        &mut self,
-        place: Place,
-        peer: PeerId,
-        boot: Boot,
-        effects: &mut Vec<Effect>,
-    ) {
-        if self.membership.satellite_dead(peer, boot, place.view(), place.now_ns) {
-            self.satellite_event(place, peer, "is dead", 2, effects);
         }
     }
 }

@@ -9,7 +9,7 @@
 use crate::machine::command::list;
 use crate::machine::encoder::Encoder;
 use crate::raft::conf::{Change, Conf};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use syncom_wire::limits::REPLICAS_MAX;
 use syncom_wire::replica::Replace;
 use syncom_wire::{Addr, Malformed, PeerId, Reader};
@@ -52,6 +52,8 @@ pub(crate) struct Replicas {
     seats: BTreeMap<u16, Seat>,
     gone: BTreeMap<u16, Gone>,
     under_way: Option<Replacement>,
+    /// Those that nobody hears.
+    down: BTreeSet<u16>,
     /// Grows with every change of who sits where; 0 while only founders do.
     version: u64,
 }
@@ -89,6 +91,21 @@ impl Replicas {
     /// Everybody who has a seat, by number.
     pub(crate) fn seats(&self) -> impl Iterator<Item = (u16, &Seat)> {
         self.seats.iter().map(|(number, seat)| (*number, seat))
+    }
+
+    /// Whether nobody hears a replica.
+    pub(crate) fn is_down(&self, number: u16) -> bool {
+        self.down.contains(&number)
+    }
+
+    /// A replica that has a seat is heard no longer, or again; whether that is news.
+    pub(crate) fn set_down(&mut self, peer: PeerId, is_down: bool) -> bool {
+        let Ok(number) = u16::try_from(peer.number()) else { return false };
+        if is_down {
+            self.seats.contains_key(&number) && self.down.insert(number)
+        } else {
+            self.down.remove(&number)
+        }
     }
 
     /// A disk takes its seat; false when it is taken, or none.
@@ -245,6 +262,7 @@ impl Replicas {
             return None;
         }
         self.seats.remove(&leaves);
+        self.down.remove(&leaves);
         self.gone.insert(leaves, gone);
         self.version = index;
         self.under_way.take()
@@ -270,6 +288,8 @@ impl Replicas {
         out.field(now.old);
         out.field(now.new);
         out.field(u8::from(now.cancelled));
+        out.count(self.down.len());
+        self.down.iter().for_each(|number| out.field(*number));
     }
 
     pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
@@ -283,12 +303,17 @@ impl Replicas {
         })?;
         let (old, new, cancelled) = (reader.field()?, reader.field()?, reader.field::<u8>()? != 0);
         let now = Replacement { old, new, cancelled };
+        // Snapshots of an older program end here.
+        let has_more = reader.remaining() > 0;
+        let down =
+            if has_more { list(reader, REPLICAS_MAX + 1, Reader::field)? } else { Vec::new() };
         Ok(Self {
             conf,
             version,
             seats: seats.into_iter().collect(),
             gone: gone.into_iter().collect(),
             under_way: (now.old != 0).then_some(now),
+            down: down.into_iter().collect(),
         })
     }
 }

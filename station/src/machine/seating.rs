@@ -71,7 +71,7 @@ impl Machine {
         effects.push(Effect::Seats);
     }
 
-    fn set_replica(&mut self, number: u16, state: &str) {
+    pub(super) fn set_replica(&mut self, number: u16, state: &str) {
         let name = format!("station-{number}");
         self.graph.set(Type::Replica, &name, state);
         let cluster = (Type::Cluster, "syncom".to_owned());

@@ -91,6 +91,8 @@ pub(crate) struct Cluster {
     pub(crate) snapshot_every: u64,
     /// A replica that is far away, and how long datagrams from and to it are under way, in ns.
     pub(crate) far: Option<(u16, u64)>,
+    /// Who is not heard by whom.
+    pub(crate) unheard: Option<(Addr, Addr)>,
     /// What came to the client.
     pub(crate) inbox: Vec<Vec<u8>>,
     /// Rounds of reads that followers asked their leader for.
@@ -113,6 +115,7 @@ impl Cluster {
             loss: 0,
             snapshot_every: 50_000,
             far: None,
+            unheard: None,
             inbox: Vec::new(),
             rounds: 0,
             installs: 0,
@@ -135,7 +138,7 @@ impl Cluster {
         Addr::v4([10, 0, 0, 1], n)
     }
 
-    fn satellite_addr(n: u16) -> Addr {
+    pub(crate) fn satellite_addr(n: u16) -> Addr {
         Addr::v4([10, 0, 0, 2], n)
     }
 
@@ -385,7 +388,8 @@ impl Cluster {
                 // A Raft message by its kind: see the codec.
                 let (header, body) = FrameHeader::split(&bytes).unwrap();
                 self.rounds += u64::from(header.kind == Kind::Raft as u8 && body[0] == 15);
-                if cut || self.rng.chance(self.loss, 1_000) {
+                let is_unheard = self.unheard == Some((addr, to));
+                if cut || is_unheard || self.rng.chance(self.loss, 1_000) {
                     return;
                 }
                 let delay = 50 * US + self.rng.below(if self.loss > 0 { 3 * MS } else { 20 * US });

@@ -8,3 +8,4 @@ mod replacing;
 mod satellite;
 mod scenarios;
 mod snapshots;
+mod watched;

@@ -156,6 +156,8 @@ fn every_batch_takes_effect_once_while_leaders_die() {
         }
         cluster.loss = 0;
         cluster.run_until("all batches are answered", |c| c.satellite(1).is_idle());
+        // That the last one is back is an event as well.
+        cluster.run(2_000);
         converge(&mut cluster);
         let leader = cluster.settle();
         assert_eq!(alive(&cluster, leader), 40);
