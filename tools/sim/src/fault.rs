@@ -44,6 +44,15 @@ pub enum Fault {
         /// For how long.
         for_ns: u64,
     },
+    /// A member hears some others no longer, whom everybody else hears.
+    Ignore {
+        /// Which member.
+        member: usize,
+        /// Whom it does not hear.
+        whom: Vec<bool>,
+        /// For how long.
+        for_ns: u64,
+    },
     /// A replica dies for good, and an operator replaces it by a new one, which starts by then.
     Replace {
         /// Which member dies.

@@ -18,6 +18,8 @@ pub(crate) struct Cut {
     pub(crate) one_way: bool,
     /// Members before this one reach both sides.
     pub(crate) servers: usize,
+    /// The only one who is deaf to the other side, where it is not everybody.
+    pub(crate) deaf: Option<usize>,
     pub(crate) until: Time,
 }
 
@@ -25,7 +27,8 @@ impl Cut {
     /// Whether it loses what `from` sends to `to`.
     pub(crate) fn parts(&self, from: usize, to: usize) -> bool {
         let side = |member: usize| self.inside.get(member).copied().unwrap_or(false);
-        from.min(to) >= self.servers && side(from) != side(to) && (!self.one_way || side(from))
+        let applies = from.min(to) >= self.servers && self.deaf.is_none_or(|one| one == to);
+        applies && side(from) != side(to) && (!self.one_way || side(from))
     }
 }
 

@@ -5,6 +5,7 @@ mod disks;
 mod flapping;
 mod gray;
 mod minority;
+mod servers;
 mod storm;
 mod watchers;
 
@@ -108,13 +109,16 @@ pub struct Scenario {
     pub socket_holds: usize,
     /// How long the death of a member may take to be announced, in ns; no promise when `None`.
     pub notice_ns: Option<u64>,
+    /// How long the death of a satellite or a replica may take to be announced, in ns, where each is
+    /// announced once; no promise when `None`.
+    pub server_notice_ns: Option<u64>,
     /// Views in which members that died at one moment may leave, where that is promised.
     pub views_max: usize,
 }
 
 impl Scenario {
     /// Names of scenarios: what each is about.
-    pub const NAMES: [(&'static str, &'static str); 16] = [
+    pub const NAMES: [(&'static str, &'static str); 17] = [
         ("swarm", "every seed draws its own mix of all faults"),
         ("calm", "no faults at all"),
         ("loss", "20 % loss, duplication and reordering, clocks jump, no member dies"),
@@ -158,6 +162,10 @@ impl Scenario {
             "less than half of the nodes are cut off, wholly or from the other nodes only, and come \
              back without a restart",
         ),
+        (
+            "servers",
+            "satellites and replicas are killed, stopped and cut off, one at a time, and come back",
+        ),
     ];
     /// As `reads`, but clients are content with stale answers and take them for current ones: the
     /// judge must find out, or it is worth nothing.
@@ -178,7 +186,9 @@ impl Scenario {
         let mut rng = Rng::new(seed);
         let (network, crashes, pauses, cuts) = match options.scenario.as_str() {
             "swarm" => (rng.chance(3, 4), rng.below(8), rng.below(5), rng.below(3)),
-            "calm" | "surge" | "watchers" | Self::GRAY | Self::UNSYNCED => (false, 0, 0, 0),
+            "calm" | "surge" | "watchers" | Self::GRAY | Self::SERVERS | Self::UNSYNCED => {
+                (false, 0, 0, 0)
+            }
             Self::STORM | Self::FLAPPING | Self::MINORITY => (rng.chance(1, 4), 0, 0, 0),
             "disks" => (rng.chance(1, 2), 0, rng.below(3), rng.below(2)),
             "loss" => (true, 0, 0, 0),
@@ -219,6 +229,7 @@ impl Scenario {
             Self::STORM => scenario.draw_storm(&mut rng, options),
             Self::FLAPPING => scenario.draw_flapping(&mut rng, options),
             Self::MINORITY => scenario.draw_minority(&mut rng, options),
+            Self::SERVERS => scenario.draw_servers(&mut rng, options),
             "rules" => scenario.draw_rules(&mut rng, options),
             "replace" => scenario.draw_replacements(&mut rng, options),
             Self::UNCHECKED => scenario.draw_reads(&mut rng, options, Ask::STALE),
@@ -272,6 +283,7 @@ impl Scenario {
             excused_ns: 0,
             socket_holds: SOCKET_HOLDS,
             notice_ns: None,
+            server_notice_ns: None,
             views_max: 2,
         }
     }

@@ -91,7 +91,13 @@ impl World {
                 self.counts.cuts += 1;
                 let servers = self.options.replicas + self.options.satellites;
                 let until = self.now.after(for_ns);
-                self.network.cut(Cut { inside, one_way: false, servers, until });
+                self.network.cut(Cut { inside, one_way: false, servers, deaf: None, until });
+            }
+            Fault::Ignore { member, whom, for_ns } => {
+                self.counts.cuts += 1;
+                let until = self.now.after(for_ns);
+                let deaf = Some(member);
+                self.network.cut(Cut { inside: whom, one_way: true, servers: 0, deaf, until });
             }
             Fault::Mumble { member, loss } => self.network.muffle(member, loss),
             Fault::Deafen { member, loss } => self.network.deafen(member, loss),
@@ -204,14 +210,17 @@ impl World {
     }
 
     /// Cuts some members off. A death is just when a satellite, which may be one of the two homes,
-    /// could not hear the node: what the node's observers miss is then not refuted.
+    /// could not hear the node: what the node's observers miss is then not refuted; that of a satellite
+    /// or a replica when the leader, whoever that is, could not.
     fn cut(&mut self, inside: Vec<bool>, one_way: bool, for_ns: u64) {
         self.counts.cuts += 1;
         let until = self.now.after(for_ns);
         let Options { replicas, satellites, .. } = self.options;
-        let cut = Cut { inside, one_way, servers: 0, until };
+        let cut = Cut { inside, one_way, servers: 0, deaf: None, until };
         for (index, member) in self.members.iter_mut().enumerate() {
-            if (replicas..replicas + satellites).any(|home| cut.parts(index, home)) {
+            let servers = replicas + satellites;
+            let from = if index < servers { 0 } else { replicas };
+            if (from..servers).any(|server| cut.parts(index, server)) {
                 member.trouble(until);
             }
         }

@@ -163,3 +163,23 @@ fn replicas_are_replaced_while_everything_else_goes_wrong() {
     }
     assert!(replaced >= 20, "only {replaced} replacements in 12 runs");
 }
+
+/// Satellites and replicas that die are called dead, once and in time, and no other is, whoever does
+/// not hear it; nor is a node that one of its homes does not hear.
+#[test]
+fn satellites_and_replicas_are_called_dead_when_they_are() {
+    let seeds = std::env::var("SYNCOM_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(6);
+    let (mut crashes, mut pauses, mut cuts, mut broken) = (0, 0, 0, Vec::new());
+    for seed in 1..=seeds {
+        let size = Options { nodes: 20, satellites: 3, fault_ms: 60_000, ..options("servers") };
+        let outcome = run(seed, &size).unwrap();
+        crashes += outcome.faults.crashes;
+        pauses += outcome.faults.pauses;
+        cuts += outcome.faults.cuts;
+        if !outcome.violations.is_empty() {
+            broken.push((seed, outcome.violations));
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+    assert!(crashes.min(pauses).min(cuts) > 3, "{crashes} crashes, {pauses} pauses, {cuts} cuts");
+}

@@ -13,7 +13,10 @@ const NAMED_NS: u64 = 6 * SECOND;
 pub(super) fn check(world: &World, violations: &mut Vec<String>) {
     let mut mumbling: BTreeMap<usize, Time> = BTreeMap::new();
     for (at, fault) in &world.scenario.faults {
-        if let Fault::Mumble { member, .. } = fault {
+        let servers = world.options.replicas + world.options.satellites;
+        if let Fault::Mumble { member, .. } = fault
+            && *member >= servers
+        {
             mumbling.entry(*member).or_insert(*at);
         }
     }

@@ -19,6 +19,7 @@ mod orders_end;
 mod raft_safety;
 mod replicas_replaced;
 mod same_state;
+mod servers_watched;
 mod services_come_back;
 mod storms_named;
 
@@ -102,6 +103,9 @@ impl Watch {
         {
             crash.announced.get_or_insert((now, event.view));
         }
+        if let Some(violation) = servers_watched::check(self, now, event, members) {
+            self.violation(now, &violation);
+        }
         let subject = World::node_named(options, &event.subject).and_then(|at| members.get(at));
         if let Some(violation) =
             dead_only_dead::check(self, now, (replica, event), subject, members)
@@ -158,6 +162,7 @@ pub(crate) fn at_rest(world: &World) -> Vec<String> {
     one_view::check(world, &mut violations);
     deaths_in_time::check(world, &mut violations);
     gray_in_time::check(world, &mut violations);
+    servers_watched::at_rest(world, &mut violations);
     minority_freezes::check(world, &mut violations);
     storms_named::check(world, &mut violations);
     flaps_damped::check(world, &mut violations);
