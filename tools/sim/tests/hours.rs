@@ -48,6 +48,19 @@ fn skipping_calm_changes_nothing_that_is_said_or_concluded() {
     assert!(percent >= 50, "only {percent} % was skipped");
 }
 
+#[test]
+fn lives_that_are_lived_at_one_time_come_to_the_same() {
+    let hours = Hours { nodes: 20, trouble_s: 10, ..Hours::whole(20) };
+    let of = |threads| {
+        let mut said = Vec::new();
+        let finding = hours.run(7, 0.12, threads, |life, seed| said.push((seed, life.events)));
+        (finding, said)
+    };
+    let one = of(1);
+    assert!(one.1.len() > 1 && one.1.iter().map(|(seed, _)| *seed).eq(7..7 + one.1.len() as u64));
+    assert_eq!(one, of(3));
+}
+
 /// A node whose cable loses four of five was removed: of the observers that heard it, each had heard it
 /// a heartbeat later than the one before, never enough later to be believed.
 #[test]

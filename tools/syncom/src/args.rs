@@ -366,6 +366,9 @@ pub struct Sim {
     /// With `hours`: how many node-hours at least
     #[arg(long, default_value_t = 10.0)]
     pub hours: f64,
+    /// With `hours`: lives that are lived at one time, each on a thread of its own
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub threads: u16,
     /// With `hours`: skip the calm between troubles, where nothing comes of it
     #[arg(long)]
     pub skip: bool,

@@ -18,6 +18,8 @@ use crate::dice::Dice;
 use crate::scenario::Options;
 use crate::transcript::{Said, Transcript};
 use crate::world::World;
+use std::collections::VecDeque;
+use std::thread;
 use syncom_seam::{MS, SECOND};
 
 /// What is kept of what was said, for the story of what should not have happened.
@@ -110,20 +112,39 @@ impl Hours {
 
     /// Lives one life after the other, from this seed on, until there are so many node-hours; says after
     /// each what was found so far. Returns the whole, with the figures of `stage`.
-    pub fn run(&self, seed: u64, node_hours: f64, mut said: impl FnMut(&Life, u64)) -> Finding {
+    ///
+    /// So many `threads` live at one time, each another life. What is said and summed goes by seed, and
+    /// whatever was lived beyond the last that counts is forgotten, so it is the same with any number.
+    pub fn run(
+        &self,
+        seed: u64,
+        node_hours: f64,
+        threads: usize,
+        mut said: impl FnMut(&Life, u64),
+    ) -> Finding {
         let mut all = Life::default();
         let mut next = seed;
-        while all.node_hours < node_hours {
-            let (mut life, _) = self.live(next, 0);
-            if life.false_removals() > 0 {
-                // Once more, for the whole story.
-                (life, _) = self.live(next, ALL);
+        thread::scope(|scope| {
+            let mut under_way: VecDeque<_> = VecDeque::new();
+            while all.node_hours < node_hours {
+                while under_way.len() < threads.max(1) {
+                    let seed = next + under_way.len() as u64;
+                    under_way.push_back(scope.spawn(move || self.whole_story(seed)));
+                }
+                let Some(first) = under_way.pop_front() else { return };
+                let life = first.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                said(&life, next);
+                all.add(life);
+                next += 1;
             }
-            said(&life, next);
-            all.add(life);
-            next += 1;
-        }
+        });
         all.finding(if self.skips { "skipped" } else { "whole" }, next - seed)
+    }
+
+    /// A life; once more, with all that was said, when a node was removed in it.
+    fn whole_story(&self, seed: u64) -> Life {
+        let (life, _) = self.live(seed, 0);
+        if life.false_removals() == 0 { life } else { self.live(seed, ALL).0 }
     }
 }
 
@@ -155,6 +176,7 @@ impl Life {
         all.false_ones.extend(judged.false_ones);
         all.unnoticed.extend(judged.unnoticed);
         all.named_ms.extend(judged.named_ms);
+        all.slandered.extend(judged.slandered);
     }
 
     fn add(&mut self, life: Self) {
@@ -179,6 +201,11 @@ impl Life {
         false_ones.iter().chain(unnoticed).chain(&self.violations).map(String::as_str)
     }
 
+    /// Nodes that were called gray though all could hear them, with their stories.
+    pub fn slandered(&self) -> impl Iterator<Item = &str> {
+        self.judged.slandered.iter().map(String::as_str)
+    }
+
     /// The figures, and what is promised of them.
     #[must_use]
     pub fn finding(&self, stage: &'static str, lives: u64) -> Finding {
@@ -187,6 +214,7 @@ impl Life {
         named_ms.sort_unstable_by(f64::total_cmp);
         // Of a few, the last five of a hundred are none or one.
         let many = named_ms.len() >= 100;
+        let late = named_ms.iter().filter(|ms| **ms > GRAY_MS).count();
         let figure = |name, value, most| Figure { name, value, most };
         let figures = vec![
             figure("node_hours", self.node_hours, None),
@@ -200,9 +228,11 @@ impl Life {
             figure("deaf", count(judged.deaf), None),
             figure("mumbling", count(judged.named_ms.len() + judged.unnamed), None),
             figure("not_named", count(judged.unnamed), None),
+            figure("gray_falsely", count(judged.slandered.len()), None),
             figure("gray_p50_ms", percentile(&named_ms, 50), Some(GRAY_MS)),
             figure("gray_p95_ms", percentile(&named_ms, 95), many.then_some(GRAY_MS)),
             figure("gray_p99_ms", percentile(&named_ms, 99), None),
+            figure("gray_late", count(late), None),
             figure("gray_last_ms", percentile(&named_ms, 100), None),
         ];
         let violations = self.wrongs().map(str::to_owned).collect();

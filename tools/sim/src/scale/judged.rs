@@ -7,7 +7,7 @@
 
 use super::figures::count;
 use super::stages::{Mark, Trial};
-use super::trouble::{Spell, Trouble};
+use super::trouble::{BadCable, Spell, Trouble};
 use crate::outbox::SeenEvent;
 use crate::transcript::Said;
 use crate::world::{WALL_NS, World};
@@ -20,6 +20,8 @@ const COMMIT_NS: u64 = 500 * MS;
 const NOTICED_NS: u64 = 4 * SECOND;
 /// A cable that is bad for less need not be noticed, in ns.
 const CABLE_NOTICED_NS: u64 = 10 * SECOND;
+/// What was held against a node may make it gray for so long after it, in ns.
+const GRUDGE_NS: u64 = 10 * SECOND;
 /// Words of the transcript that are shown with a false death: those of so long before it, in ns.
 const STORY_NS: u64 = 4 * SECOND;
 /// Most of them.
@@ -40,6 +42,8 @@ pub(super) struct Judged {
     pub(super) named_ms: Vec<f64>,
     /// How many were never named.
     pub(super) unnamed: usize,
+    /// Nodes that were called gray though all could hear them, each with its story.
+    pub(super) slandered: Vec<String>,
     /// Nodes that hardly heard anybody.
     pub(super) deaf: usize,
 }
@@ -71,10 +75,15 @@ impl Trial<'_> {
                 to.since(*from) >= deadline_ns && at > *from && at < to.after(COMMIT_NS)
             };
             let stops = trouble.stops.get(&member).map_or(&[][..], Vec::as_slice);
+            let is_held = |(from, to): &Spell| *from < at && at < to.after(GRUDGE_NS);
+            let is_mumbled = |cable: &BadCable| !cable.is_deaf && is_held(&cable.at);
+            let mut cables = trouble.cables.iter().filter(|cable| cable.member == member);
             match is_death {
                 true if stops.iter().any(is_just) => judged.just += 1,
                 true => judged.false_ones.push(self.story(event, member, stops)),
-                false => {}
+                false if event.kind != "gray" => {}
+                false if stops.iter().any(is_held) || cables.any(is_mumbled) => {}
+                false => judged.slandered.push(self.story(event, member, stops)),
             }
         }
         let of = |member: usize| noticed.get(&member).map_or(&[][..], Vec::as_slice);
@@ -99,12 +108,13 @@ impl Trial<'_> {
         judged
     }
 
-    /// All that is known of a false death.
+    /// All that is known of what was falsely said.
     fn story(&self, event: &SeenEvent, member: usize, stops: &[Spell]) -> String {
         let at = committed(event);
         let skipped_ns = self.skipped_ns;
         let (name, seed) = (&event.subject, self.plan.seed);
-        let mut story = format!("seed {seed}: {name} was declared dead at {at}: {}", event.detail);
+        let kind = &event.kind;
+        let mut story = format!("seed {seed}: {kind} {name} at {at}: {}", event.detail);
         let near = |spell: &&Spell| spell.0 < at && at.since(spell.1) < 10 * SECOND;
         for (from, to) in stops.iter().filter(near) {
             story.push_str(&format!("\n    it stood still from {from} to {to}"));

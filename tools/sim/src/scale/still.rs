@@ -124,9 +124,8 @@ fn losses_in_a_row(
     run: u64,
     is_lost: impl Fn(u64) -> bool,
 ) -> impl Iterator<Item = u64> {
-    let (first, last) = (numbers.start() / run * run, *numbers.end());
-    let divided = (first..=last).step_by(usize::try_from(run).unwrap_or(1));
-    divided.filter_map(move |number| {
+    let divided = numbers.start() / run..numbers.end() / run + 1;
+    divided.map(move |part| part * run).filter_map(move |number| {
         if !is_lost(number) {
             return None;
         }

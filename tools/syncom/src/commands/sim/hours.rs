@@ -23,7 +23,7 @@ pub(super) fn run(args: &args::Sim) -> Outcome {
     let mut clock = Clock::new();
     let began = clock.sample().at;
     let (mut done, mut events) = (0.0, 0);
-    let finding = hours.run(args.first, args.hours, |life: &Life, seed| {
+    let finding = hours.run(args.first, args.hours, args.threads.into(), |life: &Life, seed| {
         done += life.node_hours;
         events += life.events;
         let wall_ms = clock.sample().at.since(began) / 1_000_000;
@@ -31,7 +31,7 @@ pub(super) fn run(args: &args::Sim) -> Outcome {
             "  seed {seed}: {done:.1} of {} node-hours, {events} events, {wall_ms} ms",
             args.hours
         );
-        for wrong in life.wrongs() {
+        for wrong in life.wrongs().chain(life.slandered()) {
             eprintln!("    seed {seed}: {wrong}");
         }
     });
