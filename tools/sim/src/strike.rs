@@ -204,14 +204,25 @@ impl World {
     }
 
     /// Cuts some members off. A death is just when a satellite, which may be one of the two homes,
-    /// could not hear the node: what the node's observers miss is then not refuted.
+    /// could not hear the node: what the node's observers miss is then not refuted. Where every death is
+    /// judged strictly, none could that can tell the station.
     fn cut(&mut self, inside: Vec<bool>, one_way: bool, for_ns: u64) {
         self.counts.cuts += 1;
         let until = self.now.after(for_ns);
         let Options { replicas, satellites, .. } = self.options;
         let cut = Cut { inside, one_way, servers: 0, until };
+        let tells = |home: &usize| {
+            (0..replicas).filter(|replica| cut.parts(*home, *replica)).count() * 2 < replicas
+        };
+        let homes = replicas..replicas + satellites;
         for (index, member) in self.members.iter_mut().enumerate() {
-            if (replicas..replicas + satellites).any(|home| cut.parts(index, home)) {
+            let is_troubled = if self.scenario.is_strict() {
+                let mut able = homes.clone().filter(tells).peekable();
+                able.peek().is_some() && able.all(|home| cut.parts(index, home))
+            } else {
+                homes.clone().any(|home| cut.parts(index, home))
+            };
+            if is_troubled {
                 member.trouble(until);
             }
         }
