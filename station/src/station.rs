@@ -377,6 +377,7 @@ impl SeamRole for Station {
             (Frame::Heartbeat(heartbeat), Role::Satellite) => {
                 self.on_heartbeat(now, from, heartbeat, out);
             }
+            (Frame::Probe(probe), Role::Satellite) => self.on_probe(now.at, from.addr, probe),
             (Frame::HomeStats(stats), Role::Satellite) => self.satellites.on_stats(from, stats),
             (Frame::RosterAsk(_), _) => self.on_roster_ask(from, out),
             (Frame::Ask(ask), _) => self.on_ask(now, from, ask, out),

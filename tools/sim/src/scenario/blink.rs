@@ -63,7 +63,8 @@ impl Scenario {
             let when = at.after(rng.below(for_ns + patience_ns)).0.saturating_sub(early_ns);
             let fault = Fault::Crash { member, down_ns: None };
             self.faults.push((Time(when), fault));
-            self.notice_ns = Some(for_ns + 2 * patience_ns + 2 * SECOND);
+            // Whoever was accused wrongly during the cut is doubted, and dead after 3·m·η of silence.
+            self.notice_ns = Some(for_ns + 3 * patience_ns + 2 * SECOND);
         }
         self.just_for_ns = ON_ITS_WAY_NS;
     }
