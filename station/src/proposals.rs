@@ -31,8 +31,8 @@ const DEATHS: Patience = Patience { quiet_ns: 30 * MS, most_ns: 100 * MS };
 /// The more nodes a cause has struck, the more satellites have cases of it, and the later the last of
 /// them concludes: of 1,000 nodes in one power loss, gaps of more than 30 ms were seen between two.
 const MASS: Patience = Patience { quiet_ns: 60 * MS, most_ns: 200 * MS };
-/// So many deaths that wait are a mass.
-const MASS_FROM: u32 = 8;
+/// So many records of deaths that wait are a mass; both homes of a node send one.
+const MASS_RECORDS: u32 = 8;
 /// Bytes at which an entry is proposed before a command of unknown size.
 const BYTES_MAX: usize = 128 * 1024;
 /// Bytes that are left free in an entry of batches.
@@ -46,7 +46,7 @@ pub(crate) struct Proposals {
     batches: Vec<BatchHead>,
     /// Something in the entry must not wait beyond the burst.
     urgent: bool,
-    /// Deaths in the entry that wait for more.
+    /// Records of deaths in the entry that wait for more.
     deaths: u32,
     /// When the first of what waits was added.
     held_from: Time,
@@ -81,7 +81,7 @@ impl Proposals {
         }
         let patience = match self.deaths {
             0 => JOINS,
-            1..MASS_FROM => DEATHS,
+            1..MASS_RECORDS => DEATHS,
             _ => MASS,
         };
         let most = self.held_from.after(patience.most_ns);
@@ -94,7 +94,7 @@ impl Proposals {
     /// Whether a batch with so many deaths may wait for others: not a single death, unless it comes in
     /// the middle of a mass.
     const fn may_wait(&self, deaths: u32) -> bool {
-        deaths != 1 || self.deaths >= MASS_FROM
+        deaths != 1 || self.deaths >= MASS_RECORDS
     }
 
     fn arm<O: Outbox>(&self, out: &mut O) {
@@ -233,9 +233,9 @@ mod tests {
     fn a_single_death_waits_for_nothing_unless_a_mass_is_under_way() {
         let mut proposals = Proposals::default();
         assert!(!proposals.may_wait(1) && proposals.may_wait(2) && proposals.may_wait(0));
-        proposals.deaths = MASS_FROM - 1;
+        proposals.deaths = MASS_RECORDS - 1;
         assert!(!proposals.may_wait(1));
-        proposals.deaths = MASS_FROM;
+        proposals.deaths = MASS_RECORDS;
         assert!(proposals.may_wait(1));
         proposals.take();
         assert!(!proposals.may_wait(1));

@@ -45,6 +45,9 @@ impl Transponder {
             Frame::ProbeAnswer(answer) if speaks(answer.slot) => {
                 self.on_probe_answer(now, answer, out);
             }
+            Frame::ProbeAnswer(answer) if self.feed.is_leader(from.peer) => {
+                self.suspects.on_proof(Time(answer.nonce), now.at);
+            }
             Frame::Opinion(opinion) if from.peer.role() == Role::Satellite => {
                 self.on_opinion(now, from, opinion, out);
             }

@@ -13,6 +13,7 @@ use syncom_stream::{Key, Streams};
 use syncom_wire::heartbeat::{Heartbeat, HomeAnswer};
 use syncom_wire::limits::REPLICAS_MAX;
 use syncom_wire::member::{Attach, ViewDelta};
+use syncom_wire::probe::Probe;
 use syncom_wire::roster::{Roster, RosterAsk};
 use syncom_wire::{Addr, Boot, PeerId, Role, Term, View};
 
@@ -84,6 +85,14 @@ impl Feed {
     /// Whether a frame from `peer` comes from who leads.
     pub(crate) fn is_leader(&self, peer: PeerId) -> bool {
         self.leader.is_some_and(|key| key.peer == peer)
+    }
+
+    /// Asks the leader whether it leads still, as of now: it answers when a majority has confirmed it.
+    pub(crate) fn ask_leader<O: Outbox>(&self, now: Time, out: &mut O) {
+        let leader = self.replicas.iter().find(|(peer, _)| self.is_leader(*peer));
+        if let Some((_, addr)) = leader {
+            out.send(*addr, &Probe::of_leader(now.0));
+        }
     }
 
     /// Tells all replicas that this satellite lives, and how; asks again for a view that is overdue.

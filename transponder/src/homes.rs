@@ -15,6 +15,8 @@ use syncom_wire::{Addr, Incarnation, Slot};
 
 /// Shortest retransmission time-out towards a node, in ns.
 pub(crate) const RTO_MIN_NS: u64 = 20 * MS;
+/// Heartbeats to a home that may be missed before it misses the node.
+pub(crate) const HOME_MISSES: u64 = 3;
 
 /// What was heard of one node.
 #[derive(Clone, Copy, Debug, Default)]

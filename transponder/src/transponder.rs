@@ -73,8 +73,6 @@ pub struct Transponder {
     load_since: Time,
     last_slow: Time,
     join_sent: Option<Time>,
-    /// Since when no leader answers: what is silent here may be on the other side of a cut.
-    cut_since: Option<Time>,
     is_tick_armed: bool,
     is_batch_armed: bool,
 }
@@ -108,7 +106,6 @@ impl Transponder {
             load_since: Time(0),
             last_slow: Time(0),
             join_sent: None,
-            cut_since: None,
             is_tick_armed: false,
             is_batch_armed: false,
             config,
@@ -191,7 +188,9 @@ impl Transponder {
         let Self { world, homes, rng, suspects, batches, config, .. } = self;
         if suspects.len() > 0 {
             let sight = Sight { now, world, homes, profile: &config.profile };
-            suspects.judge_all(&sight, rng, batches, out);
+            if suspects.judge_all(&sight, rng, batches, out) {
+                self.feed.ask_leader(now.at, out);
+            }
         }
         let population = (world.population(), world.domains());
         self.combiner.on_tick(now.at, &config.policies, population, batches, out);
@@ -204,23 +203,22 @@ impl Transponder {
     /// silence: what they did not answer, nobody could have heard. A moment without answers is no cut.
     fn note_cut<O: Outbox>(&mut self, now: Time, out: &mut O) {
         let is_cut_off = !self.feed.is_heard(now);
-        match (self.cut_since, is_cut_off) {
+        match (self.suspects.cut_since(), is_cut_off) {
             (None, true) => {
-                self.cut_since = Some(now);
+                let Self { batches, suspects, .. } = self;
                 // Streams keep what they were given: it would arrive after all.
-                if self.batches.withdraw_deaths() {
+                if batches.withdraw(|slot, life, was| suspects.on_withdrawn(slot, life, was)) {
                     self.feed.let_go(&mut self.streams, out);
                 }
             }
             (Some(since), false) => {
-                self.cut_since = None;
                 if now.since(since) >= self.config.profile.home_interval_ns {
                     self.rest(now);
                 }
             }
             (None, false) | (Some(_), true) => return,
         }
-        self.suspects.ask_anew(is_cut_off);
+        self.suspects.ask_anew(is_cut_off.then_some(now));
     }
 
     pub(crate) fn deliver<O: Outbox>(&mut self, now: Now, out: &mut O) {

@@ -5,6 +5,7 @@
 //! votes, and the dead cannot answer the probes. A home that misses more than half of its nodes at
 //! once suspects itself and opens nothing: its own ear is the likelier failure.
 
+use crate::homes::HOME_MISSES;
 use crate::transponder::Transponder;
 use crate::uplink::batch::Tag;
 use crate::uplink::suspects;
@@ -14,8 +15,6 @@ use syncom_wire::Slot;
 use syncom_wire::member::MemberState;
 use syncom_wire::report::EventKind;
 
-/// Heartbeats to a home that may be missed before it opens a case.
-const MISSES: u64 = 3;
 /// So many missing nodes are believed whatever their share.
 const FEW: usize = 2;
 /// A node that is gray, heard, and accused by nobody for so long is well again, in ns.
@@ -64,10 +63,9 @@ impl Transponder {
     }
 
     fn is_missed(&self, now: Time, slot: Slot) -> bool {
-        self.world
-            .members()
-            .agent(slot)
-            .is_some_and(|entry| self.homes.is_silent(slot, entry.head.incarnation, MISSES, now))
+        self.world.members().agent(slot).is_some_and(|entry| {
+            self.homes.is_silent(slot, entry.head.incarnation, HOME_MISSES, now)
+        })
     }
 
     /// Announces that a gray node is well, when the home that called it gray no longer can.

@@ -10,7 +10,7 @@ layout! {
     pub struct Probe: 24 {
         /// Chosen by the prober, returned in the answer. [`Probe::REFUSED`] to observers.
         nonce: u64,
-        /// The accused.
+        /// The accused; none in a question to the leader.
         slot: Slot,
         /// The incarnation that is accused.
         incarnation: Incarnation,
@@ -27,6 +27,14 @@ impl Probe {
     /// Nonce: no question, but a hint to observers that the accused one's host refuses what is sent to
     /// it. They wait for one heartbeat only, and accuse it or say nothing.
     pub const REFUSED: u64 = 0;
+
+    /// A satellite's question to the leader: do you lead? It answers when a majority has confirmed it.
+    /// `sent_ns` is any time of the asker's, which gets it back as nonce.
+    #[must_use]
+    pub const fn of_leader(sent_ns: u64) -> Self {
+        let (slot, incarnation) = (Slot::NONE, Incarnation(0));
+        Self { nonce: sent_ns, slot, incarnation, accusers: 0, reserved: 0 }
+    }
 }
 
 layout! {
@@ -48,6 +56,13 @@ layout! {
 }
 
 impl ProbeAnswer {
+    /// The leader leads: the answer to [`Probe::of_leader`].
+    #[must_use]
+    pub const fn of_leader(nonce: u64) -> Self {
+        let (slot, incarnation) = (Slot::NONE, Incarnation(0));
+        Self { nonce, slot, incarnation, uptime_ns: 0, health: 0, reserved: [0; 7] }
+    }
+
     const fn check(&self) -> Result<(), Malformed> {
         if self.health > 7 { Err(Malformed("health above 7")) } else { Ok(()) }
     }

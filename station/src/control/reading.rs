@@ -13,6 +13,9 @@
 //! One round serves all reads that had arrived when it began, and one at a time is under way: under
 //! load a round serves many. A read never joins a round that began before it: what was committed
 //! between the two would be missing.
+//!
+//! A satellite that is about to believe a silence asks, too, whether the leader leads: whoever is cut
+//! off with a minority, leader or not, gets no answer.
 
 use crate::raft::ReadContext;
 use crate::station::Station;
@@ -20,10 +23,13 @@ use std::collections::{BTreeSet, VecDeque};
 use syncom_seam::{MS, Now, Outbox, Time};
 use syncom_wire::control::{Ask, AskHead};
 use syncom_wire::limits::NAME_MAX;
+use syncom_wire::probe::{Probe, ProbeAnswer};
 use syncom_wire::{Addr, PeerId, Term};
 
 /// Reads that wait at a time; more are told to come back.
 const READS_MAX: usize = 1024;
+/// Questions of satellites that wait at a time; more are lost, and asked again.
+const PROBES_MAX: usize = 1024;
 /// A read that waited so long is told to come back: before its client gives this replica up.
 const READ_NS: u64 = 250 * MS;
 /// A round without an answer is asked anew after so long: its messages travel as datagrams.
@@ -38,6 +44,14 @@ struct Read {
     until: Time,
 }
 
+/// A satellite asks whether this replica leads.
+#[derive(Debug)]
+struct Question {
+    from: Addr,
+    nonce: u64,
+    until: Time,
+}
+
 /// A round under way.
 #[derive(Debug)]
 struct Round {
@@ -48,6 +62,7 @@ struct Round {
     /// Whether it renews the manager's lease, so that it is worth something without any read.
     renews: bool,
     reads: Vec<Read>,
+    probes: Vec<Question>,
 }
 
 /// All reads that wait.
@@ -55,6 +70,8 @@ struct Round {
 pub(crate) struct Reading {
     /// Came since the round under way began.
     arrived: Vec<Read>,
+    /// The same, of satellites.
+    probes: Vec<Question>,
     round: Option<Round>,
     /// Confirmed, and waiting for an index to be applied.
     confirmed: VecDeque<(u64, Vec<Read>)>,
@@ -73,6 +90,7 @@ impl Reading {
         reads.extend(self.round.take().into_iter().flat_map(|round| round.reads));
         reads.extend(self.confirmed.drain(..).flat_map(|(_, reads)| reads));
         self.known.clear();
+        self.probes.clear();
         reads
     }
 
@@ -86,7 +104,10 @@ impl Reading {
         self.round.iter_mut().for_each(|round| sift(&mut round.reads));
         self.confirmed.iter_mut().for_each(|(_, reads)| sift(reads));
         self.confirmed.retain(|(_, reads)| !reads.is_empty());
-        self.round.take_if(|round| round.reads.is_empty() && !round.renews);
+        // A late answer would be one about a moment that has passed.
+        self.round.iter_mut().for_each(|round| round.probes.retain(|probe| probe.until > now));
+        self.round
+            .take_if(|round| round.reads.is_empty() && round.probes.is_empty() && !round.renews);
         late.iter().for_each(|read| self.forget(read));
         late
     }
@@ -112,6 +133,14 @@ impl Station {
         }
     }
 
+    /// A satellite wants to know whether this replica leads; only the leader ever says so.
+    pub(crate) fn on_probe(&mut self, now: Time, from: Addr, probe: &Probe) {
+        if self.is_settled() && self.reading.probes.len() < PROBES_MAX {
+            let (nonce, until) = (probe.nonce, now.after(READ_NS));
+            self.reading.probes.push(Question { from, nonce, until });
+        }
+    }
+
     /// Begins a round for the reads that have arrived and for the lease, when none is under way.
     pub(crate) fn begin_round<O: Outbox>(&mut self, now: Now, out: &mut O) {
         let leads = (self.leader_hint(), self.node.term());
@@ -123,13 +152,15 @@ impl Station {
         }
         let renews = self.leading.is_some();
         let is_due = renews && self.lease.is_due(now.at);
-        if self.reading.round.is_some() || (self.reading.arrived.is_empty() && !is_due) {
+        let is_wanted = !self.reading.arrived.is_empty() || !self.reading.probes.is_empty();
+        if self.reading.round.is_some() || !(is_wanted || is_due) {
             return;
         }
+        let probes = std::mem::take(&mut self.reading.probes);
         let reads = std::mem::take(&mut self.reading.arrived);
         let first = self.reading.last + 1;
         self.reading.round =
-            Some(Round { first, begun_at: now.at, asked_at: now.at, renews, reads });
+            Some(Round { first, begun_at: now.at, asked_at: now.at, renews, reads, probes });
         self.ask_round();
     }
 
@@ -153,6 +184,9 @@ impl Station {
             if let Some(round) = self.reading.round.take_if(mine) {
                 if round.renews {
                     self.lease.renew(round.begun_at);
+                }
+                for probe in round.probes {
+                    out.send(probe.from, &ProbeAnswer::of_leader(probe.nonce));
                 }
                 self.reading.confirmed.push_back((*index, round.reads));
             }

@@ -3,6 +3,7 @@
 
 use crate::harness::Cluster;
 use crate::scenarios::{agent, ask, bytes, running};
+use syncom_seam::{MS, Time};
 use syncom_wire::control::{Ask, Reply, Verb};
 use syncom_wire::{Frame, FrameHeader};
 
@@ -127,4 +128,30 @@ fn reads_beyond_the_bound_are_told_to_come_back() {
     assert!(refused.iter().all(|(status, _)| *status == Reply::BUSY));
     cluster.run(400);
     assert_eq!(answers(&mut cluster).len(), 1_024, "and the others hear in time");
+}
+
+/// A satellite that is cut off with the leader alone must not take what it hears nothing of for dead.
+#[test]
+fn a_leader_that_nobody_follows_tells_no_satellite_that_it_leads() {
+    for seed in 0..10 {
+        let mut cluster = running(seed);
+        let old = cluster.settle();
+        cluster.run(300);
+        assert!(cluster.satellite(1).proofs.iter().any(|(number, ..)| *number == old));
+        let others = || (1..=3).filter(|n| *n != old);
+        others().for_each(|n| cluster.cut(n, true));
+        let cut = cluster.now;
+        cluster.satellite(1).proofs.clear();
+        cluster.run(450);
+        let early = cut.after(5 * MS);
+        let is_false = |proofs: &[(u16, Time, Time)]| proofs.iter().any(|one| one.1 > early);
+        assert!(!is_false(&cluster.satellite(1).proofs), "seed {seed}");
+        others().for_each(|n| cluster.cut(n, false));
+        cluster.settle();
+        cluster.run(500);
+        let proofs = core::mem::take(&mut cluster.satellite(1).proofs);
+        assert!(!proofs.is_empty());
+        let late = |(_, asked, came): &(u16, Time, Time)| came.since(*asked) > 260 * MS;
+        assert!(!proofs.iter().any(late), "seed {seed}: {proofs:?}");
+    }
 }

@@ -3,12 +3,13 @@
 
 use std::collections::VecDeque;
 use syncom_group::{Members, SlotSet};
-use syncom_seam::{Done, MS, Now, Origin, Outbox, Role, Timer};
+use syncom_seam::{Done, MS, Now, Origin, Outbox, Role, Time, Timer};
 use syncom_stream::{Config, Delivery, Key, Streams};
 use syncom_wire::heartbeat::Heartbeat;
 use syncom_wire::idset::IdSet;
 use syncom_wire::member::{Attach, ViewDelta};
 use syncom_wire::order::{Outcome, ProgressHead, Shard, ShardProgress};
+use syncom_wire::probe::Probe;
 use syncom_wire::uplink::{Batch, BatchAck, BatchHead, ItemResult};
 use syncom_wire::{Addr, Boot, Emit, Frame, FrameHeader, Frames, OrderId, PeerId, Term, View};
 
@@ -45,6 +46,8 @@ pub(crate) struct Satellite {
     pub(crate) cancelled: u32,
     /// Answer for each node by itself, with an output of its own of so many bytes.
     pub(crate) chatty: usize,
+    /// Who said that it leads: its number, when it was asked, and when that came.
+    pub(crate) proofs: Vec<(u16, Time, Time)>,
 }
 
 impl Satellite {
@@ -65,6 +68,7 @@ impl Satellite {
             orders: Vec::new(),
             cancelled: 0,
             chatty: 0,
+            proofs: Vec::new(),
         }
     }
 
@@ -205,6 +209,10 @@ impl Role for Satellite {
         if self.streams.on_frame(now.at, from, frame, out) {
             return self.drain(now, out);
         }
+        if let Frame::ProbeAnswer(answer) = frame {
+            let number = u16::try_from(from.peer.number()).unwrap();
+            self.proofs.push((number, Time(answer.nonce), now.at));
+        }
         let Frame::HomeAnswer(answer) = frame else { return };
         let heard = (answer.term, from.peer);
         if self.leader.is_none_or(|known| heard > known) {
@@ -221,6 +229,7 @@ impl Role for Satellite {
         let beat = Heartbeat::of_satellite(self.beats, 200_000, now.at.0);
         for (_, addr) in &self.replicas {
             out.send(*addr, &beat);
+            out.send(*addr, &Probe::of_leader(now.at.0));
         }
         self.send_batches(now, out);
         out.arm(timer, now.at.after(BEAT_NS));

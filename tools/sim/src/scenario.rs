@@ -1,5 +1,6 @@
 //! What a seed means: the size of the cluster, how bad the network is, who is struck when.
 
+mod blink;
 mod catchup;
 mod disks;
 mod flapping;
@@ -27,6 +28,8 @@ pub struct Options {
     pub replicas: usize,
     /// Name of the scenario: see [`Scenario::NAMES`].
     pub scenario: String,
+    /// How fast nodes and satellites want to know.
+    pub profile: Profile,
     /// Length of the fault phase in virtual ms.
     pub fault_ms: u64,
     /// Keep the members' notices and print them with the violations.
@@ -40,6 +43,7 @@ impl Default for Options {
             satellites: 2,
             replicas: 3,
             scenario: "swarm".into(),
+            profile: Profile::DEFAULT,
             fault_ms: 20_000,
             log: false,
         }
@@ -105,6 +109,9 @@ pub struct Scenario {
     pub has_policy: bool,
     /// Longest pause that is no excuse for a death, in ns.
     pub excused_ns: u64,
+    /// How long after a trouble a death is still just, in ns, and whether it is no trouble to be cut
+    /// off from some satellites only.
+    pub just_for_ns: u64,
     /// Datagrams that the socket of a stopped member holds.
     pub socket_holds: usize,
     /// How long the death of a member may take to be announced, in ns; no promise when `None`.
@@ -118,7 +125,7 @@ pub struct Scenario {
 
 impl Scenario {
     /// Names of scenarios: what each is about.
-    pub const NAMES: [(&'static str, &'static str); 17] = [
+    pub const NAMES: [(&'static str, &'static str); 18] = [
         ("swarm", "every seed draws its own mix of all faults"),
         ("calm", "no faults at all"),
         ("loss", "20 % loss, duplication and reordering, clocks jump, no member dies"),
@@ -166,6 +173,7 @@ impl Scenario {
             "servers",
             "satellites and replicas are killed, stopped and cut off, one at a time, and come back",
         ),
+        ("blink", "a part of the network is cut off for a tenth of a second to one second"),
     ];
     /// As `reads`, but clients are content with stale answers and take them for current ones: the
     /// judge must find out, or it is worth nothing.
@@ -189,7 +197,9 @@ impl Scenario {
             "calm" | "surge" | "watchers" | Self::GRAY | Self::SERVERS | Self::UNSYNCED => {
                 (false, 0, 0, 0)
             }
-            Self::STORM | Self::FLAPPING | Self::MINORITY => (rng.chance(1, 4), 0, 0, 0),
+            Self::STORM | Self::FLAPPING | Self::MINORITY | Self::BLINK => {
+                (rng.chance(1, 4), 0, 0, 0)
+            }
             "disks" => (rng.chance(1, 2), 0, rng.below(3), rng.below(2)),
             "loss" => (true, 0, 0, 0),
             "crashes" => (false, 12, 0, 0),
@@ -219,6 +229,7 @@ impl Scenario {
             load_per_s: 5 + rng.below(20),
             surge_of: options.nodes.div_ceil(2),
             has_services: true,
+            profile: options.profile,
             ..Self::calm(Time(5 * SECOND).after(options.fault_ms * MS))
         };
         scenario.draw_faults(&mut rng, options, [crashes, pauses, cuts]);
@@ -230,6 +241,7 @@ impl Scenario {
             Self::FLAPPING => scenario.draw_flapping(&mut rng, options),
             Self::MINORITY => scenario.draw_minority(&mut rng, options),
             Self::SERVERS => scenario.draw_servers(&mut rng, options),
+            Self::BLINK => scenario.draw_blink(&mut rng, options),
             "rules" => scenario.draw_rules(&mut rng, options),
             "replace" => scenario.draw_replacements(&mut rng, options),
             Self::UNCHECKED => scenario.draw_reads(&mut rng, options, Ask::STALE),
@@ -281,6 +293,7 @@ impl Scenario {
             has_services: false,
             has_policy: false,
             excused_ns: 0,
+            just_for_ns: JUST_FOR_NS,
             socket_holds: SOCKET_HOLDS,
             notice_ns: None,
             server_notice_ns: None,
@@ -443,6 +456,11 @@ pub(crate) const START_SPREAD_NS: u64 = 500 * MS;
 /// How long the death of a member may take to be announced on a good network, in ns: m·η + α, two
 /// rounds of probes, a batch that was held back, a commit, and some room.
 const NOTICE_MAX_NS: u64 = 2_500 * MS;
+
+/// How long after a trouble a death may be committed: detection, an election in between, and a
+/// batch on its way. The time in which the station had no majority does not count: what satellites
+/// concluded before and during it is committed after it.
+const JUST_FOR_NS: u64 = 8 * SECOND;
 
 /// Services that die in one run at most: fewer than the restarts after which the recovery manager
 /// leaves a service alone.

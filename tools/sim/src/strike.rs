@@ -210,17 +210,29 @@ impl World {
     }
 
     /// Cuts some members off. A death is just when a satellite, which may be one of the two homes,
-    /// could not hear the node: what the node's observers miss is then not refuted; that of a satellite
-    /// or a replica when the leader, whoever that is, could not.
+    /// could not hear the node: what the node's observers miss is then not refuted. Where every death is
+    /// judged strictly, none could that can tell the station. That of a satellite or a replica is just
+    /// when the leader, whoever that is, could not hear it.
     fn cut(&mut self, inside: Vec<bool>, one_way: bool, for_ns: u64) {
         self.counts.cuts += 1;
         let until = self.now.after(for_ns);
         let Options { replicas, satellites, .. } = self.options;
         let cut = Cut { inside, one_way, servers: 0, deaf: None, until };
+        let tells = |home: &usize| {
+            (0..replicas).filter(|replica| cut.parts(*home, *replica)).count() * 2 < replicas
+        };
+        let servers = replicas + satellites;
+        let homes = replicas..servers;
         for (index, member) in self.members.iter_mut().enumerate() {
-            let servers = replicas + satellites;
-            let from = if index < servers { 0 } else { replicas };
-            if (from..servers).any(|server| cut.parts(index, server)) {
+            let is_troubled = if index < servers {
+                (0..servers).any(|server| cut.parts(index, server))
+            } else if self.scenario.is_strict() {
+                let mut able = homes.clone().filter(tells).peekable();
+                able.peek().is_some() && able.all(|home| cut.parts(index, home))
+            } else {
+                homes.clone().any(|home| cut.parts(index, home))
+            };
+            if is_troubled {
                 member.trouble(until);
             }
         }

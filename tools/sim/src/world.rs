@@ -345,7 +345,8 @@ impl World {
             }
         }
         for event in effects.events.drain(..) {
-            self.watch.on_event(self.now, index, &event, &self.members, &self.options);
+            let rules = (&self.options, self.scenario.just_for_ns);
+            self.watch.on_event(self.now, index, &event, &self.members, rules);
             if let Some(transcript) = &mut self.transcript {
                 transcript.on_event(&event);
             }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use syncom_group::Profile;
 use syncom_sim::{Options, run};
 
 #[track_caller]
@@ -122,4 +123,15 @@ fn minority_seed_18_a_satellite_that_was_cut_off_asks_anew() {
 fn catchup_seed_252_a_newcomer_that_lacks_nothing_votes_though_nothing_is_written() {
     let scenario = "catchup".into();
     keeps(252, &Options { scenario, nodes: 8, satellites: 1, ..Options::default() });
+}
+
+/// Half of the domains were cut off for a moment with a satellite, and with the leader, which led still when the net was back:
+/// all others were dead by then.
+#[test]
+fn blink_seed_44_what_a_satellite_believed_during_a_short_cut_kills_nobody_after_it() {
+    for seed in [44, 96, 103, 105] {
+        let (scenario, profile) = ("blink".into(), Profile::FAST);
+        let small = Options { nodes: 30, satellites: 3, fault_ms: 5_000, ..Options::default() };
+        keeps(seed, &Options { scenario, profile, ..small });
+    }
 }

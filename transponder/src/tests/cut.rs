@@ -52,6 +52,9 @@ fn a_death_that_a_stream_was_given_does_not_arrive_after_the_cut() {
     let mut rig = Rig::new(20, 4);
     rig.kill(3);
     rig.accuse_by_all(3, 900);
+    while !rig.satellite.batches.is_busy() {
+        rig.run(MS);
+    }
     rig.is_cut_off = true;
     rig.run(2 * SECOND);
     assert!(rig.count(Counter::UplinkBatches) > 0, "it was sent before the cut was noticed");
@@ -75,4 +78,55 @@ fn a_moment_without_a_leader_makes_no_home_deaf_but_a_cut_does() {
         let now = rig.now.at;
         assert_eq!(rig.satellite.homes.is_mature(now), is_mature, "{cut_ms} ms");
     }
+}
+
+#[test]
+fn a_gray_on_its_way_is_withdrawn_when_the_leader_falls_silent() {
+    let mut rig = Rig::new(20, 4);
+    rig.acks = false;
+    let observers = rig.observers(3);
+    for step in 0..40 {
+        for observer in observers.iter().take(3) {
+            rig.accuse_as(*observer, 3, 900 + step * 100, 1, 0, 0);
+        }
+        rig.run(100 * MS);
+    }
+    assert_eq!(rig.records(EventKind::GRAY).len(), 1);
+    rig.leader = 9;
+    rig.run(12 * SECOND);
+    rig.forget();
+    (rig.leader, rig.term, rig.acks) = (2, 4, true);
+    rig.run(3 * SECOND);
+    assert!(rig.records(EventKind::GRAY).is_empty(), "all have taken it back meanwhile");
+    let cleared = rig.records(EventKind::CLEARED);
+    assert_eq!(cleared.len(), 1, "in the place of the gray");
+    assert_eq!(cleared[0].incarnation, Incarnation(0), "and of nobody");
+}
+
+#[test]
+fn silence_counts_for_nothing_while_no_majority_follows_the_leader() {
+    let mut rig = Rig::new(20, 4);
+    rig.is_followed = false;
+    rig.kill(3);
+    rig.accuse_by_all(3, 900);
+    rig.run(2 * SECOND);
+    assert!(rig.satellite.feed.is_heard(rig.now.at), "it answers heartbeats as ever");
+    assert!(rig.records(EventKind::DEAD).is_empty());
+    rig.is_followed = true;
+    rig.run(150 * MS);
+    assert_eq!(rig.records(EventKind::DEAD).len(), 1);
+}
+
+#[test]
+fn a_node_that_is_back_before_the_leader_answers_is_not_dead() {
+    let mut rig = Rig::new(20, 4);
+    rig.kill(3);
+    rig.is_cut_off = true;
+    rig.accuse_by_all(3, 900);
+    rig.run(400 * MS);
+    assert!(rig.satellite.feed.is_heard(rig.now.at), "too short a cut to be noticed");
+    rig.alive.insert(3);
+    rig.is_cut_off = false;
+    rig.run(2 * SECOND);
+    assert!(rig.records(EventKind::DEAD).is_empty());
 }

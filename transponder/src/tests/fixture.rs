@@ -10,6 +10,7 @@ use syncom_seam::{Action, MS, Now, Origin, Recorder, Role as _, SECOND, Time, Ti
 use syncom_stream::{Config, Delivery, Key, Streams};
 use syncom_wire::heartbeat::{Heartbeat, HomeAnswer};
 use syncom_wire::member::{Member, MemberHead, MemberState, ViewDelta, ViewDeltaHead};
+use syncom_wire::probe::ProbeAnswer;
 use syncom_wire::uplink::{Batch, BatchAck, BatchAckHead, ItemResult};
 use syncom_wire::{
     Addr, Boot, Emit, Frame, FrameHeader, Frames, Incarnation, List, PeerId, Role, Slot, Term,
@@ -69,6 +70,8 @@ pub(crate) struct Rig {
     pub(crate) mute: BTreeSet<u32>,
     /// Nothing that is sent to a replica arrives.
     pub(crate) is_cut_off: bool,
+    /// Whether a majority follows the leader.
+    pub(crate) is_followed: bool,
     /// The round trip that heartbeats tell from now on, in us.
     pub(crate) rtt_us: u32,
     /// What single observers heard last of single subjects; else they hear the living.
@@ -129,6 +132,7 @@ impl Rig {
             killed: BTreeMap::new(),
             mute: BTreeSet::new(),
             is_cut_off: false,
+            is_followed: true,
             rtt_us: 500,
             heard: BTreeMap::new(),
         };
@@ -332,6 +336,13 @@ impl Rig {
         if let Frame::Heartbeat(beat) = frame {
             if n == self.leader {
                 self.answer_heartbeat(&beat);
+            }
+            return;
+        }
+        if let Frame::Probe(probe) = frame {
+            if n == self.leader && self.is_followed {
+                let answer = bytes_of(&ProbeAnswer::of_leader(probe.nonce));
+                self.hear_bytes(PeerId::station(n), to, &answer);
             }
             return;
         }

@@ -1,10 +1,11 @@
 //! Batches on their way to the station.
 //!
 //! Items gather for 2 ms or 8 KiB, whichever comes first; a sealed batch has a number and does not
-//! change again, but for deaths that are withdrawn while nobody leads. At most four are unanswered. Whoever leads next gets all of them again, in order:
-//! the state machine knows what it has applied.
+//! change again, but for what is withdrawn while nobody leads. At most four are unanswered. Whoever
+//! leads next gets all of them again, in order: the state machine knows what it has applied.
 
 use alloc::collections::VecDeque;
+use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use syncom_seam::{Counter, MS, Outbox, SECOND, Time};
@@ -186,9 +187,10 @@ impl Batches {
         }
     }
 
-    /// Makes every death that is on its way a clearing that changes nothing: it was concluded on the wrong side of a cut, perhaps. Places of items stay what they are. Whether some of
-    /// them have been sent.
-    pub(crate) fn withdraw_deaths(&mut self) -> bool {
+    /// Makes every death and every gray that is on its way a clearing that changes nothing: perhaps it
+    /// was concluded on the wrong side of a cut. Places of items stay what they are. Hands each to
+    /// `gone`; whether some of them have been sent.
+    pub(crate) fn withdraw(&mut self, mut gone: impl FnMut(Slot, Incarnation, EventKind)) -> bool {
         let mut were_sent = false;
         for flight in self.flying.iter_mut().chain([&mut self.open]) {
             let mut at = 0;
@@ -197,18 +199,22 @@ impl Batches {
                 let Ok((header, body)) = FrameHeader::split(rest) else { break };
                 at += FrameHeader::SIZE + body.len();
                 let Ok(Frame::Record(record)) = Frame::parse(header, body) else { continue };
-                if let Tag::Verdict(slot, life, EventKind::DEAD) = *tag {
-                    // Of no life, so that it clears nobody who is gray, either.
-                    let (kind, incarnation) = (EventKind::CLEARED, Incarnation(0));
-                    let head = RecordHead { kind, incarnation, ..record.head };
-                    let nobody = List::new(&[]);
-                    let record =
-                        Record { head, contributors: nobody, subject: "", kind: "", detail: "" };
-                    // A death has no words, so this takes the room that it had.
-                    if frame::emit(&record, rest).is_ok() {
-                        *tag = Tag::Verdict(slot, life, EventKind::CLEARED);
-                        were_sent |= flight.sent.is_some();
-                    }
+                let Tag::Verdict(slot, life, was) = *tag else { continue };
+                if !matches!(was, EventKind::DEAD | EventKind::GRAY) {
+                    continue;
+                }
+                // Of no life, so that it clears nobody who is gray, either.
+                let (kind, incarnation) = (EventKind::CLEARED, Incarnation(0));
+                let head = RecordHead { kind, incarnation, ..record.head };
+                // The words stay, so this takes the room that it had.
+                let words = String::from(record.detail);
+                let nobody = List::new(&[]);
+                let record =
+                    Record { head, contributors: nobody, subject: "", kind: "", detail: &words };
+                if frame::emit(&record, rest).is_ok() {
+                    *tag = Tag::Verdict(slot, life, EventKind::CLEARED);
+                    were_sent |= flight.sent.is_some();
+                    gone(slot, life, was);
                 }
             }
         }

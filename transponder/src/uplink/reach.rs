@@ -3,6 +3,7 @@
 //! That is what an operator wants to know first: one rack of observers that does not hear a node is
 //! a broken cable between two switches, all of them but a few is a bad port.
 
+use crate::homes::HOME_MISSES;
 use crate::uplink::suspicion::{Sight, Suspicion, Tally};
 use alloc::string::String;
 use core::fmt::Write as _;
@@ -11,8 +12,6 @@ use syncom_seam::{SECOND, Time};
 use syncom_wire::Slot;
 use syncom_wire::limits::{DETAIL_MAX, OBSERVERS_MAX};
 
-/// Heartbeats to a home within which it counts as hearing the node.
-const HOME_MISSES: u64 = 3;
 /// An answer to a probe says that this home reaches the node for so long, in ns.
 const ANSWER_NS: u64 = 5 * SECOND;
 

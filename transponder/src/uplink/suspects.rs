@@ -27,6 +27,12 @@ const SETTLED_NS: u64 = 5 * SECOND;
 /// Pause before something that met a full station is announced again, in ns.
 const BUSY_PAUSE_NS: u64 = 200 * MS;
 
+/// The leader may take so many times as long to answer as it took last.
+const PROOF_TRIPS: u64 = 4;
+/// An answer that took longer than twice the last one and this is believed to be one that was lost on
+/// its way and asked for again, in ns.
+const PROOF_STEP_NS: u64 = 5 * MS;
+
 /// What became of a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
@@ -47,8 +53,10 @@ pub(crate) struct Suspects {
     /// Where the next search for room begins.
     hand: usize,
     hold: Hold,
-    /// No leader answers.
-    is_cut_off: bool,
+    /// What the leader took to answer last, as far as that is believed, in ns.
+    proof_trip_ns: u64,
+    /// Since when no leader answers: what is silent here may be on the other side of a cut.
+    cut_since: Option<Time>,
 }
 
 fn key(slot: Slot, incarnation: Incarnation) -> u64 {
@@ -62,7 +70,8 @@ impl Suspects {
             list: Vec::new(),
             hand: 0,
             hold: Hold::default(),
-            is_cut_off: false,
+            proof_trip_ns: 0,
+            cut_since: None,
         }
     }
 
@@ -222,6 +231,15 @@ impl Suspects {
         is_veto
     }
 
+    /// The leader answered what it was asked at `sent`: see [`Inquiry::on_proof`].
+    ///
+    /// [`Inquiry::on_proof`]: crate::uplink::veto::Inquiry::on_proof
+    pub(crate) fn on_proof(&mut self, sent: Time, now: Time) {
+        let believed_ns = 2 * self.proof_trip_ns + PROOF_STEP_NS;
+        self.proof_trip_ns = now.since(sent).min(believed_ns);
+        self.list.iter_mut().for_each(|case| case.inquiry.on_proof(sent, now));
+    }
+
     /// The station's word on a conclusion.
     pub(crate) fn on_result(
         &mut self,
@@ -253,10 +271,21 @@ impl Suspects {
         }
     }
 
-    /// What the accused did not answer says nothing any more. Nothing is concluded while this satellite
-    /// `is_cut_off` from the station.
-    pub(crate) fn ask_anew(&mut self, is_cut_off: bool) {
-        self.is_cut_off = is_cut_off;
+    /// Since when this satellite is cut off from the station; nothing is concluded meanwhile.
+    pub(crate) const fn cut_since(&self) -> Option<Time> {
+        self.cut_since
+    }
+
+    /// What was concluded about a node will not reach the station.
+    pub(crate) fn on_withdrawn(&mut self, slot: Slot, incarnation: Incarnation, was: EventKind) {
+        if let Some(case) = self.get_mut(slot, incarnation) {
+            case.is_gray &= was != EventKind::GRAY;
+        }
+    }
+
+    /// A cut begins, or is over: what the accused did not answer says nothing any more.
+    pub(crate) fn ask_anew(&mut self, cut_since: Option<Time>) {
+        self.cut_since = cut_since;
         for case in &mut self.list {
             if case.stage == Stage::Announced {
                 case.stage = Stage::Open;
@@ -275,15 +304,16 @@ impl Suspects {
         self.list[at].tally(sight, is_suspected)
     }
 
-    /// Judges all cases: asks, announces, forgets.
+    /// Judges all cases: asks, announces, forgets. Whether anybody accused was asked, so that the leader
+    /// is to be asked, too.
     pub(crate) fn judge_all<O: Outbox>(
         &mut self,
         sight: &Sight<'_>,
         rng: &mut Rng,
         batches: &mut Batches,
         out: &mut O,
-    ) {
-        let (mut ripe, mut undecided) = (0, 0);
+    ) -> bool {
+        let (mut ripe, mut undecided, mut asks) = (0, 0, false);
         for at in (0..self.list.len()).rev() {
             let tally = self.tally(at, sight);
             let is_over = self.judge_one(at, &tally, sight, rng, batches, out);
@@ -292,18 +322,17 @@ impl Suspects {
                 continue;
             }
             let case = &self.list[at];
+            asks |= case.inquiry.is_asked_at(sight.now.at);
             ripe += usize::from(case.stage == Stage::Ripe);
-            // Whoever's host refuses will be accused in a moment, if it is dead.
-            let is_asked = case.is_probable || case.is_called(sight.now.at);
-            let is_open = is_asked && case.stage == Stage::Open;
-            undecided += usize::from(is_open && !case.inquiry.is_vetoed() && !case.is_gray);
+            undecided += usize::from(case.is_undecided(sight.now.at));
         }
         // While the station cannot be reached, a death stays open to signs of life.
-        let is_free = !self.is_cut_off && !batches.is_stalled(sight.now.at);
+        let is_free = self.cut_since.is_none() && !batches.is_stalled(sight.now.at);
         if is_free && self.hold.release(sight.now.at, ripe, undecided) {
             self.announce(sight, batches, out);
         }
         out.gauge(Counter::EvidenceLive, u64::try_from(self.list.len()).unwrap_or(u64::MAX));
+        asks
     }
 
     /// Judges one case; whether it is over.
@@ -317,7 +346,7 @@ impl Suspects {
         out: &mut O,
     ) -> bool {
         let now = sight.now.at;
-        let is_cut_off = self.is_cut_off;
+        let (is_cut_off, proof_ns) = (self.cut_since.is_some(), PROOF_TRIPS * self.proof_trip_ns);
         let case = &mut self.list[at];
         match case.stage {
             Stage::Announced => return false,
@@ -333,7 +362,7 @@ impl Suspects {
         let situation = case.situation(tally, sight);
         match judge(&situation) {
             Verdict::Wait => {}
-            Verdict::Probe => inquire(case, sight, rng),
+            Verdict::Probe => inquire(case, sight, proof_ns, rng),
             Verdict::Dead if now >= case.not_before && !case.is_unborn(sight) => {
                 case.stage = Stage::Ripe;
             }
@@ -356,7 +385,7 @@ impl Suspects {
         }
         let is_called = case.is_called(now);
         if is_called && case.inquiry.asked(now) == Asked::No {
-            inquire(case, sight, rng);
+            inquire(case, sight, proof_ns, rng);
         }
         if (situation.is_probable || is_called) && !situation.is_vetoed {
             probe(case, tally, sight, out);
@@ -382,9 +411,9 @@ impl Suspects {
 }
 
 /// Begins to ask the accused.
-fn inquire(case: &mut Suspicion, sight: &Sight<'_>, rng: &mut Rng) {
-    let rtt_ns = sight.homes.rtt_ns(case.slot);
-    case.inquiry.begin(sight.now.at, rng.next_u64(), sight.interval_ns(case.slot), rtt_ns);
+fn inquire(case: &mut Suspicion, sight: &Sight<'_>, proof_ns: u64, rng: &mut Rng) {
+    let times_ns = (sight.interval_ns(case.slot), sight.homes.rtt_ns(case.slot), proof_ns);
+    case.inquiry.begin(sight.now.at, rng.next_u64(), times_ns);
 }
 
 /// Sends the probes that are due: to the accused, and to its observers that do not accuse it; not to

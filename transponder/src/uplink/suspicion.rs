@@ -1,6 +1,6 @@
 //! The case against one life of one node, and how its votes add up.
 
-use crate::homes::Homes;
+use crate::homes::{HOME_MISSES, Homes};
 use crate::uplink::asks::Asks;
 use crate::uplink::evidence::{Evidence, Word};
 use crate::uplink::second::{Agreement, Second};
@@ -17,8 +17,6 @@ use syncom_wire::{Incarnation, PeerId, Slot, Subject};
 /// A word counts so long after it was said last, in ns: reporters repeat themselves at the latest
 /// every 8 s.
 const WORD_LIFE_NS: u64 = 10 * SECOND;
-/// Heartbeats to a home that may be missed before it no longer vouches for a node.
-const HOME_MISSES: u64 = 3;
 /// How long after the first accusation a life that nobody has ever heard is taken for dead, in ns:
 /// its welcome may have been lost several times.
 const UNBORN_NS: u64 = 5 * SECOND;
@@ -149,6 +147,14 @@ impl Suspicion {
         self.is_refused(now) || self.second.is_wanted(now)
     }
 
+    /// Whether it may be found dead in a moment: it is accused, or it is asked though nobody accuses it
+    /// yet, and has not had the time to answer.
+    pub(crate) fn is_undecided(&self, now: Time) -> bool {
+        let is_asked = self.is_called(now) && self.inquiry.asked(now) == Asked::UnderWay;
+        let is_open = self.stage == Stage::Open && !self.inquiry.is_vetoed() && !self.is_gray;
+        is_open && (self.is_probable || is_asked)
+    }
+
     /// What the other home says to its death.
     fn agreement(&self, sight: &Sight<'_>) -> Agreement {
         if !sight.world.is_home(self.slot) {
@@ -263,8 +269,8 @@ impl Suspicion {
         }
     }
 
-    /// Whether this home or the other hears the node on schedule, and has heard it later than anybody who
-    /// accuses it, by more than clocks and queues may differ. Whoever dies is last heard by all at
+    /// Whether this home or the other hears the node on schedule, and has heard it later than
+    /// anybody who accuses it, by more than clocks and queues may differ. Whoever dies is last heard by all at
     /// once, so this holds for those who live and cannot reach their observers; a last heartbeat
     /// that observers lost delays the verdict by a few intervals and no longer. The margin follows
     /// the interval that the node keeps towards its observers.

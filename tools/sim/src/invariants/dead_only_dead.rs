@@ -4,12 +4,7 @@
 use crate::invariants::Watch;
 use crate::member::Member;
 use crate::outbox::SeenEvent;
-use syncom_seam::{SECOND, Time};
-
-/// How long after a trouble a death may be committed: detection, an election in between, and a
-/// batch on its way. The time in which the station had no majority does not count: what satellites
-/// concluded before and during it is committed after it.
-const JUST_FOR_NS: u64 = 8 * SECOND;
+use syncom_seam::Time;
 
 pub(super) fn check(
     watch: &Watch,
@@ -17,6 +12,7 @@ pub(super) fn check(
     (replica, event): (usize, &SeenEvent),
     subject: Option<&Member>,
     members: &[Member],
+    just_for_ns: u64,
 ) -> Option<String> {
     if event.kind != "deadPeer" {
         return None;
@@ -24,7 +20,7 @@ pub(super) fn check(
     let Some(member) = subject else {
         return Some(format!("deadPeer for {:?}, which does not exist", event.subject));
     };
-    let troubled = member.troubled_at.is_some_and(|at| watch.able_ns(at, now) < JUST_FOR_NS);
+    let troubled = member.troubled_at.is_some_and(|at| watch.able_ns(at, now) < just_for_ns);
     let stopped = member.paused.as_ref().is_some_and(|missed| !missed.is_short);
     let down = !member.is_up() || stopped;
     let just = down || troubled || is_of_earlier_life(replica, event, member, members);

@@ -84,7 +84,7 @@ impl Watch {
         replica: usize,
         event: &SeenEvent,
         members: &[Member],
-        options: &Options,
+        (options, just_for_ns): (&Options, u64),
     ) {
         if let Some(violation) =
             one_order_of_events::check(&self.events, &members[replica].name, event)
@@ -108,7 +108,7 @@ impl Watch {
         }
         let subject = World::node_named(options, &event.subject).and_then(|at| members.get(at));
         if let Some(violation) =
-            dead_only_dead::check(self, now, (replica, event), subject, members)
+            dead_only_dead::check(self, now, (replica, event), subject, members, just_for_ns)
         {
             self.violation(now, &violation);
         }
