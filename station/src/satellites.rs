@@ -21,6 +21,9 @@ const MISSES: u32 = 5;
 /// A death that was proposed and not applied is proposed again after this long.
 const AGAIN_NS: u64 = SECOND;
 
+/// What a satellite said of undecided cases counts so long, in ns: longer than it holds deaths itself.
+const UNDECIDED_NS: u64 = 500 * MS;
+
 /// One satellite as it is heard.
 #[derive(Debug)]
 struct Heard {
@@ -29,6 +32,8 @@ struct Heard {
     /// Until then its death is not proposed again.
     proposed: Time,
     reports_per_s: u32,
+    /// Cases that it has not decided, and until when they count.
+    undecided: (u32, Time),
 }
 
 /// All satellites as they are heard, and the soft facts about nodes.
@@ -62,7 +67,8 @@ impl Satellites {
 
     fn fresh(&self, boot: Boot, now: Time) -> Heard {
         let arrival = Arrival::new(now, self.profile.interval_ns);
-        Heard { boot, arrival, proposed: Time(0), reports_per_s: 0 }
+        let undecided = (0, Time(0));
+        Heard { boot, arrival, proposed: Time(0), reports_per_s: 0, undecided }
     }
 
     /// This replica was late itself: nobody else is blamed for it.
@@ -74,16 +80,13 @@ impl Satellites {
         }
     }
 
-    pub(crate) fn on_stats(&mut self, from: &Origin, stats: &HomeStats<'_>) {
-        self.on_stats_of(from.peer, stats);
-    }
-
-    pub(crate) fn on_stats_of(&mut self, peer: PeerId, stats: &HomeStats<'_>) {
+    pub(crate) fn on_stats(&mut self, now: Time, peer: PeerId, stats: &HomeStats<'_>) {
         if stats.peer != peer {
             return;
         }
         if let Some(heard) = self.heard.get_mut(&peer) {
             heard.reports_per_s = stats.reports_per_s;
+            heard.undecided = (stats.undecided, now.after(UNDECIDED_NS));
         }
         for stat in stats.items.iter().filter(|stat| (stat.slot.0 as usize) < NODES_MAX) {
             self.stats.insert(stat.slot, (peer, stat));
@@ -93,6 +96,12 @@ impl Satellites {
     /// The soft facts about a node, and who told them.
     pub(crate) fn stat(&self, slot: Slot) -> Option<&(PeerId, HomeStat)> {
         self.stats.get(&slot)
+    }
+
+    /// Cases that satellites have not decided, as far as they have said so lately.
+    pub(crate) fn undecided(&self, now: Time) -> u32 {
+        let fresh = self.heard.values().filter(|heard| now < heard.undecided.1);
+        fresh.fold(0, |sum, heard| sum.saturating_add(heard.undecided.0))
     }
 
     /// Reports that all satellites took in the last second.

@@ -12,3 +12,4 @@ mod reports;
 mod second;
 mod seen;
 mod silence;
+mod telling;

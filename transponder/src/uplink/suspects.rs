@@ -47,6 +47,8 @@ pub(crate) struct Suspects {
     /// Where the next search for room begins.
     hand: usize,
     hold: Hold,
+    /// Cases that may end in death and are not judged yet, as of the last look.
+    undecided: usize,
     /// No leader answers.
     is_cut_off: bool,
 }
@@ -62,12 +64,19 @@ impl Suspects {
             list: Vec::new(),
             hand: 0,
             hold: Hold::default(),
+            undecided: 0,
             is_cut_off: false,
         }
     }
 
     pub(crate) const fn len(&self) -> usize {
         self.list.len()
+    }
+
+    /// Cases that may end in death and were not judged yet when they were last looked at.
+    pub(crate) fn undecided(&self) -> u32 {
+        // A view may have settled the last of them.
+        u32::try_from(self.undecided.min(self.list.len())).unwrap_or(u32::MAX)
     }
 
     /// The case against this life of a node.
@@ -298,6 +307,7 @@ impl Suspects {
             let is_open = is_asked && case.stage == Stage::Open;
             undecided += usize::from(is_open && !case.inquiry.is_vetoed() && !case.is_gray);
         }
+        self.undecided = undecided;
         // While the station cannot be reached, a death stays open to signs of life.
         let is_free = !self.is_cut_off && !batches.is_stalled(sight.now.at);
         if is_free && self.hold.release(sight.now.at, ripe, undecided) {
