@@ -294,8 +294,14 @@ impl Suspects {
     ) {
         let (mut ripe, mut undecided) = (0, 0);
         for at in (0..self.list.len()).rev() {
-            let tally = self.tally(at, sight);
-            let is_over = self.judge_one(at, &tally, sight, rng, batches, out);
+            let is_over = match self.list[at].stage {
+                Stage::Announced => continue,
+                Stage::Settled(since) => sight.now.at.since(since) > SETTLED_NS,
+                Stage::Open | Stage::Ripe => {
+                    let tally = self.tally(at, sight);
+                    self.judge_one(at, &tally, sight, rng, batches, out)
+                }
+            };
             if is_over {
                 self.forget(at);
                 continue;
@@ -316,7 +322,7 @@ impl Suspects {
         out.gauge(Counter::EvidenceLive, u64::try_from(self.list.len()).unwrap_or(u64::MAX));
     }
 
-    /// Judges one case; whether it is over.
+    /// Judges one case that was not announced; whether it is over.
     fn judge_one<O: Outbox>(
         &mut self,
         at: usize,
@@ -329,11 +335,7 @@ impl Suspects {
         let now = sight.now.at;
         let is_cut_off = self.is_cut_off;
         let case = &mut self.list[at];
-        match case.stage {
-            Stage::Announced => return false,
-            Stage::Settled(since) => return now.since(since) > SETTLED_NS,
-            Stage::Open | Stage::Ripe => case.stage = Stage::Open,
-        }
+        case.stage = Stage::Open;
         let is_heard = case.is_heard_by_home(sight);
         if case.is_probable && tally.distinct > 0 && is_heard {
             out.count(Counter::Vetoes, u64::from(case.inquiry.veto(now)));
