@@ -3,7 +3,8 @@
 //! What comes in masses may wait a little for more of it: joins, so that a cluster that starts makes a
 //! few views and not thousands, and deaths of several nodes, which many satellites report within a
 //! moment when a machine room loses its power. Anything else, a single death first of all, goes at
-//! the end of the burst and takes what waits along.
+//! the end of the burst and takes what waits along. Whether a single death is the first of many is
+//! known from satellites, which say how many cases they have not decided yet.
 
 use crate::machine::command::{Command, begin, check_batch};
 use crate::machine::encoder::Encoder;
@@ -12,7 +13,7 @@ use crate::station::{FLUSH, Station};
 use syncom_seam::{Counter, MS, Now, Outbox, Time, Timer};
 use syncom_stream::Key;
 use syncom_wire::report::EventKind;
-use syncom_wire::uplink::{Batch, BatchAck, BatchHead};
+use syncom_wire::uplink::{Batch, BatchAck, BatchHead, HomeStats};
 use syncom_wire::{Frame, PeerId};
 
 /// How long something may wait for more of its kind.
@@ -33,10 +34,23 @@ const DEATHS: Patience = Patience { quiet_ns: 30 * MS, most_ns: 100 * MS };
 const MASS: Patience = Patience { quiet_ns: 60 * MS, most_ns: 200 * MS };
 /// So many records of deaths that wait are a mass; both homes of a node send one.
 const MASS_RECORDS: u32 = 8;
+/// When satellites tell of undecided cases, deaths wait until there are none, but no longer than this; then
+/// only for those that are on their way.
+const TOLD: Patience = Patience { quiet_ns: 40 * MS, most_ns: 300 * MS };
+/// So many undecided cases, of all satellites together, are the beginning of a mass. Each death is two of
+/// them, one at each home, for some 80 ms: those of no common cause would have to be 150 in a second.
+const TOLD_FROM: u32 = 24;
 /// Bytes at which an entry is proposed before a command of unknown size.
 const BYTES_MAX: usize = 128 * 1024;
 /// Bytes that are left free in an entry of batches.
 const MARGIN: usize = 4 * 1024;
+
+impl Patience {
+    /// Until when what was held since `from` waits for more, when the last of it came now.
+    fn until(self, now: Time, from: Time) -> Time {
+        now.after(self.quiet_ns).min(from.after(self.most_ns))
+    }
+}
 
 /// What is gathered for the next entry.
 #[derive(Debug, Default)]
@@ -48,6 +62,10 @@ pub(crate) struct Proposals {
     urgent: bool,
     /// Records of deaths in the entry that wait for more.
     deaths: u32,
+    /// Cases that satellites have not decided.
+    undecided: u32,
+    /// There were so many of them since the first death in the entry that it is one of a mass.
+    is_told: bool,
     /// When the first of what waits was added.
     held_from: Time,
     held_until: Time,
@@ -79,14 +97,29 @@ impl Proposals {
         if is_first {
             self.held_from = now;
         }
-        let patience = match self.deaths {
-            0 => JOINS,
-            1..MASS_RECORDS => DEATHS,
-            _ => MASS,
-        };
-        let most = self.held_from.after(patience.most_ns);
-        self.held_until = now.after(patience.quiet_ns).min(most);
+        self.is_told |= self.deaths > 0 && self.undecided >= TOLD_FROM;
+        self.held_until = self.until(now);
         if is_first {
+            self.arm(out);
+        }
+    }
+
+    /// Until when what is held waits, when the last of it came now.
+    fn until(&self, now: Time) -> Time {
+        match self.deaths {
+            0 => JOINS.until(now, self.held_from),
+            _ if self.is_told && self.undecided > 0 => self.held_from.after(TOLD.most_ns),
+            _ if self.is_told => TOLD.until(now, self.held_from),
+            1..MASS_RECORDS => DEATHS.until(now, self.held_from),
+            _ => MASS.until(now, self.held_from),
+        }
+    }
+
+    /// Satellites have so many undecided cases now.
+    fn on_undecided<O: Outbox>(&mut self, now: Time, undecided: u32, out: &mut O) {
+        let was = std::mem::replace(&mut self.undecided, undecided);
+        if self.is_told && (was > 0) != (undecided > 0) {
+            self.held_until = self.until(now);
             self.arm(out);
         }
     }
@@ -94,7 +127,7 @@ impl Proposals {
     /// Whether a batch with so many deaths may wait for others: not a single death, unless it comes in
     /// the middle of a mass.
     const fn may_wait(&self, deaths: u32) -> bool {
-        deaths != 1 || self.deaths >= MASS_RECORDS
+        deaths != 1 || self.deaths >= MASS_RECORDS || self.is_told || self.undecided >= TOLD_FROM
     }
 
     fn arm<O: Outbox>(&self, out: &mut O) {
@@ -109,7 +142,7 @@ impl Proposals {
     }
 
     fn take(&mut self) -> Option<(Vec<u8>, Vec<BatchHead>)> {
-        (self.urgent, self.deaths) = (false, 0);
+        (self.urgent, self.deaths, self.is_told) = (false, 0, false);
         self.generation = self.generation.wrapping_add(1);
         let batches = std::mem::take(&mut self.batches);
         self.entry.take().map(|entry| (entry.finish(), batches))
@@ -139,6 +172,18 @@ impl Station {
         self.proposals.urgent = true;
     }
 
+    /// A satellite tells what it knows beyond the log: of undecided cases, too.
+    pub(crate) fn on_stats<O: Outbox>(
+        &mut self,
+        now: Time,
+        peer: PeerId,
+        stats: &HomeStats<'_>,
+        out: &mut O,
+    ) {
+        self.satellites.on_stats(now, peer, stats);
+        self.proposals.on_undecided(now, self.satellites.undecided(now), out);
+    }
+
     /// A satellite's batch.
     pub(crate) fn on_batch<O: Outbox>(
         &mut self,
@@ -163,6 +208,8 @@ impl Station {
         }
         self.proposals.add(&Command::Batch(*batch), now);
         self.proposals.batches.push(head);
+        let undecided = self.satellites.undecided(now.at);
+        self.proposals.on_undecided(now.at, undecided, out);
         match deaths(batch).filter(|deaths| self.proposals.may_wait(*deaths)) {
             Some(deaths) => self.proposals.hold(now.at, deaths, out),
             None => self.proposals.urgent = true,
@@ -239,6 +286,35 @@ mod tests {
         assert!(proposals.may_wait(1));
         proposals.take();
         assert!(!proposals.may_wait(1));
+    }
+
+    #[test]
+    fn a_single_death_waits_while_so_many_cases_are_undecided_that_it_is_one_of_a_mass() {
+        let (mut proposals, mut out) = (Proposals::default(), Recorder::default());
+        let at = |ms| Time(SECOND + ms * MS);
+        proposals.on_undecided(at(0), TOLD_FROM - 1, &mut out);
+        assert!(!proposals.may_wait(1));
+        proposals.on_undecided(at(1), TOLD_FROM, &mut out);
+        assert!(proposals.may_wait(1));
+        let hold = |proposals: &mut Proposals, ms, deaths| {
+            let (peer, boot) = (PeerId::satellite(1), Boot(1));
+            proposals.batches.push(BatchHead { peer, items: 1, boot, seq: ms });
+            proposals.hold(at(ms), deaths, &mut Recorder::default());
+            proposals.held_until
+        };
+        assert_eq!(hold(&mut proposals, 2, 1), at(302));
+        proposals.on_undecided(at(50), 2, &mut out);
+        assert!(proposals.may_wait(1), "the last ones, too");
+        assert_eq!(hold(&mut proposals, 150, 7), at(302), "until all are decided");
+        proposals.on_undecided(at(200), 0, &mut out);
+        assert_eq!(proposals.held_until, at(240), "and their deaths are here");
+        assert_eq!(hold(&mut proposals, 230, 1), at(270));
+        proposals.on_undecided(at(240), 3, &mut out);
+        assert_eq!(proposals.held_until, at(302));
+        proposals.on_undecided(at(290), 0, &mut out);
+        assert_eq!(proposals.held_until, at(302), "in all");
+        proposals.take();
+        assert!(!proposals.may_wait(1), "the next one is on its own");
     }
 
     #[test]

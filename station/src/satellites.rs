@@ -10,7 +10,7 @@ use crate::transport::LANE_FABRIC;
 use crate::watch::Missed;
 use std::collections::BTreeMap;
 use syncom_group::{Arrival, Profile};
-use syncom_seam::{Now, Origin, Outbox, SECOND, Time};
+use syncom_seam::{MS, Now, Origin, Outbox, SECOND, Time};
 use syncom_wire::heartbeat::{Heartbeat, HomeAnswer};
 use syncom_wire::limits::{NODES_MAX, SATELLITES_MAX};
 use syncom_wire::uplink::{HomeStat, HomeStats};
@@ -20,6 +20,9 @@ use syncom_wire::{Addr, Boot, PeerId, Role, Slot};
 const MISSES: u32 = 5;
 /// What an overdue satellite works on is given to others again after this long.
 const AGAIN_NS: u64 = SECOND;
+
+/// What a satellite said of undecided cases counts so long, in ns: longer than it holds deaths itself.
+const UNDECIDED_NS: u64 = 500 * MS;
 
 /// One satellite as it is heard.
 #[derive(Debug)]
@@ -31,6 +34,8 @@ struct Heard {
     /// Until then nothing is taken from it again.
     relieved: Time,
     reports_per_s: u32,
+    /// Cases that it has not decided, and until when they count.
+    undecided: (u32, Time),
 }
 
 /// All satellites as they are heard, and the soft facts about nodes.
@@ -64,7 +69,8 @@ impl Satellites {
 
     fn fresh(&self, boot: Boot, now: Time) -> Heard {
         let arrival = Arrival::new(now, self.profile.interval_ns);
-        Heard { boot, arrival, began: now, relieved: Time(0), reports_per_s: 0 }
+        let undecided = (0, Time(0));
+        Heard { boot, arrival, began: now, relieved: Time(0), reports_per_s: 0, undecided }
     }
 
     /// This replica was late itself: nobody else is blamed for it.
@@ -86,16 +92,13 @@ impl Satellites {
         self.addresses.get(&peer).copied()
     }
 
-    pub(crate) fn on_stats(&mut self, from: &Origin, stats: &HomeStats<'_>) {
-        self.on_stats_of(from.peer, stats);
-    }
-
-    pub(crate) fn on_stats_of(&mut self, peer: PeerId, stats: &HomeStats<'_>) {
+    pub(crate) fn on_stats(&mut self, now: Time, peer: PeerId, stats: &HomeStats<'_>) {
         if stats.peer != peer {
             return;
         }
         if let Some(heard) = self.heard.get_mut(&peer) {
             heard.reports_per_s = stats.reports_per_s;
+            heard.undecided = (stats.undecided, now.after(UNDECIDED_NS));
         }
         for stat in stats.items.iter().filter(|stat| (stat.slot.0 as usize) < NODES_MAX) {
             self.stats.insert(stat.slot, (peer, stat));
@@ -105,6 +108,12 @@ impl Satellites {
     /// The soft facts about a node, and who told them.
     pub(crate) fn stat(&self, slot: Slot) -> Option<&(PeerId, HomeStat)> {
         self.stats.get(&slot)
+    }
+
+    /// Cases that satellites have not decided, as far as they have said so lately.
+    pub(crate) fn undecided(&self, now: Time) -> u32 {
+        let fresh = self.heard.values().filter(|heard| now < heard.undecided.1);
+        fresh.fold(0, |sum, heard| sum.saturating_add(heard.undecided.0))
     }
 
     /// Reports that all satellites took in the last second.

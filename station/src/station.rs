@@ -387,7 +387,9 @@ impl SeamRole for Station {
                 self.on_opinion(now, from, opinion, out);
             }
             (Frame::Probe(probe), Role::Satellite) => self.on_probe(now.at, from.addr, probe),
-            (Frame::HomeStats(stats), Role::Satellite) => self.satellites.on_stats(from, stats),
+            (Frame::HomeStats(stats), Role::Satellite) => {
+                self.on_stats(now.at, from.peer, stats, out);
+            }
             (Frame::RosterAsk(_), _) => self.on_roster_ask(from, out),
             (Frame::Ask(ask), _) => self.on_ask(now, from, ask, out),
             _ => out.count(Counter::DropRole, 1),

@@ -77,7 +77,7 @@ impl Station {
                 self.on_shard_progress(now, key.peer, progress, out);
             }
             (Role::Satellite, Frame::HomeStats(stats)) => {
-                self.satellites.on_stats_of(key.peer, stats);
+                self.on_stats(now.at, key.peer, stats, out);
             }
             _ => out.count(Counter::DropRole, 1),
         }

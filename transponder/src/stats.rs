@@ -18,17 +18,47 @@ pub(crate) struct Stats {
     me: PeerId,
     sent: Time,
     reports: u64,
+    /// Of the last interval.
+    reports_per_s: u32,
+    /// The undecided cases that the station was told of last.
+    undecided: u32,
     items: Vec<HomeStat>,
 }
 
 impl Stats {
     pub(crate) fn new(me: PeerId) -> Self {
-        Self { me, sent: Time(0), reports: 0, items: Vec::with_capacity(HomeStats::PER_FRAME) }
+        let items = Vec::with_capacity(HomeStats::PER_FRAME);
+        Self { me, sent: Time(0), reports: 0, reports_per_s: 0, undecided: 0, items }
     }
 
     /// A report came.
     pub(crate) const fn on_report(&mut self) {
         self.reports += 1;
+    }
+
+    /// Whether the station believes that there are undecided cases.
+    pub(crate) const fn is_awaited(&self) -> bool {
+        self.undecided > 0
+    }
+
+    /// Tells the station at once when there are more undecided cases than it was told of, or none any
+    /// more: while many satellites have some, it waits with deaths for those of the same cause.
+    pub(crate) fn on_undecided<O: Outbox>(
+        &mut self,
+        now: Time,
+        undecided: u32,
+        leader: Key,
+        streams: &mut Streams,
+        out: &mut O,
+    ) {
+        if undecided <= self.undecided && (undecided > 0 || self.undecided == 0) {
+            return;
+        }
+        let (peer, reports_per_s) = (self.me, self.reports_per_s);
+        let frame = HomeStats { peer, reports_per_s, undecided, items: List::new(&[]) };
+        if streams.send(now, leader, &frame, out).is_ok() {
+            self.undecided = undecided;
+        }
     }
 
     /// Tells the station when it is time.
@@ -47,6 +77,7 @@ impl Stats {
         }
         let elapsed_s = (now.since(self.sent) / SECOND).clamp(1, 60);
         let reports_per_s = u32::try_from(self.reports / elapsed_s).unwrap_or(u32::MAX);
+        self.reports_per_s = reports_per_s;
         (self.sent, self.reports) = (now, 0);
         let mut nodes = homes.heard_nodes().filter_map(|(slot, heard)| {
             let is_mine = world.is_first_home(slot);
@@ -64,7 +95,8 @@ impl Stats {
             self.items.clear();
             self.items.extend(nodes.by_ref().take(HomeStats::PER_FRAME));
             let items = List::new(&self.items);
-            let frame = HomeStats { peer: self.me, reports_per_s, items };
+            let undecided = self.undecided;
+            let frame = HomeStats { peer: self.me, reports_per_s, undecided, items };
             // A full stream has more urgent things to carry.
             let refused = streams.send(now, leader, &frame, out).is_err();
             if refused || self.items.len() < HomeStats::PER_FRAME {

@@ -14,3 +14,4 @@ mod reports;
 mod second;
 mod seen;
 mod silence;
+mod telling;

@@ -185,6 +185,17 @@ impl Transponder {
 
     fn on_tick<O: Outbox>(&mut self, now: Now, out: &mut O) {
         self.note_cut(now.at, out);
+        self.judge(now, out);
+        let Self { world, homes, batches, config, .. } = self;
+        let population = (world.population(), world.domains());
+        self.combiner.on_tick(now.at, &config.policies, population, batches, out);
+        self.pushes.on_tick(now.at, world, homes, out);
+        self.deliver(now, out);
+        self.flush(now, out);
+    }
+
+    /// Judges the accused, and tells the station of how many it has not made up its mind.
+    fn judge<O: Outbox>(&mut self, now: Now, out: &mut O) {
         let Self { world, homes, rng, suspects, batches, config, .. } = self;
         if suspects.len() > 0 {
             let sight = Sight { now, world, homes, profile: &config.profile };
@@ -192,11 +203,10 @@ impl Transponder {
                 self.feed.ask_leader(now.at, out);
             }
         }
-        let population = (world.population(), world.domains());
-        self.combiner.on_tick(now.at, &config.policies, population, batches, out);
-        self.pushes.on_tick(now.at, world, homes, out);
-        self.deliver(now, out);
-        self.flush(now, out);
+        if let Some(leader) = self.feed.leader() {
+            let undecided = self.suspects.undecided();
+            self.stats.on_undecided(now.at, undecided, leader, &mut self.streams, out);
+        }
     }
 
     /// Whoever was cut off asks all the accused anew, and listens for a while before it counts its own
@@ -264,6 +274,7 @@ impl Transponder {
 
     fn is_busy(&self) -> bool {
         self.suspects.len() > 0
+            || self.stats.is_awaited()
             || self.combiner.is_busy()
             || self.batches.is_busy()
             || self.shards.is_busy()

@@ -26,16 +26,17 @@ impl Transponder {
         if !self.world.is_whole() || !self.homes.is_mature(now.at) {
             return;
         }
-        let (mut heard, mut missed) = (0, 0);
-        let mut last = None;
-        while let Some(slot) = self.homes.next_after(last) {
-            last = Some(slot);
+        let (mut heard, mut missed, mut is_any_gray) = (0, 0, false);
+        for (slot, entry) in self.homes.heard_nodes() {
             if !self.is_heard_here(slot) {
                 continue;
             }
             heard += 1;
             missed += usize::from(self.is_missed(now.at, slot));
-            self.absolve(now, slot, out);
+            is_any_gray |= entry.gray_since > Time(0) || self.is_gray(slot);
+        }
+        if is_any_gray {
+            self.absolve_all(now, out);
         }
         let is_unheard = missed > FEW.max(heard / 2);
         self.homes.set_unheard(is_unheard);
@@ -66,6 +67,21 @@ impl Transponder {
         self.world.members().agent(slot).is_some_and(|entry| {
             self.homes.is_silent(slot, entry.head.incarnation, HOME_MISSES, now)
         })
+    }
+
+    fn is_gray(&self, slot: Slot) -> bool {
+        let entry = self.world.members().agent(slot);
+        entry.is_some_and(|entry| entry.state() == MemberState::Gray)
+    }
+
+    fn absolve_all<O: Outbox>(&mut self, now: Now, out: &mut O) {
+        let mut last = None;
+        while let Some(slot) = self.homes.next_after(last) {
+            last = Some(slot);
+            if self.is_heard_here(slot) {
+                self.absolve(now, slot, out);
+            }
+        }
     }
 
     /// Announces that a gray node is well, when the home that called it gray no longer can.

@@ -286,6 +286,8 @@ pub struct HomeStats<'a> {
     pub peer: PeerId,
     /// Reports that it took in the last second.
     pub reports_per_s: u32,
+    /// Nodes that may be dead and that it has not judged yet; told at once when there are more or none.
+    pub undecided: u32,
     /// Its nodes, or some of them.
     pub items: List<'a, HomeStat>,
 }
@@ -298,11 +300,12 @@ impl HomeStats<'_> {
 impl Emit for HomeStats<'_> {
     const KIND: Kind = Kind::HomeStats;
     fn size(&self) -> usize {
-        8 + 2 + self.items.len() * HomeStat::SIZE
+        12 + 2 + self.items.len() * HomeStat::SIZE
     }
     fn emit(&self, writer: &mut Writer<'_>) -> Result<(), Overflow> {
         writer.field(self.peer)?;
         writer.field(self.reports_per_s)?;
+        writer.field(self.undecided)?;
         writer.list(self.items)
     }
 }
@@ -312,6 +315,7 @@ impl<'a> Parse<'a> for HomeStats<'a> {
         Ok(Self {
             peer: reader.field()?,
             reports_per_s: reader.field()?,
+            undecided: reader.field()?,
             items: reader.list(Self::PER_FRAME)?,
         })
     }

@@ -260,7 +260,7 @@ impl Machine {
         let (head, now_ns) = (self.rules.head(), self.clock.at(place.now_ns));
         let was_one = self.recovery.storm.lasts(now_ns);
         let deaths = self.recovery.storm.on_death(now_ns, &head);
-        if was_one || deaths <= self.bearable(&head) {
+        if was_one || self.is_bearable(deaths, &head) {
             return;
         }
         self.recovery.storm.rise(now_ns, &head);
@@ -277,24 +277,24 @@ impl Machine {
         effects.push(Effect::Event(seq));
     }
 
-    /// Deaths at once that are no storm: see [`PolicyHead`].
-    fn bearable(&self, head: &PolicyHead) -> usize {
-        let mut nodes = 0_usize;
+    /// Whether so many deaths at once are no storm: see [`PolicyHead`]. The sizes of domains take a walk
+    /// over all members, and are asked for only when they decide: thousands may die in one entry.
+    fn is_bearable(&self, deaths: usize, head: &PolicyHead) -> bool {
+        let counts = self.membership.members().counts();
+        let nodes = counts.present() + counts.dead;
+        let part = nodes * usize::from(head.brake_permille) / 1_000;
+        if deaths <= part.max(head.brake_deaths as usize) {
+            return true;
+        }
         let mut domains: BTreeMap<u16, usize> = BTreeMap::new();
         for entry in self.membership.members().agents() {
-            if entry.state() == MemberState::Left {
-                continue;
-            }
-            nodes += 1;
-            if entry.head.domain != 0 {
+            if entry.state() != MemberState::Left && entry.head.domain != 0 {
                 *domains.entry(entry.head.domain).or_default() += 1;
             }
         }
         let mut sizes: Vec<usize> = domains.into_values().collect();
         sizes.sort_unstable_by(|a, b| b.cmp(a));
-        let largest = sizes.iter().take(usize::from(head.brake_domains)).sum();
-        let part = nodes * usize::from(head.brake_permille) / 1_000;
-        part.max(largest).max(head.brake_deaths as usize)
+        deaths <= sizes.iter().take(usize::from(head.brake_domains)).sum()
     }
 }
 

@@ -55,6 +55,8 @@ pub(crate) struct Suspects {
     hold: Hold,
     /// What the leader took to answer last, as far as that is believed, in ns.
     proof_trip_ns: u64,
+    /// Cases that may end in death and are not judged yet, as of the last look.
+    undecided: usize,
     /// Since when no leader answers: what is silent here may be on the other side of a cut.
     cut_since: Option<Time>,
 }
@@ -71,12 +73,19 @@ impl Suspects {
             hand: 0,
             hold: Hold::default(),
             proof_trip_ns: 0,
+            undecided: 0,
             cut_since: None,
         }
     }
 
     pub(crate) const fn len(&self) -> usize {
         self.list.len()
+    }
+
+    /// Cases that may end in death and were not judged yet when they were last looked at.
+    pub(crate) fn undecided(&self) -> u32 {
+        // A view may have settled the last of them.
+        u32::try_from(self.undecided.min(self.list.len())).unwrap_or(u32::MAX)
     }
 
     /// The case against this life of a node.
@@ -315,8 +324,14 @@ impl Suspects {
     ) -> bool {
         let (mut ripe, mut undecided, mut asks) = (0, 0, false);
         for at in (0..self.list.len()).rev() {
-            let tally = self.tally(at, sight);
-            let is_over = self.judge_one(at, &tally, sight, rng, batches, out);
+            let is_over = match self.list[at].stage {
+                Stage::Announced => continue,
+                Stage::Settled(since) => sight.now.at.since(since) > SETTLED_NS,
+                Stage::Open | Stage::Ripe => {
+                    let tally = self.tally(at, sight);
+                    self.judge_one(at, &tally, sight, rng, batches, out)
+                }
+            };
             if is_over {
                 self.forget(at);
                 continue;
@@ -326,6 +341,7 @@ impl Suspects {
             ripe += usize::from(case.stage == Stage::Ripe);
             undecided += usize::from(case.is_undecided(sight.now.at));
         }
+        self.undecided = undecided;
         // While the station cannot be reached, a death stays open to signs of life.
         let is_free = self.cut_since.is_none() && !batches.is_stalled(sight.now.at);
         if is_free && self.hold.release(sight.now.at, ripe, undecided) {
@@ -335,7 +351,7 @@ impl Suspects {
         asks
     }
 
-    /// Judges one case; whether it is over.
+    /// Judges one case that was not announced; whether it is over.
     fn judge_one<O: Outbox>(
         &mut self,
         at: usize,
@@ -348,11 +364,7 @@ impl Suspects {
         let now = sight.now.at;
         let (is_cut_off, proof_ns) = (self.cut_since.is_some(), PROOF_TRIPS * self.proof_trip_ns);
         let case = &mut self.list[at];
-        match case.stage {
-            Stage::Announced => return false,
-            Stage::Settled(since) => return now.since(since) > SETTLED_NS,
-            Stage::Open | Stage::Ripe => case.stage = Stage::Open,
-        }
+        case.stage = Stage::Open;
         let is_heard = case.is_heard_by_home(sight);
         if case.is_probable && tally.distinct > 0 && is_heard {
             out.count(Counter::Vetoes, u64::from(case.inquiry.veto(now)));

@@ -88,8 +88,10 @@ fn batch_acks(s: &mut Source, visit: &mut dyn FnMut(Kind, Vec<u8>, Frame<'_>)) {
 
     let peer = PeerId::satellite(u16::from(s.byte()));
     let reports_per_s = u32::from(s.byte());
+    let undecided = u32::from(s.byte());
     let items = s.list();
-    show!(s, visit, HomeStats, HomeStats { peer, reports_per_s, items: List::new(&items) });
+    let items = List::new(&items);
+    show!(s, visit, HomeStats, HomeStats { peer, reports_per_s, undecided, items });
 }
 
 fn views(s: &mut Source, visit: &mut dyn FnMut(Kind, Vec<u8>, Frame<'_>)) {

@@ -154,7 +154,7 @@ impl<'a> Trial<'a> {
                 self.crash(at, *victim, None);
             }
             self.world.run_until(self.world.now.after(kills as u64 * OVERLAP_NS));
-            self.look_until(DEATHS_MAX_NS, |trial| trial.unannounced(&victims) == 0);
+            self.look_until_announced(&victims);
             took.extend(victims.iter().map(|victim| self.took_ms(*victim)));
         } else {
             for _ in 0..kills {
@@ -187,7 +187,7 @@ impl<'a> Trial<'a> {
         let at = self.world.now.after(self.rng.below(self.plan.profile.home_interval_ns));
         self.crash(at, victim, returns);
         self.world.run_until(at);
-        self.look_until(DEATHS_MAX_NS, |trial| trial.unannounced(&[victim]) == 0);
+        self.look_until_announced(&[victim]);
         let took = self.took_ms(victim);
         if returns.is_some() {
             self.dead.remove(&victim);
@@ -203,7 +203,7 @@ impl<'a> Trial<'a> {
         for victim in &victims {
             self.crash(mark.at, *victim, None);
         }
-        self.look_until(DEATHS_MAX_NS, |trial| trial.unannounced(&victims) == 0);
+        self.look_until_announced(&victims);
         let mut took: Vec<f64> = victims.iter().filter_map(|at| self.took_ms(*at)).collect();
         took.sort_unstable_by(f64::total_cmp);
         let mut figures = self.changes(&mark, "deadPeer", [views, entries]);
@@ -242,7 +242,7 @@ impl<'a> Trial<'a> {
     }
 
     /// Lets time pass until it is so, or `most_ns` are over.
-    pub(super) fn look_until(&mut self, most_ns: u64, is_so: impl Fn(&Self) -> bool) {
+    pub(super) fn look_until(&mut self, most_ns: u64, mut is_so: impl FnMut(&Self) -> bool) {
         let end = self.world.now.after(most_ns);
         while self.world.now < end && !is_so(self) {
             self.world.run_until(self.world.now.after(LOOK_NS));
@@ -254,8 +254,13 @@ impl<'a> Trial<'a> {
         crash.announced.map(|(at, _)| count(at.since(crash.at)) / count(MS))
     }
 
-    fn unannounced(&self, victims: &[usize]) -> usize {
-        victims.iter().filter(|victim| self.took_ms(**victim).is_none()).count()
+    /// Lets time pass until all these deaths were announced, or for as long as that may take.
+    fn look_until_announced(&mut self, victims: &[usize]) {
+        let mut missing = victims.iter().peekable();
+        self.look_until(DEATHS_MAX_NS, |trial| {
+            while missing.next_if(|victim| trial.took_ms(**victim).is_some()).is_some() {}
+            missing.peek().is_none()
+        });
     }
 
     pub(super) fn leader(&self) -> Option<&Station> {
