@@ -103,7 +103,7 @@ fn member(link: Box<dyn Link>, number: u16, first_to: Option<Addr>) -> Member<Ec
 }
 
 fn turn_until_timers(host: &mut Host<Echo>, timers: u64) {
-    let deadline = clock::now().after(20 * SECOND);
+    let deadline = clock::now().after(60 * SECOND);
     while host.role(0).unwrap().timers < timers {
         assert!(clock::now() < deadline, "{timers} timers");
         host.turn(Duration::from_millis(20)).unwrap();

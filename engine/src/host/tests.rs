@@ -13,7 +13,7 @@ use crate::seal::{ClusterKeys, Sealer};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use syncom_seam::{Counter, Done, Loss, Now, Origin, Outbox, Role, SECOND, Timer};
+use syncom_seam::{Counter, Done, Loss, Now, Origin, Outbox, Role, Timer};
 use syncom_wire::{Addr, Boot, Frame, PeerId};
 
 /// A role made of closures' worth of script: it lists what it was told, and does what it is made
@@ -167,9 +167,9 @@ fn mem() -> link::Kind {
     link::Kind::Mem(Hub::new())
 }
 
-/// Turns until the condition holds; fails after ten seconds.
+/// Turns until the condition holds; fails when the patience of tests is over.
 fn turn_until(host: &mut Host<Toy>, condition: impl Fn(&Host<Toy>) -> bool) {
-    let deadline = clock::now().after(10 * SECOND);
+    let deadline = clock::patience();
     while !condition(host) {
         assert!(clock::now() < deadline, "{:?}", host.role(0));
         host.turn(Duration::from_millis(20)).unwrap();

@@ -173,7 +173,6 @@ impl Link for MmsgLink {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use syncom_seam::SECOND;
 
     #[test]
     fn a_connected_link_hears_its_peer_alone_and_still_sends_to_others() {
@@ -192,7 +191,7 @@ mod tests {
         for byte in 2..4 {
             send(&mut peer, here, byte);
         }
-        let deadline = crate::clock::now().after(5 * SECOND);
+        let deadline = crate::clock::patience();
         let (mut burst, mut heard) = (RxBurst::new(2), Vec::new());
         while heard.len() < 2 {
             assert!(crate::clock::now() < deadline);
@@ -231,7 +230,7 @@ mod tests {
         assert!(near.connect(peer.local).unwrap());
         assert_eq!(near.local, here);
         let (mut burst, mut heard) = (RxBurst::new(4), Vec::new());
-        let deadline = crate::clock::now().after(5 * SECOND);
+        let deadline = crate::clock::patience();
         // Strangers first; then one by one; then several at once, too long for nobody.
         for lengths in [&[9][..], &[10], &[11], &[12, 13, 14, 20_000]] {
             lengths.iter().for_each(|len| send(&mut peer, *len));
@@ -266,7 +265,7 @@ mod tests {
             near.tx_commit(100);
         }
         assert_eq!(near.tx_flush().unwrap(), 40);
-        let deadline = crate::clock::now().after(5 * SECOND);
+        let deadline = crate::clock::patience();
         let mut burst = RxBurst::new(8);
         while far.rx_burst(&mut burst).unwrap() == 0 {
             assert!(crate::clock::now() < deadline);

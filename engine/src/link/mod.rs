@@ -21,7 +21,7 @@ mod probe;
 mod rx;
 pub mod tap;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tx;
 pub mod unhurried;
 pub mod uring;

@@ -3,6 +3,7 @@
 
 use super::fault::{FaultLink, Faults};
 use super::mem::Hub;
+use super::mmsg::MmsgLink;
 use super::tap::TapLink;
 use super::unhurried::{Unhurried, UnhurriedLink};
 use super::xdp::{self, Mode};
@@ -12,7 +13,6 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use std::net::Ipv6Addr;
 use std::time::Duration;
-use syncom_seam::SECOND;
 use syncom_wire::Addr;
 use syncom_wire::limits::{DATAGRAM_MAX, MTU};
 
@@ -91,6 +91,14 @@ fn for_pairs(options: Options, test: impl Fn(&str, &mut dyn Link, &mut dyn Link)
     }
 }
 
+/// Beside `addr`, a port at which nobody listens and that no test beside this one is given: that of
+/// a socket that hears itself alone.
+pub(crate) fn deaf(addr: Addr) -> MmsgLink {
+    let mut link = MmsgLink::open(Addr { port: 0, ..addr }, &Options::SMALL).unwrap();
+    link.connect(link.local_addr()).unwrap();
+    link
+}
+
 fn queue(link: &mut dyn Link, to: Addr, bytes: &[u8]) -> bool {
     let Some(room) = link.tx_claim(to, bytes.len()) else { return false };
     room.copy_from_slice(bytes);
@@ -100,7 +108,7 @@ fn queue(link: &mut dyn Link, to: Addr, bytes: &[u8]) -> bool {
 
 /// Flushes until nothing is pending.
 fn flush(link: &mut dyn Link) -> usize {
-    let deadline = clock::now().after(5 * SECOND);
+    let deadline = clock::patience();
     let mut sent = 0;
     while link.tx_pending() > 0 {
         assert!(clock::now() < deadline, "the link keeps {} datagrams", link.tx_pending());
@@ -116,7 +124,7 @@ fn receive(
     count: usize,
     mut see: impl FnMut(&mut RxBurst),
 ) {
-    let deadline = clock::now().after(5 * SECOND);
+    let deadline = clock::patience();
     let mut seen = 0;
     while seen < count {
         assert!(clock::now() < deadline, "{seen} of {count} datagrams arrived");
@@ -205,7 +213,7 @@ fn a_burst_that_is_not_full_has_drained_the_link() {
         let mut burst = RxBurst::new(2);
         // Loopback delivers before the sender returns, so everything is there. A busy kernel may
         // leave what crosses a cable to another thread.
-        let deadline = clock::now().after(5 * SECOND);
+        let deadline = clock::patience();
         loop {
             arrived += drain(far, &mut burst);
             if arrived == sent || !name.starts_with("xdp") || clock::now() >= deadline {
@@ -301,8 +309,9 @@ fn timestamps_lie_between_sending_and_reading() {
         });
         let now = clock.sample();
         let heard = clock.heard(stamps[0]);
-        // Both clocks are read one after the other, so allow for being interrupted in between.
-        assert!(heard.after(SECOND) >= before && heard <= now.at, "{name}");
+        // Both clocks are read one after the other: whatever interrupted that lay in this span.
+        let span_ns = clock::now().since(before);
+        assert!(heard.after(span_ns) >= before && heard <= now.at, "{name}");
         let has_kernel_stamps = !name.contains("mem") && !name.contains("xdp");
         assert_eq!(stamps[0].is_some(), has_kernel_stamps, "{name}");
     });
@@ -313,24 +322,28 @@ fn what_overflows_is_counted() {
     for_pairs(Options { rx_buffer: 4096, ..Options::SMALL }, |name, near, far| {
         let to = far.local_addr();
         let (mut sent, mut burst) = (0, RxBurst::new(64));
-        for _ in 0..20 {
-            // Each longer than the one before, so no two travel as one.
-            (0..20).for_each(|n| assert!(queue(near, to, &content(n, 1000 + n))));
-            sent += flush(near) as u64;
-        }
         let (mut arrived, mut lost) = (0, 0);
-        let deadline = clock::now().after(5 * SECOND);
-        // The kernel tells the count with the next datagram that it accepts.
-        while arrived + lost < sent {
-            assert!(clock::now() < deadline, "{name}: {arrived} + {lost} of {sent}");
-            arrived += far.rx_burst(&mut burst).unwrap() as u64;
-            lost += far.overflow();
-            if burst.is_empty() {
-                assert!(queue(near, to, b"and now?"));
+        let deadline = clock::patience();
+        // Once is enough, unless a busy kernel brings what crosses a cable while it is read already.
+        // A cable holds 256, and what that loses no link can count.
+        while lost < 100 {
+            for _ in 0..10 {
+                // Each longer than the one before, so no two travel as one.
+                (0..20).for_each(|n| assert!(queue(near, to, &content(n, 1000 + n))));
                 sent += flush(near) as u64;
             }
+            while arrived + lost < sent {
+                assert!(clock::now() < deadline, "{name}: {arrived} + {lost} of {sent}");
+                arrived += far.rx_burst(&mut burst).unwrap() as u64;
+                lost += far.overflow();
+                // The kernel tells a socket the count with the next datagram that it accepts.
+                if burst.is_empty() && !name.starts_with("xdp") {
+                    assert!(queue(near, to, b"and now?"));
+                    sent += flush(near) as u64;
+                }
+            }
         }
-        assert!(arrived > 0 && lost > 300, "{name}: {arrived} arrived, {lost} lost");
+        assert!(arrived > 0, "{name}: {lost} lost");
         assert_eq!(arrived + lost, sent, "{name}");
         assert!(queue(near, to, b"once more"));
         flush(near);
@@ -343,7 +356,10 @@ fn what_overflows_is_counted() {
 fn a_destination_that_nobody_listens_at_does_not_disturb_the_others() {
     for Maker { name, make } in makers() {
         let (mut near, mut far) = (make(&Options::SMALL), make(&Options::SMALL));
-        let gone = make(&Options::SMALL).local_addr();
+        let is_socket = !["mem", "xdp"].iter().any(|kind| name.contains(kind));
+        let deaf = is_socket.then(|| deaf(near.local_addr()));
+        let gone =
+            deaf.as_ref().map_or_else(|| make(&Options::SMALL).local_addr(), Link::local_addr);
         for round in 0..5 {
             assert!(queue(&mut *near, gone, b"anybody?"));
             assert!(queue(&mut *near, far.local_addr(), b"hello"));
@@ -392,7 +408,7 @@ fn the_v6_wildcard_speaks_both_families() {
 /// Waits until the kernel says that something has come.
 fn await_readiness(poll: &mut Poll, name: &str) {
     let mut events = Events::with_capacity(4);
-    let deadline = clock::now().after(5 * SECOND);
+    let deadline = clock::patience();
     while events.is_empty() {
         assert!(clock::now() < deadline, "{name}: nobody says that a datagram has come");
         poll.poll(&mut events, Some(Duration::from_millis(100))).unwrap();

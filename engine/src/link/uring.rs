@@ -209,7 +209,7 @@ mod tests {
         }
         assert_eq!((near.tx_flush().unwrap(), near.refused(), near.tx_pending()), (6, 8, 0));
         let (mut burst, mut arrived) = (RxBurst::new(16), 0);
-        let deadline = crate::clock::now().after(5 * syncom_seam::SECOND);
+        let deadline = crate::clock::patience();
         while arrived < 6 {
             assert!(crate::clock::now() < deadline);
             arrived += far.rx_burst(&mut burst).unwrap();

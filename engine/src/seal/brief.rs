@@ -1,13 +1,13 @@
 //! Datagrams with the short header.
 
 use super::cipher::Cipher;
-use super::{Opened, SealError, Sealer, SenderTable};
+use super::{Opened, SealError, Sealer, SenderTable, split};
 use syncom_seam::{Counter, Now};
-use syncom_wire::{Brief, Fixed as _, Header, PeerId};
+use syncom_wire::{Brief, Fixed as _, PeerId};
 
 impl Sealer {
-    /// Seals the body that lies in `slot` behind the room for the short header, `body_len` bytes long,
-    /// for anyone who knows this life already. Returns the datagram's length.
+    /// Seals the body that lies in `slot` behind the room for the short header, `body_len` bytes
+    /// long, for anyone who knows this life already. Returns the datagram's length.
     ///
     /// # Errors
     /// As [`Self::seal`].
@@ -17,13 +17,9 @@ impl Sealer {
     pub fn seal_brief(&mut self, slot: &mut [u8], body_len: usize) -> Result<usize, SealError> {
         let cipher = if self.is_on { Cipher::Narrow } else { Cipher::Off };
         let header = self.header(cipher, None)?;
-        let brief = Brief::of(&header);
-        let (image, rest) = slot.split_at_mut(Brief::SIZE);
-        let written = brief.map(|brief| brief.write(image));
-        assert!(written.is_some_and(|written| written.is_ok()), "what we seal for anyone fits");
-        let (body, rest) = rest.split_at_mut(body_len);
-        let tag = cipher.seal(&self.key, &header, image, PeerId::ANY, body);
-        rest[..Header::TAG].copy_from_slice(&tag);
+        let Some(brief) = Brief::of(&header) else { panic!("what we seal for anyone fits") };
+        let (image, body, tag) = split::<{ Brief::SIZE }>(slot, &brief, body_len);
+        tag.copy_from_slice(&cipher.seal(&self.key, &header, image, PeerId::ANY, body));
         Ok(body_len + Brief::OVERHEAD)
     }
 
@@ -58,7 +54,7 @@ impl Sealer {
             return Err(Counter::DropReplay);
         }
         let cipher = Cipher::of(&header, self.is_on).ok_or(Counter::DropTag)?;
-        let body = cipher.open(&flow.key, &header, self.me, Brief::SIZE, datagram)?;
+        let body = cipher.open::<{ Brief::SIZE }>(&flow.key, &header, self.me, datagram)?;
         let flow = self.senders.flow_mut(at);
         flow.window.mark(header.counter);
         flow.heard = now.at;
@@ -74,6 +70,6 @@ impl Sealer {
                 == (Brief::mark_of(self.boot, self.keys.epoch()), self.shard)
             && (1..=self.counter).contains(&header.counter);
         let cipher = Cipher::of(&header, self.is_on).filter(|_| is_mine)?;
-        cipher.open(&self.key, &header, self.me, Brief::SIZE, datagram).ok()
+        cipher.open::<{ Brief::SIZE }>(&self.key, &header, self.me, datagram).ok()
     }
 }

@@ -1,8 +1,8 @@
 //! Sealing: what leaves is encrypted and authenticated, what arrives is proved before it is read.
 //!
 //! A datagram is clear header, body, tag. The body is encrypted in the link's slot, under a key of
-//! this life of its sender; header and destination are authenticated with it. The nonce is counter ‖
-//! shard ‖ epoch ‖ sender: never random, never repeated, since the counter only rises and another
+//! this life of its sender; header and destination are authenticated with it. The nonce is counter,
+//! shard, epoch and sender: never random, never repeated, since the counter only rises and another
 //! life has another key. Two ciphers share the work, each under a key of its own: AEGIS-128L starts
 //! fast, AEGIS-128X4 is up to five times as fast on long bodies where the CPU encrypts 64 bytes at
 //! once. The header says which; everybody opens both.
@@ -16,10 +16,10 @@
 //! then old datagrams of the sender's newest life could be played to it, in rising order, until the
 //! sender itself is heard. Two things stand behind that: reports are idempotent and orders fenced
 //! by term and number. [`Opened::first`] is the hook for holding back what only the wire vouches
-//! for. What comes with the short header ([`Brief`]) opens only where its life is
-//! known already, so it can be the first of nothing. A boot further ahead of our wall clock than [`Sealer::BOOT_AHEAD_MAX_NS`] is refused, so
-//! that a sender with a wild clock cannot lock its own later lives out. A boot in the past says
-//! nothing: it may be a process that has run for months.
+//! for. What comes with the short header ([`Brief`]) opens only where its life is known already, so
+//! it can be the first of nothing. A boot further ahead of our wall clock than
+//! [`Sealer::BOOT_AHEAD_MAX_NS`] is refused, so that a sender with a wild clock cannot lock its own
+//! later lives out. A boot in the past says nothing: it may be a process that has run for months.
 
 mod brief;
 mod cipher;
@@ -190,7 +190,7 @@ impl Sealer {
     ) -> Result<usize, SealError> {
         let cipher = self.cipher(body_len);
         let header = self.header(cipher, to)?;
-        let (image, body, tag) = split(slot, &header, body_len);
+        let (image, body, tag) = split::<{ Header::SIZE }>(slot, &header, body_len);
         let to = to.unwrap_or(PeerId::ANY);
         tag.copy_from_slice(&cipher.seal(&self.key, &header, image, to, body));
         Ok(body_len + Header::OVERHEAD)
@@ -213,7 +213,7 @@ impl Sealer {
         let body_len = parts[0].len() + parts[1].len();
         let cipher = self.cipher(body_len);
         let header = self.header(cipher, to)?;
-        let (image, body, tag) = split(slot, &header, body_len);
+        let (image, body, tag) = split::<{ Header::SIZE }>(slot, &header, body_len);
         let to = to.unwrap_or(PeerId::ANY);
         let sealed = if cipher == Cipher::Wide && body_len >= Self::PASS_MIN {
             cipher::seal_across(&self.key, &header, image, to, parts, body)
@@ -273,7 +273,8 @@ impl Sealer {
                 if !flow.window.is_new(counter) {
                     return Err(Counter::DropReplay);
                 }
-                let body = cipher.open(&flow.key, &header, self.me, Header::SIZE, datagram)?;
+                let body =
+                    cipher.open::<{ Header::SIZE }>(&flow.key, &header, self.me, datagram)?;
                 let flow = self.senders.flow_mut(at);
                 flow.window.mark(counter);
                 flow.heard = now.at;
@@ -281,7 +282,7 @@ impl Sealer {
             }
             Some(_) | None => {
                 let key = self.judge_stranger(&header, now)?;
-                let body = cipher.open(&key, &header, self.me, Header::SIZE, datagram)?;
+                let body = cipher.open::<{ Header::SIZE }>(&key, &header, self.me, datagram)?;
                 let window = Window::starting_at(counter);
                 let flow = Flow { window, sender: peer, shard, boot, key, heard: now.at };
                 if !self.senders.admit(flow, now.at) {
@@ -305,7 +306,7 @@ impl Sealer {
             && (1..=self.counter).contains(&header.counter)
             && header.flags & Header::TO_ANY != 0;
         let cipher = Cipher::of(&header, self.is_on).filter(|_| is_mine)?;
-        let body = cipher.open(&self.key, &header, self.me, Header::SIZE, datagram).ok()?;
+        let body = cipher.open::<{ Header::SIZE }>(&self.key, &header, self.me, datagram).ok()?;
         Some(Opened { peer, boot, first, is_brief: false, body })
     }
 
@@ -343,13 +344,15 @@ impl Sealer {
     }
 }
 
-/// Cuts a slot into the image of the header, which is written, the body, and the tag.
-fn split<'a>(
+/// Cuts a slot into the image of a header, which is written, the body, and the tag.
+fn split<'a, const IMAGE: usize>(
     slot: &'a mut [u8],
-    header: &Header,
+    header: &impl Fixed,
     body_len: usize,
-) -> (&'a [u8], &'a mut [u8], &'a mut [u8]) {
-    let (image, rest) = slot.split_at_mut(Header::SIZE);
+) -> (&'a [u8; IMAGE], &'a mut [u8], &'a mut [u8]) {
+    let Some((image, rest)) = slot.split_first_chunk_mut() else {
+        panic!("the slot has no room for a header")
+    };
     let (body, rest) = rest.split_at_mut(body_len);
     let written = header.write(image);
     assert!(written.is_ok(), "the image is as long as the header");

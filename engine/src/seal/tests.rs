@@ -20,6 +20,17 @@ fn sealer(peer: PeerId, boot: u64) -> Sealer {
     Sealer::new(keys(), peer, Boot(CLOCK + boot), 0, 4).unwrap()
 }
 
+/// As [`sender`], of another cluster or with another key.
+fn stranger(cluster: &str, secret: u8, epoch: u16) -> Sealer {
+    let keys = ClusterKeys::new(cluster, &[secret; 32], epoch);
+    Sealer::new(keys, PeerId::satellite(1), Boot(CLOCK), 0, 4).unwrap()
+}
+
+/// One that seals nothing.
+fn off(number: u16) -> Sealer {
+    Sealer::off(keys(), PeerId::satellite(number), Boot(CLOCK), 0, 4)
+}
+
 /// Sealing long bodies widely, whatever this CPU is quick at.
 fn sender() -> Sealer {
     Sealer { is_wide: true, ..sealer(PeerId::satellite(1), 0) }
@@ -45,6 +56,34 @@ fn open_at(by: &mut Sealer, datagram: &[u8], now: Now) -> Result<Vec<u8>, Counte
     by.open(&mut datagram.to_vec(), now).map(|opened| opened.body.to_vec())
 }
 
+fn flipped(datagram: &[u8], bit: usize) -> Vec<u8> {
+    let mut bent = datagram.to_vec();
+    bent[bit / 8] ^= 1 << (bit % 8);
+    bent
+}
+
+/// That a datagram opens once, and before that with none of these bits flipped.
+fn opens_unchanged_only(to: &mut Sealer, datagram: &[u8], bits: impl Iterator<Item = usize>) {
+    for bit in bits {
+        assert!(open(to, &flipped(datagram, bit)).is_err(), "bit {bit}");
+    }
+    assert!(open(to, datagram).is_ok());
+    assert_eq!(open(to, datagram), Err(Counter::DropReplay));
+}
+
+/// That a datagram is known as the sealer's own, whole and unchanged, as often as it comes.
+fn is_known_as_own(by: &Sealer, datagram: &[u8], is_brief: bool) {
+    for at in 0..datagram.len() {
+        assert!(by.open_own(&mut flipped(datagram, at * 8)).is_none(), "byte {at}");
+        assert!(by.open_own(&mut datagram.to_vec()[..at]).is_none(), "cut at {at}");
+    }
+    for _ in 0..2 {
+        let mut datagram = datagram.to_vec();
+        let own = by.open_own(&mut datagram).map(|own| (own.is_brief, own.body));
+        assert_eq!(own, Some((is_brief, BODY)));
+    }
+}
+
 #[test]
 fn what_is_sealed_opens_and_cannot_be_read_on_the_way() {
     let (mut from, mut to) = (sender(), receiver());
@@ -61,25 +100,16 @@ fn what_is_sealed_opens_and_cannot_be_read_on_the_way() {
 fn every_flipped_bit_is_refused_and_leaves_no_trace() {
     let (mut from, mut to) = (sender(), receiver());
     let datagram = sealed(&mut from, None);
-    for bit in 0..datagram.len() * 8 {
-        let mut bent = datagram.clone();
-        bent[bit / 8] ^= 1 << (bit % 8);
-        assert!(open(&mut to, &bent).is_err(), "bit {bit}");
-    }
-    assert_eq!(open(&mut to, &datagram).as_deref(), Ok(BODY));
+    opens_unchanged_only(&mut to, &datagram, 0..datagram.len() * 8);
 }
 
 #[test]
 fn each_kind_of_stranger_is_counted_by_its_reason() {
     let mut to = receiver();
-    let boot = Boot(CLOCK);
-    let mut by = |keys: ClusterKeys| {
-        let mut from = Sealer::new(keys, PeerId::satellite(1), boot, 0, 4).unwrap();
-        open(&mut to, &sealed(&mut from, None))
-    };
-    assert_eq!(by(ClusterKeys::new("prod", &[7; 32], 1)), Err(Counter::DropForeign));
-    assert_eq!(by(ClusterKeys::new("lab", &[7; 32], 2)), Err(Counter::DropEpoch));
-    assert_eq!(by(ClusterKeys::new("lab", &[8; 32], 1)), Err(Counter::DropTag));
+    let mut by = |mut from: Sealer| open(&mut to, &sealed(&mut from, None));
+    assert_eq!(by(stranger("prod", 7, 1)), Err(Counter::DropForeign));
+    assert_eq!(by(stranger("lab", 7, 2)), Err(Counter::DropEpoch));
+    assert_eq!(by(stranger("lab", 8, 1)), Err(Counter::DropTag));
     let datagram = sealed(&mut sender(), None);
     assert_eq!(open(&mut to, &datagram[..47]), Err(Counter::DropShort));
     let mut other_version = datagram.clone();
@@ -191,7 +221,6 @@ fn sealing_ends_before_a_counter_could_repeat() {
 
 #[test]
 fn sealed_and_unsealed_members_do_not_hear_each_other() {
-    let off = |n| Sealer::off(keys(), PeerId::satellite(n), Boot(CLOCK), 0, 4);
     let clear = sealed(&mut off(1), None);
     assert!(clear.windows(BODY.len()).any(|window| window == BODY));
     assert_eq!(open(&mut off(2), &clear).as_deref(), Ok(BODY));
@@ -253,14 +282,8 @@ fn a_wide_datagram_is_proof_against_every_kind_of_change() {
     let (mut from, mut to) = (sender(), receiver());
     let datagram = sealed_parts(&mut from, &body_of(Sealer::WIDE_MIN), 44);
     let bits = (0..Header::OVERHEAD * 8).chain((0..datagram.len()).map(|at| at * 8 + at % 8));
-    for bit in bits {
-        let mut bent = datagram.clone();
-        bent[bit / 8] ^= 1 << (bit % 8);
-        assert!(open(&mut to, &bent).is_err(), "bit {bit}");
-    }
     assert_eq!(open(&mut to, &datagram[..datagram.len() - 1]), Err(Counter::DropTag));
-    assert!(open(&mut to, &datagram).is_ok());
-    assert_eq!(open(&mut to, &datagram), Err(Counter::DropReplay));
+    opens_unchanged_only(&mut to, &datagram, bits);
 }
 
 #[test]
@@ -280,7 +303,6 @@ fn a_datagram_that_names_the_other_cipher_is_refused() {
 
 #[test]
 fn where_nothing_is_sealed_nothing_is_wide() {
-    let off = |n| Sealer::off(keys(), PeerId::satellite(n), Boot(CLOCK), 0, 4);
     let body = body_of(Sealer::PASS_MIN);
     let mut datagram = sealed_parts(&mut off(1), &body, 44);
     assert_eq!(open(&mut off(2), &datagram), Ok(body));
@@ -315,14 +337,7 @@ fn the_seals_of_known_datagrams_are_as_recorded() {
 fn what_comes_back_is_known_by_its_own_seal() {
     let mut from = sender();
     let own = sealed(&mut from, None);
-    assert_eq!(from.open_own(&mut own.clone()).unwrap().body, BODY);
-    assert_eq!(from.open_own(&mut own.clone()).unwrap().body, BODY, "as often as it comes");
-    for at in 0..own.len() {
-        let mut changed = own.clone();
-        changed[at] ^= 1;
-        assert!(from.open_own(&mut changed).is_none(), "byte {at}");
-        assert!(from.open_own(&mut own[..at].to_vec()).is_none(), "cut at {at}");
-    }
+    is_known_as_own(&from, &own, false);
     let others = sealed(&mut receiver(), None);
     assert!(from.open_own(&mut others.clone()).is_none());
     let mut earlier = sealer(PeerId::satellite(1), 0);
@@ -374,27 +389,17 @@ fn every_flipped_bit_under_the_short_header_is_refused_too() {
     let (mut from, mut to) = (sender(), receiver());
     assert!(open(&mut to, &sealed(&mut from, None)).is_ok());
     let datagram = brief(&mut from);
-    for bit in 0..datagram.len() * 8 {
-        let mut bent = datagram.clone();
-        bent[bit / 8] ^= 1 << (bit % 8);
-        assert!(open(&mut to, &bent).is_err(), "bit {bit}");
-    }
-    assert_eq!(open(&mut to, &datagram).as_deref(), Ok(BODY));
+    opens_unchanged_only(&mut to, &datagram, 0..datagram.len() * 8);
 }
 
 #[test]
 fn strangers_with_the_short_header_are_counted_by_their_reason() {
     let mut to = receiver();
     assert!(open(&mut to, &sealed(&mut sender(), None)).is_ok());
-    let mut by = |keys: ClusterKeys| {
-        let boot = Boot(CLOCK);
-        let mut from = Sealer::new(keys, PeerId::satellite(1), boot, 0, 4).unwrap();
-        from.counter = 9;
-        open(&mut to, &brief(&mut from))
-    };
-    assert_eq!(by(ClusterKeys::new("prod", &[7; 32], 1)), Err(Counter::DropForeign));
-    assert_eq!(by(ClusterKeys::new("lab", &[7; 32], 2)), Err(Counter::DropBrief));
-    assert_eq!(by(ClusterKeys::new("lab", &[8; 32], 1)), Err(Counter::DropTag));
+    let mut by = |from| open(&mut to, &brief(&mut Sealer { counter: 9, ..from }));
+    assert_eq!(by(stranger("prod", 7, 1)), Err(Counter::DropForeign));
+    assert_eq!(by(stranger("lab", 7, 2)), Err(Counter::DropBrief));
+    assert_eq!(by(stranger("lab", 8, 1)), Err(Counter::DropTag));
     let mut from = sender();
     let datagram = brief(&mut from);
     assert_eq!(open(&mut from, &datagram), Err(Counter::DropReplay), "what we sent ourselves");
@@ -421,14 +426,7 @@ fn both_headers_share_one_counter_and_its_high_half_is_remembered() {
 fn what_came_back_under_the_short_header_is_known_as_our_own() {
     let mut from = sender();
     let own = brief(&mut from);
-    let opened = from.open_own(&mut own.clone()).map(|own| (own.is_brief, own.body.to_vec()));
-    assert_eq!(opened, Some((true, BODY.to_vec())));
-    for at in 0..own.len() {
-        let mut changed = own.clone();
-        changed[at] ^= 1;
-        assert!(from.open_own(&mut changed).is_none(), "byte {at}");
-        assert!(from.open_own(&mut own.clone()[..at]).is_none(), "cut at {at}");
-    }
+    is_known_as_own(&from, &own, true);
     let mut another_life = sealer(from.peer(), 1);
     another_life.counter = from.counter;
     assert!(another_life.open_own(&mut own.clone()).is_none());

@@ -35,13 +35,18 @@ fn connect(console: &Console) -> TcpStream {
 
 /// Head and body of the answer to one request.
 fn ask(console: &Console, request: &str) -> (String, String) {
+    try_ask(console, request).unwrap()
+}
+
+/// As [`ask`]; none for a visitor who was shown out first.
+fn try_ask(console: &Console, request: &str) -> Option<(String, String)> {
     let mut stream = connect(console);
     let head = format!("{request} HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n");
-    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(head.as_bytes()).ok()?;
     let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap();
-    (head.to_lowercase(), body.into())
+    stream.read_to_string(&mut text).ok()?;
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    Some((head.to_lowercase(), body.into()))
 }
 
 #[test]
@@ -79,7 +84,9 @@ fn who_stalls_is_shown_out_and_makes_room() {
     for idler in &mut idlers {
         idler.write_all(b"GET /status HT").unwrap();
     }
-    assert!(ask(&console, "GET /healthz").0.starts_with("http/1.1 200 "));
+    // On a machine that stands still, whoever asks at once may stay too long as well.
+    let answer = (0..100).find_map(|_| try_ask(&console, "GET /healthz"));
+    assert!(answer.is_some_and(|(head, _)| head.starts_with("http/1.1 200 ")));
     for idler in &mut idlers {
         let mut rest = Vec::new();
         let ended = idler.read_to_end(&mut rest);

@@ -12,6 +12,7 @@ pub mod member;
 pub mod nodeset;
 pub mod place;
 pub mod policy;
+pub mod ports;
 pub mod secret;
 pub mod show;
 pub mod up;

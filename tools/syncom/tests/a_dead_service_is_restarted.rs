@@ -15,9 +15,10 @@ fn a_killed_service_is_reported_restarted_and_explained() {
     let cluster = Cluster::start(&temp.0, &shape, 3);
     let agent = cluster.node_pids()["node2"];
     let first = eventually("the service runs", || children(agent).first().copied());
-    let graph = cluster.run(&["graph", "node2/web"]);
-    let graph = String::from_utf8_lossy(&graph.stdout).into_owned();
-    assert!(graph.contains("state=up"), "known before anything happens to it: {graph}");
+    eventually("it is known before anything happens to it", || {
+        let graph = cluster.run(&["graph", "node2/web"]);
+        String::from_utf8_lossy(&graph.stdout).contains("state=up").then_some(())
+    });
     kill_9(&[first]);
     let event = eventually("its death is an event", || cluster.events("service").pop());
     assert_eq!(event["subject"], "node2/web");

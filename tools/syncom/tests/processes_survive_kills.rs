@@ -122,11 +122,12 @@ fn a_dead_satellite_loses_no_report(cluster: &Cluster, committed: &mut BTreeMap<
 fn a_dead_leader_loses_no_report(cluster: &Cluster, committed: &mut BTreeMap<String, u64>) {
     let leader = cluster.status()["leader"].as_str().unwrap().to_owned();
     report_during(cluster, "lead", committed, || kill_9(&[members(&cluster.dir)[&leader]]));
-    let status = eventually("another leader with a manager", || {
+    // A node may be gray for a moment where many processes share a machine.
+    let status = eventually("another leader with a manager, and all others alive", || {
         let status = cluster.status();
-        (status["leader"] != leader.as_str() && !status["manager"].is_null()).then_some(status)
+        let has_both = status["leader"] != leader.as_str() && !status["manager"].is_null();
+        (has_both && status["nodes"]["alive"] == NODES - 10).then_some(status)
     });
-    assert_eq!(status["nodes"]["alive"], NODES - 10);
     assert_eq!(status["false_deaths"], 0);
 }
 

@@ -1,10 +1,12 @@
 //! One stream to many, over real sockets: here, between namespaces, over both families and links.
+//!
+//! Everybody lingers long: a machine that stands still for seconds makes no laggards here.
 
 use super::{Patience, builder, message};
 use crate::channel::{Channel, Event, Phase, Publication, Source, Subscription};
-use crate::link::Options;
 use crate::link::uring::UringLink;
 use crate::link::xdp::lab::Lab;
+use crate::link::{self, Kind, Link, Options};
 use std::io;
 use syncom_seam::Counter;
 use syncom_wire::Addr;
@@ -39,6 +41,11 @@ impl Listener {
     fn has_ended(&self) -> bool {
         self.events.iter().any(|event| matches!(event, Event::Ended(_)))
     }
+}
+
+/// Its port is a group's that no other run of these tests on this host is given.
+fn own_port() -> Box<dyn Link> {
+    link::open(&Kind::Mmsg, Addr::v4([127, 0, 0, 1], 0), &Options::SMALL).unwrap()
 }
 
 /// Sends messages `0..count` to all who listen, and ends. Half way, `halfway` may bring somebody.
@@ -78,20 +85,26 @@ fn run(
 
 #[test]
 fn a_stream_reaches_all_who_listen_once_and_in_order_and_ends_for_all() {
-    let at = "udp://239.77.1.9:40977?interface=127.0.0.1&window=256k";
-    let open = || builder(at).subscription().unwrap();
+    let port = own_port();
+    let at = format!(
+        "udp://239.77.1.9:{}?interface=127.0.0.1&window=256k&linger=60s",
+        port.local_addr().port
+    );
+    let open = || builder(&at).subscription().unwrap();
     let mut listeners = (0..3).map(|_| Listener::new(open())).collect();
-    let mut publication = builder(at).publication().unwrap();
+    let mut publication = builder(&at).publication().unwrap();
     run(&mut publication, &mut listeners, 5_000, || None);
     assert_eq!(publication.channel().counter(Counter::StreamLaggards), 0);
 }
 
 #[test]
 fn who_comes_late_begins_where_a_message_begins_and_hears_the_end() {
-    let at = "udp://239.77.1.9:40978?interface=lo&window=64k";
-    let open = || builder(at).subscription().unwrap();
+    let port = own_port();
+    let at =
+        format!("udp://239.77.1.9:{}?interface=lo&window=64k&linger=60s", port.local_addr().port);
+    let open = || builder(&at).subscription().unwrap();
     let mut listeners = (0..2).map(|_| Listener::new(open())).collect();
-    let mut publication = builder(at).publication().unwrap();
+    let mut publication = builder(&at).publication().unwrap();
     run(&mut publication, &mut listeners, 8_000, || Some(open()));
     let late = &listeners[2];
     assert!(late.first.is_some_and(|first| first >= 3_000), "{:?}", late.first);
@@ -106,8 +119,9 @@ fn io_uring_carries_a_stream_to_many_as_well() {
         eprintln!("cannot run here: {error}");
         return;
     }
-    let at =
-        |link: &str| format!("udp://239.77.1.9:40979?interface=127.0.0.1&window=256k&link={link}");
+    let port = own_port();
+    let group = format!("udp://239.77.1.9:{}", port.local_addr().port);
+    let at = |link: &str| format!("{group}?interface=127.0.0.1&window=256k&linger=60s&link={link}");
     let open = |link: &str| builder(&at(link)).subscription().unwrap();
     let mut listeners = ["uring", "mmsg", "uring"].map(|link| Listener::new(open(link))).into();
     let mut publication = builder(&at("uring")).publication().unwrap();
@@ -131,13 +145,13 @@ fn between_hosts(at: &str) {
 
 #[test]
 fn a_stream_to_many_travels_between_hosts_over_ipv4() {
-    between_hosts("udp://239.77.1.9:40980?interface=eth0");
+    between_hosts("udp://239.77.1.9:40980?interface=eth0&linger=60s");
 }
 
 #[test]
 fn a_stream_to_many_travels_between_hosts_over_ipv6() {
-    between_hosts("udp://[ff05::77:9%eth0]:40980");
-    between_hosts("udp://[ff02::77:9]:40980?interface=eth0");
+    between_hosts("udp://[ff05::77:9%eth0]:40980?linger=60s");
+    between_hosts("udp://[ff02::77:9]:40980?interface=eth0&linger=60s");
 }
 
 #[test]

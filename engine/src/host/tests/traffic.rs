@@ -1,6 +1,7 @@
 //! Frames between members, and what is not a frame.
 
 use super::*;
+use crate::link::Link as _;
 use crate::link::fault::{FaultLink, Faults};
 use syncom_seam::Rng;
 use syncom_wire::{Emit as _, FrameHeader, Header, Slot};
@@ -210,7 +211,8 @@ fn a_frame_to_a_port_where_nobody_listens_comes_back_to_its_role() {
     for kind in [link::Kind::Mmsg, link::Kind::Uring] {
         let options = link::Options { hears_refusals: true, ..link::Options::SMALL };
         let Ok(link) = link::open(&kind, local(), &options) else { continue };
-        let gone = link::open(&kind, local(), &options).unwrap().local_addr();
+        let deaf = link::tests::deaf(local());
+        let gone = deaf.local_addr();
         let quiet = member(2, &kind, Script::Listen);
         let shout = Script::Shout(vec![gone, quiet.link.local_addr()]);
         let Member { role, sealer, counters, store, .. } = member(1, &kind, shout);

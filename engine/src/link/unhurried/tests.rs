@@ -1,6 +1,5 @@
 use super::*;
 use crate::clock;
-use syncom_seam::SECOND;
 
 const WHICH: Unhurried = Unhurried { lens: [100, 48], sender_at: 12, below: 0x80 };
 const LOOPBACK: Addr = Addr::v4([127, 0, 0, 1], 0);
@@ -26,7 +25,7 @@ fn wakes(link: &UnhurriedLink, timeout_ms: i32) -> bool {
 
 fn receive(link: &mut UnhurriedLink, count: usize) -> Vec<usize> {
     let (mut burst, mut lengths) = (RxBurst::new(8), Vec::new());
-    let deadline = clock::now().after(10 * SECOND);
+    let deadline = clock::patience();
     while lengths.len() < count {
         assert!(clock::now() < deadline, "{lengths:?}");
         link.rx_burst(&mut burst).unwrap();

@@ -6,7 +6,6 @@ use crate::link::mmsg::{Group, Interface};
 use crate::link::xdp::bare::Bare;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use syncom_seam::SECOND;
 
 /// Enough for the test that opens most links and some others beside it.
 const SEATS: u8 = 36;
@@ -30,7 +29,7 @@ pub(in crate::link) fn open_somewhere(
     options: &Options,
 ) -> Box<dyn Link> {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
-    let deadline = clock::now().after(20 * SECOND);
+    let deadline = clock::patience();
     loop {
         let seat = NEXT.fetch_add(1, Ordering::Relaxed) % lab.seats.len();
         match open_at(lab, seat, mode, options) {
@@ -62,7 +61,7 @@ fn open_as(
 
 /// As [`open_at`]; the kernel lets go of a queue a moment after its last socket was closed.
 fn open_soon(lab: &Lab, seat: usize, mode: Mode) -> XdpLink {
-    let deadline = clock::now().after(5 * SECOND);
+    let deadline = clock::patience();
     loop {
         match open_at(lab, seat, mode, &Options::SMALL) {
             Ok(link) => break link,
@@ -85,7 +84,7 @@ fn post(link: &mut XdpLink, to: Addr, bytes: &[u8]) -> Way {
 }
 
 fn next(link: &mut XdpLink) -> (Addr, Vec<u8>) {
-    let deadline = clock::now().after(5 * SECOND);
+    let deadline = clock::patience();
     let mut burst = RxBurst::new(1);
     while link.rx_burst(&mut burst).unwrap() == 0 {
         assert!(clock::now() < deadline, "nothing arrives");
@@ -108,7 +107,7 @@ fn a_neighbour_is_found_by_the_kernel_and_then_reached_past_it() {
             let mut near = open_as(&lab, 0, mode, bind(0), &Options::SMALL).unwrap();
             let mut far = open_as(&lab, 1, mode, bind(1), &Options::SMALL).unwrap();
             let to = far.local_addr();
-            let deadline = clock::now().after(5 * SECOND);
+            let deadline = clock::patience();
             assert_eq!(post(&mut near, to, b"who are you?"), Way::Plain);
             assert_eq!(next(&mut far), (near.local_addr(), b"who are you?".to_vec()));
             while post(&mut near, to, b"hello") == Way::Plain {
@@ -205,7 +204,7 @@ fn bursts_that_a_sender_left_to_a_card_arrive_as_the_datagrams_they_are() {
         }
         near.tx_flush().unwrap();
         let (mut numbers, mut burst) = (Vec::new(), RxBurst::new(16));
-        let deadline = clock::now().after(5 * SECOND);
+        let deadline = clock::patience();
         while numbers.len() < 10 {
             assert!(clock::now() < deadline, "{numbers:?} arrived in mode {mode:?}");
             for at in 0..far.rx_burst(&mut burst).unwrap() {
@@ -233,7 +232,7 @@ fn channel(lab: &Lab, near: &str, far: &str) -> (Publication, Subscription) {
 /// Sends messages through a channel until it has ended, and sees that all come in order.
 fn stream(publication: &mut Publication, subscription: &mut Subscription) {
     let (mut sent, mut heard) = (0_u32, 0_u32);
-    let deadline = clock::now().after(30 * SECOND);
+    let deadline = clock::patience();
     while publication.phase() != Phase::Ended {
         assert!(clock::now() < deadline, "{heard} of {sent}");
         let is_heard = publication.listeners() > 0;
@@ -267,7 +266,7 @@ fn a_channel_goes_past_the_kernel_at_both_ends_to_one_and_to_many() {
             "udp://239.77.0.9:9001?link=xdp&interface=10.77.0.2",
         ],
     ] {
-        let deadline = clock::now().after(5 * SECOND);
+        let deadline = clock::patience();
         // The kernel lets go of a queue a moment after its socket was closed.
         let (mut publication, mut subscription) = loop {
             let ends = channel(&lab, near, far);
@@ -335,7 +334,7 @@ fn parts_that_are_kept_do_not_stop_the_link() {
     // More than the link has slots: it lends what it can spare and copies from then on.
     for number in 0..2000_u32 {
         post(&mut near, to, &number.to_be_bytes());
-        let deadline = clock::now().after(5 * SECOND);
+        let deadline = clock::patience();
         while far.rx_burst(&mut burst).unwrap() == 0 {
             assert!(clock::now() < deadline, "nothing arrives after {number}");
         }
@@ -358,7 +357,7 @@ fn the_bare_loop_moves_frames() {
         lab.seats[seat].enter(open).unwrap()
     };
     let (mut near, mut far) = (open(0), open(1));
-    let (mut received, deadline) = (0, clock::now().after(5 * SECOND));
+    let (mut received, deadline) = (0, clock::patience());
     near.send(100).unwrap();
     while received < 100 {
         received += far.receive();

@@ -3,9 +3,9 @@
 
 use super::{PARENT, Plan, Running};
 use crate::args::OnOff;
-use crate::assemble;
 use crate::config::{Config, Member, Service};
 use crate::exit::{Failure, file_failure};
+use crate::ports;
 use crate::show;
 use std::fs::File;
 use std::net::SocketAddr;
@@ -14,7 +14,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use syncom_engine::clock;
-use syncom_engine::link::Options;
 use syncom_seam::SECOND;
 
 /// How often members that stop are looked at.
@@ -46,7 +45,7 @@ struct Process {
 pub(crate) fn start(plan: &Plan<'_>) -> Result<(Vec<SocketAddr>, Processes), Failure> {
     let program = std::env::current_exe()
         .map_err(|error| Failure::failed(format!("cannot find this program's file: {error}")))?;
-    let replicas = free_ports(usize::from(plan.args.replicas))?;
+    let replicas = ports::free(usize::from(plan.args.replicas))?;
     let mut cluster = Processes { program, children: Vec::new() };
     for (number, listen) in (1..).zip(&replicas) {
         let name = format!("station{number}");
@@ -72,14 +71,6 @@ pub(crate) fn start(plan: &Plan<'_>) -> Result<(Vec<SocketAddr>, Processes), Fai
         cluster.spawn(plan, "agent", &config)?;
     }
     Ok((replicas, cluster))
-}
-
-/// Ports that are free now: each is taken and given back.
-fn free_ports(count: usize) -> Result<Vec<SocketAddr>, Failure> {
-    let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let open = |_| assemble::open_link("mmsg", any, &Options::SMALL);
-    let links: Vec<_> = (0..count).map(open).collect::<Result<_, _>>()?;
-    Ok(links.iter().map(|link| SocketAddr::from(link.local_addr())).collect())
 }
 
 fn config(

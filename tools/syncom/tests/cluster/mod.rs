@@ -231,8 +231,7 @@ fn state(pid: u64) -> Option<(String, u64)> {
     Some((fields.next()?.to_owned(), fields.next()?.parse().ok()?))
 }
 
-/// A UDP port of the loopback that was free a moment ago.
+/// A UDP port of the loopback that is free, and that no client of the cluster is given.
 pub(crate) fn free_port() -> u16 {
-    let builder = syncom_engine::Endpoint::builder("ports", &[0; 32]);
-    builder.bind("127.0.0.1:0".parse().unwrap()).open().unwrap().local_addr().port
+    syncom::ports::free(1).unwrap()[0].port()
 }

@@ -1,20 +1,18 @@
 //! A station of some replicas as processes of their own, to be written to, killed and stopped.
 
-use crate::assemble;
 use crate::config::{Cluster, Config, Member};
 use crate::exit::{Failure, file_failure};
 use crate::place::{self, Place};
+use crate::ports;
 use crate::secret::Secret;
 use crate::up::{PARENT, usage};
 use std::fs::File;
 use std::io::Write as _;
-use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use syncom_engine::counters::CountersReader;
-use syncom_engine::link::Options;
 use syncom_seam::Counter;
 
 /// Name of the cluster.
@@ -49,17 +47,13 @@ impl Replicas {
         std::fs::create_dir_all(&dir).map_err(|error| file_failure("create", &dir, &error))?;
         let secret = Secret::draw(NAME)?;
         secret.write(&dir.join("secret.key"))?;
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let open = |_| assemble::open_link("mmsg", any, &Options::SMALL);
-        let links: Vec<_> = (0..count).map(open).collect::<Result<_, _>>()?;
         let cluster = Cluster {
             name: NAME.into(),
             secret: "secret.key".into(),
             profile: "default".into(),
-            replicas: links.iter().map(|link| SocketAddr::from(link.local_addr())).collect(),
+            replicas: ports::free(usize::from(count))?,
             seal: true,
         };
-        drop(links);
         place::publish(&dir, &cluster)?;
         let walls_ns = vec![0; usize::from(count)];
         let mut replicas =

@@ -19,6 +19,8 @@ use syncom_wire::{Fixed as _, Header};
 const WARM_UP: u64 = 2_000;
 /// Without an answer for so long, the case has failed.
 const PATIENCE_NS: u64 = 5 * SECOND;
+/// Without a message for so long, the end that asks has gone: it says so when it is done.
+const ECHO_PATIENCE_NS: u64 = 2 * PATIENCE_NS;
 /// Looks for a message between two looks at the clock: those would keep it waiting.
 const LOOKS: u32 = 1024;
 
@@ -167,16 +169,18 @@ impl End {
     }
 }
 
-/// The second process: sends everything back until it hears nothing more.
+/// The second process: sends everything back until a message of another length says that it is
+/// over.
 fn echo(args: &BenchRtt, end: &mut End, other: SocketAddr) -> Outcome {
     pin_to(false);
     println!("{}", json!({"address": end.address().to_string()}));
     end.connect(other)?;
-    let (mut message, mut heard) = (Vec::with_capacity(args.pair.size as usize), clock::now());
+    let size = args.pair.size as usize;
+    let (mut message, mut heard) = (Vec::with_capacity(size), clock::now());
     let mut cpu = [clock::cpu_ns(); 2];
     let mut answers = 0_u64;
-    let mut is_heard = false;
-    while is_heard || clock::now().since(heard) < SECOND {
+    let (mut is_heard, mut is_over) = (false, false);
+    while !is_over && (is_heard || clock::now().since(heard) < ECHO_PATIENCE_NS) {
         if is_heard {
             heard = clock::now();
             answers += 1;
@@ -191,10 +195,15 @@ fn echo(args: &BenchRtt, end: &mut End, other: SocketAddr) -> Outcome {
         end.tick();
         is_heard = false;
         for _ in 0..LOOKS {
-            if end.poll(|bytes| {
+            let is_any = end.poll(|bytes| {
                 message.clear();
                 message.extend_from_slice(bytes);
-            })? {
+                is_over = bytes.len() != size;
+            })?;
+            if is_over {
+                break;
+            }
+            if is_any {
                 end.send(&message)?;
                 is_heard = true;
             }
@@ -245,6 +254,7 @@ fn ask(args: &BenchRtt, end: &mut End) -> Outcome {
         latency.record(clock::now().since(began));
     }
     let cpu_ns = clock::cpu_ns() - cpu;
+    end.send(message.get(1..).unwrap_or(&[7]))?;
     let far_cpu_ns = other.line()?["cpu_ns"].as_u64().unwrap_or(0);
     other.join()?;
     report(args, end.link(args), &latency, proof, [cpu_ns, far_cpu_ns])
