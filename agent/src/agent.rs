@@ -125,6 +125,10 @@ impl Agent {
             self.heartbeats.on_armed(beat.slot, beat.incarnation);
             return;
         }
+        if beat.flags & Heartbeat::CALL != 0 {
+            self.heartbeats.on_call(now, from.addr, self.services.counts(), &self.node, out);
+            return;
+        }
         self.observing.on_sign(now, &Sign::of(beat), from.heard, &mut self.node, out);
         if beat.flags & Heartbeat::ARM != 0 && self.observing.watches(beat.slot) {
             self.heartbeats.arm(now, from.addr, &self.node, out);
@@ -167,6 +171,7 @@ impl Agent {
         if is_mine && set.head.epoch > self.heartbeats.epoch {
             self.heartbeats.on_neighbours(now.at, set, &self.node);
             self.observing.on_neighbours(now, set, &mut self.node, out);
+            self.heartbeats.call(now, self.observing.strangers(), &self.node, out);
             self.heartbeats.show(now, self.services.counts(), &self.node, out);
         }
     }
@@ -270,6 +275,7 @@ impl Agent {
             self.node.health.blame(now.at);
         }
         self.heartbeats.on_peers(now, self.services.counts(), &mut self.node, out);
+        self.heartbeats.call(now, self.observing.strangers(), &self.node, out);
         if self.heartbeats.is_home_turn(now.at, &self.node) {
             self.on_homes(now, out);
         }

@@ -33,6 +33,8 @@ pub(crate) struct Observing {
     /// Slots of `watched`, in the same order: heartbeats are looked up by them, and all of these lie
     /// in one cache line.
     slots: Vec<Slot>,
+    /// Subjects that were never heard, and where they listen.
+    strangers: Vec<(Slot, Addr)>,
     /// No accusation before this moment.
     mute_until: Time,
     /// An overflow mutes nobody before this moment: one that never ends must not.
@@ -48,6 +50,7 @@ impl Observing {
         Self {
             watched: Vec::with_capacity(SUBJECTS_MAX),
             slots: Vec::with_capacity(SUBJECTS_MAX),
+            strangers: Vec::with_capacity(SUBJECTS_MAX),
             mute_until: Time(0),
             overflow_from: Time(0),
             suspect_since: None,
@@ -60,12 +63,22 @@ impl Observing {
     /// [`Arrival`]: syncom_group::Arrival
     pub(crate) fn bytes(&self) -> usize {
         self.watched.len() * size_of::<(Slot, Incarnation, u16)>()
+            + size_of_val(self.strangers.as_slice())
+    }
+
+    /// Where those listen who were never heard.
+    pub(crate) fn strangers(&mut self) -> impl Iterator<Item = Addr> {
+        let watched = &self.watched;
+        let is_one = |slot| watched.iter().any(|one| one.slot == slot && one.is_stranger());
+        self.strangers.retain(|(slot, _)| is_one(*slot));
+        self.strangers.iter().map(|(_, addr)| *addr)
     }
 
     /// A new life begins: it watches nobody yet.
     pub(crate) fn clear(&mut self) {
         self.watched.clear();
         self.slots.clear();
+        self.strangers.clear();
         self.suspect_since = None;
     }
 
@@ -78,11 +91,15 @@ impl Observing {
         node: &mut Node,
         out: &mut O,
     ) {
-        let leave_at = now.at.after(node.handover_ns() / 2);
         for watched in &mut self.watched {
-            watched.leave_at = watched.leave_at.min(leave_at);
+            watched.leave_by(now.at, node);
         }
+        self.strangers.clear();
         for one in set.subjects.iter() {
+            // As many at most as are watched; who is none is left out when they are asked.
+            if self.strangers.len() < SUBJECTS_MAX {
+                self.strangers.push((one.slot, one.addr));
+            }
             let known = self.find(one.slot).and_then(|at| self.watched.get_mut(at));
             if let Some(watched) = known {
                 watched.assign(one, set.head.epoch, now.at, node);
@@ -125,8 +142,10 @@ impl Observing {
         // Replaced already, or by a set that has not come here yet: its own is newer than ours.
         let is_replaced = watched.leave_at != Time::NEVER || beat.neighbours > watched.epoch;
         if beat.flags & Heartbeat::RELEASED != 0 && is_replaced {
-            // What was said of it is taken back below, and then it is forgotten.
-            watched.leave_at = watched.leave_at.min(now.at.after(node.pace.interval_ns()));
+            // What was said of it is taken back below, and then it is forgotten, before it has said
+            // so for the last time.
+            let soon_ns = node.pace.interval_ns().min(watched.arrival.interval_ns());
+            watched.leave_at = watched.leave_at.min(now.at.after(soon_ns));
         }
         if watched.is_late(node, now.at) || !watched.claim.is_open() {
             return;

@@ -149,8 +149,26 @@ impl Watched {
             self.arrival = Arrival::new(heard, node.pace.interval_ns());
             self.claim = Claim::None;
         }
-        self.arrival.on_heartbeat(beat.seq, u64::from(beat.interval_us) * 1_000, heard);
+        let interval_ns = u64::from(beat.interval_us) * 1_000;
+        if beat.flags & Heartbeat::HERE == 0 {
+            self.arrival.on_heartbeat(beat.seq, interval_ns, heard);
+        } else {
+            self.arrival.on_word(beat.seq, interval_ns, heard);
+        }
         true
+    }
+
+    /// Whether it was never heard, and is to be asked how often it speaks.
+    pub(crate) fn is_stranger(&self) -> bool {
+        let is_unheard = self.arrival.heard().is_none() && self.claim != Claim::Settled;
+        is_unheard && self.leave_at == Time::NEVER
+    }
+
+    /// When to stop watching it, now that it was replaced: well before it stops sending, which it
+    /// does by its own interval, whatever ours is.
+    pub(crate) fn leave_by(&mut self, now: Time, node: &Node) {
+        let leave_at = now.after(node.handover_ns(self.arrival.interval_ns()) / 2);
+        self.leave_at = self.leave_at.min(leave_at);
     }
 
     /// When the subject is late.
@@ -185,8 +203,8 @@ impl Watched {
     }
 }
 
-/// How long a new subject may take to be heard, in ns: it may learn of us two intervals later than
-/// we of it. If it takes longer, its homes hear that it lives, and veto.
+/// How long a new subject may take to be heard, in ns: seven times or so it was asked by then how often
+/// it speaks. If it takes longer, its homes hear that it lives, and veto.
 fn grace_ns(node: &Node) -> u64 {
     node.patience_ns() + 2 * node.pace.interval_ns()
 }
