@@ -17,6 +17,7 @@ use crate::watched::Sign;
 use syncom_group::Pace;
 use syncom_seam::{Counter, Done, Loss, Now, Origin, Outbox, Role, Timer};
 use syncom_wire::beat::Beat;
+use syncom_wire::control::Verb;
 use syncom_wire::heartbeat::{Heartbeat, HomeAnswer};
 use syncom_wire::neighbours::Neighbours;
 use syncom_wire::probe::Probe;
@@ -319,6 +320,9 @@ impl Role for Agent {
         match frame {
             Frame::Beat(beat) => self.on_beat(now, from, beat, out),
             Frame::Heartbeat(beat) => self.on_heartbeat(now, from, beat, out),
+            Frame::Ask(ask) if ask.verb() == Some(Verb::Watched) => {
+                Control::on_watched(now, from, ask, &self.observing, &self.node, out);
+            }
             Frame::Ask(ask) => {
                 self.control.on_ask(now, from, ask, &mut self.reports, &mut self.node, out);
             }

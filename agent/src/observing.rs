@@ -17,6 +17,7 @@ use syncom_wire::limits::HOMES;
 use syncom_wire::neighbours::Neighbours;
 use syncom_wire::probe::Probe;
 use syncom_wire::report::{AckItem, EventKind, Report, ReportAck, ReportHead, ReportId};
+use syncom_wire::watch::Watch;
 use syncom_wire::{Addr, Incarnation, PeerId, Slot, Subject};
 
 /// First refresh of an accusation, in ns; it doubles.
@@ -270,6 +271,18 @@ impl Observing {
     /// Whether it waits to hear anybody of the group before it accuses somebody.
     pub(crate) fn is_in_doubt(&self, node: &Node) -> bool {
         self.suspect_since.is_some_and(|since| node.homes.heard() < since)
+    }
+
+    /// What it makes of each subject, for people.
+    pub(crate) fn show(&self, now: Time, node: &Node) -> impl Iterator<Item = Watch> {
+        let doubts = [
+            (now < self.mute_until, Watch::MUTE),
+            (node.homes.is_isolated(node.home_interval_ns(), now), Watch::ISOLATED),
+            (self.suspect_since.is_some(), Watch::SELF_SUSPECT),
+            (self.is_in_doubt(node), Watch::IN_DOUBT),
+        ];
+        let flags = doubts.iter().filter(|(is_so, _)| *is_so).fold(0, |all, (_, flag)| all | flag);
+        self.watched.iter().map(move |watched| watched.show(flags, node, now))
     }
 
     /// Whether to ask the group for an answer that would end the doubt: for as long as it would take

@@ -156,7 +156,9 @@ impl Arrival {
         self.error_ns
     }
 
-    fn margin_ns(&self, profile: &Profile) -> u64 {
+    /// The margin (α), in ns: what an arrival may be later than expected by a healthy watcher.
+    #[must_use]
+    pub fn margin_ns(&self, profile: &Profile) -> u64 {
         (4 * self.error_ns + profile.margin_min_ns).min(self.interval_ns).max(MARGIN_MIN_NS)
     }
 

@@ -56,15 +56,21 @@ impl Beat {
         if beat.plane != Heartbeat::PEER || beat.flags != 0 {
             return None;
         }
-        let [low, high, ..] = beat.progress.to_le_bytes();
         Some(Self {
             incarnation: beat.incarnation,
             seq: u32::try_from(beat.seq).ok()?,
             interval_us: beat.interval_us,
-            progress: u16::from_le_bytes([low, high]),
+            progress: Self::short_progress(beat.progress),
             services_up: u8::try_from(beat.services_up).ok()?,
             services_down: u8::try_from(beat.services_down).ok()?,
         })
+    }
+
+    /// What this frame says of [`Heartbeat::progress`].
+    #[must_use]
+    pub const fn short_progress(progress: u32) -> u16 {
+        let [low, high, ..] = progress.to_le_bytes();
+        u16::from_le_bytes([low, high])
     }
 
     const fn check(&self) -> Result<(), Malformed> {
