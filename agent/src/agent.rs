@@ -17,6 +17,7 @@ use crate::watched::Sign;
 use syncom_group::Pace;
 use syncom_seam::{Counter, Done, Loss, Now, Origin, Outbox, Role, Timer};
 use syncom_wire::beat::Beat;
+use syncom_wire::control::Verb;
 use syncom_wire::heartbeat::{Heartbeat, HomeAnswer};
 use syncom_wire::neighbours::Neighbours;
 use syncom_wire::probe::Probe;
@@ -125,6 +126,10 @@ impl Agent {
             self.heartbeats.on_armed(beat.slot, beat.incarnation);
             return;
         }
+        if beat.flags & Heartbeat::CALL != 0 {
+            self.heartbeats.on_call(now, from.addr, self.services.counts(), &self.node, out);
+            return;
+        }
         self.observing.on_sign(now, &Sign::of(beat), from.heard, &mut self.node, out);
         if beat.flags & Heartbeat::ARM != 0 && self.observing.watches(beat.slot) {
             self.heartbeats.arm(now, from.addr, &self.node, out);
@@ -167,6 +172,7 @@ impl Agent {
         if is_mine && set.head.epoch > self.heartbeats.epoch {
             self.heartbeats.on_neighbours(now.at, set, &self.node);
             self.observing.on_neighbours(now, set, &mut self.node, out);
+            self.heartbeats.call(now, self.observing.strangers(), &self.node, out);
             self.heartbeats.show(now, self.services.counts(), &self.node, out);
         }
     }
@@ -270,6 +276,7 @@ impl Agent {
             self.node.health.blame(now.at);
         }
         self.heartbeats.on_peers(now, self.services.counts(), &mut self.node, out);
+        self.heartbeats.call(now, self.observing.strangers(), &self.node, out);
         if self.heartbeats.is_home_turn(now.at, &self.node) {
             self.on_homes(now, out);
         }
@@ -313,6 +320,9 @@ impl Role for Agent {
         match frame {
             Frame::Beat(beat) => self.on_beat(now, from, beat, out),
             Frame::Heartbeat(beat) => self.on_heartbeat(now, from, beat, out),
+            Frame::Ask(ask) if ask.verb() == Some(Verb::Watched) => {
+                Control::on_watched(now, from, ask, &self.observing, &self.node, out);
+            }
             Frame::Ask(ask) => {
                 self.control.on_ask(now, from, ask, &mut self.reports, &mut self.node, out);
             }

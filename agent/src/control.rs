@@ -1,16 +1,21 @@
 //! Questions of local programs.
 //!
-//! An agent takes reports. Everything else a program may want to know is the station's business,
-//! and the answer says where that is.
+//! An agent takes reports, and says what it makes of those whom it watches. Everything else a program
+//! may want to know is the station's business, and the answer says where that is.
 
 use crate::node::Node;
+use crate::observing::Observing;
 use crate::reports::{Asker, Committed, Draft, Reports};
 use syncom_seam::bounded::BoundedQueue;
+use syncom_seam::limits::SUBJECTS_MAX;
 use syncom_seam::{Counter, Now, Origin, Outbox};
 use syncom_wire::control::{Ask, Line, Reply, ReplyHead, Verb};
 use syncom_wire::frame::emit;
 use syncom_wire::report::{AckItem, EventKind, Report, ReportAck};
-use syncom_wire::{Addr, Emit, Frame, Frames, Incarnation, List, PeerId, Role, Subject};
+use syncom_wire::watch::Watch;
+use syncom_wire::{
+    Addr, Emit, Fixed as _, Frame, FrameHeader, Frames, Incarnation, List, PeerId, Role, Subject,
+};
 
 /// Answers that are remembered for programs that missed them.
 const ANSWERS_MAX: usize = 64;
@@ -60,12 +65,37 @@ impl Control {
                 | Verb::Policy
                 | Verb::SetPolicy
                 | Verb::Drain
-                | Verb::Replace,
+                | Verb::Replace
+                | Verb::Watched,
             ) => refer(&asker, node, out),
             None => {
                 reply(&asker, Reply::REFUSED, 0, node, out, &Line { text: "unknown question" });
             }
         }
+    }
+
+    /// Says what is made of each subject.
+    pub(crate) fn on_watched<O: Outbox>(
+        now: Now,
+        from: &Origin,
+        ask: &Ask<'_>,
+        observing: &Observing,
+        node: &Node,
+        out: &mut O,
+    ) {
+        if from.peer.role() != Role::Client {
+            out.count(Counter::DropRole, 1);
+            return;
+        }
+        out.count(Counter::ControlAsked, 1);
+        let (peer, boot, addr) = (from.peer, from.boot, from.addr);
+        let asker = Asker { peer, boot, request: ask.head.request, addr };
+        let mut body = [0; SUBJECTS_MAX * (FrameHeader::SIZE + Watch::SIZE)];
+        let mut len = 0;
+        for watch in observing.show(now.at, node) {
+            len += body.get_mut(len..).and_then(|rest| emit(&watch, rest).ok()).unwrap_or(0);
+        }
+        answer(&asker, (Reply::DONE, 0), node, out, body.get(..len).unwrap_or(&[]));
     }
 
     /// A report is committed: whoever asked for it is told.
@@ -180,6 +210,16 @@ fn reply<O: Outbox, E: Emit>(
 ) {
     let mut body = [0; 256];
     let len = emit(frame, &mut body).unwrap_or(0);
+    answer(asker, (status, retry_ms), node, out, body.get(..len).unwrap_or(&[]));
+}
+
+fn answer<O: Outbox>(
+    asker: &Asker,
+    (status, retry_ms): (u8, u32),
+    node: &Node,
+    out: &mut O,
+    body: &[u8],
+) {
     let leader = node.roster.leader();
     let leader_addr = node.roster.addr(leader);
     let head = ReplyHead {
@@ -194,5 +234,5 @@ fn reply<O: Outbox, E: Emit>(
         retry_ms,
         age_ms: 0,
     };
-    out.send(asker.addr, &Reply { head, body: body.get(..len).unwrap_or(&[]) });
+    out.send(asker.addr, &Reply { head, body });
 }

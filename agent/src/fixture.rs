@@ -300,7 +300,7 @@ pub(crate) fn heartbeat(slot: u32, seq: u64) -> Heartbeat {
         incarnation: Incarnation(1),
         seq,
         interval_us: 200_000,
-        progress: 1,
+        progress: u32::try_from(seq).unwrap(),
         sent_ns: 1,
         neighbours: 0,
         rtt_us: 0,

@@ -115,7 +115,7 @@ impl Heartbeats {
     /// Takes the observers of a newer set.
     pub(crate) fn on_neighbours(&mut self, now: Time, set: &Neighbours<'_>, node: &Node) {
         self.epoch = set.head.epoch;
-        let until = now.after(node.handover_ns());
+        let until = now.after(node.handover_ns(node.pace.interval_ns()));
         for observer in &mut self.observers {
             let is_same = |one: &Neighbour| one.slot == observer.slot;
             match set.observers.iter().find(is_same) {
@@ -229,6 +229,39 @@ impl Heartbeats {
         let beat = self.beat(Heartbeat::PEER, now, identity, ServiceCounts::default(), node);
         let beat = Heartbeat { flags: Heartbeat::ARMED, ..beat };
         out.send_all(core::slice::from_ref(&subject), &beat);
+    }
+
+    /// Asks those whom we are to watch and have never heard how often they speak: nobody may be missed
+    /// by a measure that is not its own.
+    pub(crate) fn call<O: Outbox>(
+        &self,
+        now: Now,
+        subjects: impl Iterator<Item = Addr>,
+        node: &Node,
+        out: &mut O,
+    ) {
+        let Some(identity) = node.identity else { return };
+        let beat = self.beat(Heartbeat::PEER, now, identity, ServiceCounts::default(), node);
+        for subject in subjects {
+            out.send(subject, &Heartbeat { flags: Heartbeat::CALL, ..beat });
+            out.count(Counter::HeartbeatsSent, 1);
+        }
+    }
+
+    /// Tells an observer that has never heard us how often we speak. It may know of us before we
+    /// know of it.
+    pub(crate) fn on_call<O: Outbox>(
+        &self,
+        now: Now,
+        observer: Addr,
+        services: ServiceCounts,
+        node: &Node,
+        out: &mut O,
+    ) {
+        let Some(identity) = node.identity else { return };
+        let beat = self.beat(Heartbeat::PEER, now, identity, services, node);
+        out.send(observer, &Heartbeat { flags: Heartbeat::HERE | Heartbeat::ARM, ..beat });
+        out.count(Counter::HeartbeatsSent, 1);
     }
 
     /// Tells the homes that we live.
@@ -359,7 +392,7 @@ fn micros(ns: u64) -> u32 {
 /// Whether this is one of those that go in full in any case; each node has its own.
 fn is_in_full(beat: &Heartbeat) -> bool {
     let turn = beat.seq.wrapping_add(u64::from(beat.slot.0));
-    turn.is_multiple_of(u64::from(Beat::IN_FULL_EVERY))
+    turn.is_multiple_of(Beat::in_full_every(beat.interval_us.into()))
 }
 
 /// Says a heartbeat, in short where that is enough.

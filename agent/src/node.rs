@@ -84,13 +84,20 @@ impl Node {
     /// How long a node that stopped sending is given before it is late, without experience, in ns:
     /// m·η + α, with α at its most.
     pub(crate) fn patience_ns(&self) -> u64 {
-        self.pace.interval_ns().saturating_mul(u64::from(self.config.profile.misses) + 1)
+        self.patience_with_ns(self.pace.interval_ns())
     }
 
-    /// How long a replaced observer that was not released is still sent heartbeats, in ns. It watches
-    /// for half of that: so it may learn much later that it was replaced, and still misses nothing.
-    pub(crate) fn handover_ns(&self) -> u64 {
-        4 * (self.home_interval_ns() + self.patience_ns())
+    /// The same with one that keeps this interval, in ns.
+    fn patience_with_ns(&self, interval_ns: u64) -> u64 {
+        interval_ns.saturating_mul(u64::from(self.config.profile.misses) + 1)
+    }
+
+    /// How long a replaced observer that was not released is still sent heartbeats by a node that keeps
+    /// this interval, in ns. It watches for half of that: so it may learn much later that it was
+    /// replaced, and still misses nothing.
+    pub(crate) fn handover_ns(&self, interval_ns: u64) -> u64 {
+        let home_interval_ns = self.config.profile.home_interval_ns.max(interval_ns);
+        4 * (home_interval_ns + self.patience_with_ns(interval_ns))
     }
 }
 

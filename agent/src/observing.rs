@@ -17,6 +17,7 @@ use syncom_wire::limits::HOMES;
 use syncom_wire::neighbours::Neighbours;
 use syncom_wire::probe::Probe;
 use syncom_wire::report::{AckItem, EventKind, Report, ReportAck, ReportHead, ReportId};
+use syncom_wire::watch::Watch;
 use syncom_wire::{Addr, Incarnation, PeerId, Slot, Subject};
 
 /// First refresh of an accusation, in ns; it doubles.
@@ -33,6 +34,8 @@ pub(crate) struct Observing {
     /// Slots of `watched`, in the same order: heartbeats are looked up by them, and all of these lie
     /// in one cache line.
     slots: Vec<Slot>,
+    /// Subjects that were never heard, and where they listen.
+    strangers: Vec<(Slot, Addr)>,
     /// No accusation before this moment.
     mute_until: Time,
     /// An overflow mutes nobody before this moment: one that never ends must not.
@@ -48,6 +51,7 @@ impl Observing {
         Self {
             watched: Vec::with_capacity(SUBJECTS_MAX),
             slots: Vec::with_capacity(SUBJECTS_MAX),
+            strangers: Vec::with_capacity(SUBJECTS_MAX),
             mute_until: Time(0),
             overflow_from: Time(0),
             suspect_since: None,
@@ -60,12 +64,22 @@ impl Observing {
     /// [`Arrival`]: syncom_group::Arrival
     pub(crate) fn bytes(&self) -> usize {
         self.watched.len() * size_of::<(Slot, Incarnation, u16)>()
+            + size_of_val(self.strangers.as_slice())
+    }
+
+    /// Where those listen who were never heard.
+    pub(crate) fn strangers(&mut self) -> impl Iterator<Item = Addr> {
+        let watched = &self.watched;
+        let is_one = |slot| watched.iter().any(|one| one.slot == slot && one.is_stranger());
+        self.strangers.retain(|(slot, _)| is_one(*slot));
+        self.strangers.iter().map(|(_, addr)| *addr)
     }
 
     /// A new life begins: it watches nobody yet.
     pub(crate) fn clear(&mut self) {
         self.watched.clear();
         self.slots.clear();
+        self.strangers.clear();
         self.suspect_since = None;
     }
 
@@ -78,11 +92,15 @@ impl Observing {
         node: &mut Node,
         out: &mut O,
     ) {
-        let leave_at = now.at.after(node.handover_ns() / 2);
         for watched in &mut self.watched {
-            watched.leave_at = watched.leave_at.min(leave_at);
+            watched.leave_by(now.at, node);
         }
+        self.strangers.clear();
         for one in set.subjects.iter() {
+            // As many at most as are watched; who is none is left out when they are asked.
+            if self.strangers.len() < SUBJECTS_MAX {
+                self.strangers.push((one.slot, one.addr));
+            }
             let known = self.find(one.slot).and_then(|at| self.watched.get_mut(at));
             if let Some(watched) = known {
                 watched.assign(one, set.head.epoch, now.at, node);
@@ -125,8 +143,10 @@ impl Observing {
         // Replaced already, or by a set that has not come here yet: its own is newer than ours.
         let is_replaced = watched.leave_at != Time::NEVER || beat.neighbours > watched.epoch;
         if beat.flags & Heartbeat::RELEASED != 0 && is_replaced {
-            // What was said of it is taken back below, and then it is forgotten.
-            watched.leave_at = watched.leave_at.min(now.at.after(node.pace.interval_ns()));
+            // What was said of it is taken back below, and then it is forgotten, before it has said
+            // so for the last time.
+            let soon_ns = node.pace.interval_ns().min(watched.arrival.interval_ns());
+            watched.leave_at = watched.leave_at.min(now.at.after(soon_ns));
         }
         if watched.is_late(node, now.at) || !watched.claim.is_open() {
             return;
@@ -251,6 +271,18 @@ impl Observing {
     /// Whether it waits to hear anybody of the group before it accuses somebody.
     pub(crate) fn is_in_doubt(&self, node: &Node) -> bool {
         self.suspect_since.is_some_and(|since| node.homes.heard() < since)
+    }
+
+    /// What it makes of each subject, for people.
+    pub(crate) fn show(&self, now: Time, node: &Node) -> impl Iterator<Item = Watch> {
+        let doubts = [
+            (now < self.mute_until, Watch::MUTE),
+            (node.homes.is_isolated(node.home_interval_ns(), now), Watch::ISOLATED),
+            (self.suspect_since.is_some(), Watch::SELF_SUSPECT),
+            (self.is_in_doubt(node), Watch::IN_DOUBT),
+        ];
+        let flags = doubts.iter().filter(|(is_so, _)| *is_so).fold(0, |all, (_, flag)| all | flag);
+        self.watched.iter().map(move |watched| watched.show(flags, node, now))
     }
 
     /// Whether to ask the group for an answer that would end the doubt: for as long as it would take

@@ -6,7 +6,12 @@ use syncom_seam::Time;
 use syncom_wire::beat::Beat;
 use syncom_wire::heartbeat::Heartbeat;
 use syncom_wire::neighbours::Neighbour;
+use syncom_wire::watch::Watch;
 use syncom_wire::{Incarnation, PeerId, Slot};
+
+/// Heartbeats in a row whose progress counter stands still, after which they prove no life: somebody
+/// sends them who does not think any more. An agent at rest counts one turn at least with each.
+const STILL_MAX: u8 = 8;
 
 /// What was said about a subject.
 ///
@@ -51,6 +56,16 @@ pub(crate) enum Claim {
 }
 
 impl Claim {
+    /// How an answer says it.
+    const fn to_wire(self) -> u8 {
+        match self {
+            Self::None => 0,
+            Self::Accused { .. } => Watch::ACCUSED,
+            Self::Retracting { .. } => Watch::RETRACTING,
+            Self::Settled => Watch::SETTLED,
+        }
+    }
+
     /// Whether hearing the subject changes what was said.
     pub(crate) const fn is_open(&self) -> bool {
         matches!(self, Self::Accused { .. } | Self::Settled)
@@ -67,19 +82,33 @@ pub(crate) struct Sign {
     pub(crate) flags: u16,
     /// The neighbour set that its sender holds; 0 in short, where it is not said.
     pub(crate) neighbours: u64,
+    told: Told,
+}
+
+/// What a subject says of itself beside that it lives.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    progress: u16,
+    services_up: u16,
+    services_down: u16,
 }
 
 impl Sign {
     /// Of a heartbeat.
     pub(crate) const fn of(beat: &Heartbeat) -> Self {
         let Heartbeat { slot, incarnation, seq, interval_us, flags, neighbours, .. } = *beat;
-        Self { slot, incarnation, seq, interval_us, flags, neighbours }
+        let Heartbeat { services_up, services_down, .. } = *beat;
+        let progress = Beat::short_progress(beat.progress);
+        let told = Told { progress, services_up, services_down };
+        Self { slot, incarnation, seq, interval_us, flags, neighbours, told }
     }
 
     /// Of one in short, by whoever has this slot.
     pub(crate) fn of_brief(slot: Slot, beat: &Beat) -> Self {
-        let Beat { incarnation, seq, interval_us, .. } = *beat;
-        Self { slot, incarnation, seq: seq.into(), interval_us, flags: 0, neighbours: 0 }
+        let Beat { incarnation, seq, interval_us, progress, services_up, services_down } = *beat;
+        let (services_up, services_down) = (services_up.into(), services_down.into());
+        let told = Told { progress, services_up, services_down };
+        Self { slot, incarnation, seq: seq.into(), interval_us, flags: 0, neighbours: 0, told }
     }
 }
 
@@ -101,6 +130,12 @@ pub(crate) struct Watched {
     pub(crate) claim: Claim,
     /// A home has asked whether we still hear it: until then a single heartbeat may be missed.
     asked_until: Time,
+    told: Told,
+    /// When it told so, and when its progress counter had last moved by then.
+    told_at: Time,
+    moved_at: Time,
+    /// Heartbeats in a row whose progress counter stood still.
+    stills: u8,
 }
 
 impl Watched {
@@ -116,6 +151,10 @@ impl Watched {
             leave_at: Time::NEVER,
             claim: Claim::None,
             asked_until: Time(0),
+            told: Told::default(),
+            told_at: now,
+            moved_at: now,
+            stills: 0,
         }
     }
 
@@ -138,7 +177,7 @@ impl Watched {
         (self.epoch, self.domain, self.leave_at) = (epoch, one.domain, Time::NEVER);
     }
 
-    /// Takes a sign of life; false when it is one of an earlier life.
+    /// Takes a sign of life; false when it is one of an earlier life, or of no life any more.
     pub(crate) fn on_sign(&mut self, beat: &Sign, heard: Time, node: &Node) -> bool {
         if beat.incarnation < self.incarnation {
             return false;
@@ -148,9 +187,68 @@ impl Watched {
             self.incarnation = beat.incarnation;
             self.arrival = Arrival::new(heard, node.pace.interval_ns());
             self.claim = Claim::None;
+            self.stills = 0;
         }
-        self.arrival.on_heartbeat(beat.seq, u64::from(beat.interval_us) * 1_000, heard);
+        if beat.seq > self.arrival.seq() && beat.flags & Heartbeat::HERE == 0 {
+            self.on_told(&beat.told, heard);
+        }
+        if self.stills >= STILL_MAX {
+            return false;
+        }
+        let interval_ns = u64::from(beat.interval_us) * 1_000;
+        if beat.flags & Heartbeat::HERE == 0 {
+            self.arrival.on_heartbeat(beat.seq, interval_ns, heard);
+        } else {
+            self.arrival.on_word(beat.seq, interval_ns, heard);
+        }
         true
+    }
+
+    /// Takes what a newer heartbeat says.
+    fn on_told(&mut self, told: &Told, heard: Time) {
+        if told.progress == self.told.progress && self.arrival.seq() > 0 {
+            self.stills = self.stills.saturating_add(1);
+        } else {
+            (self.stills, self.moved_at) = (0, heard);
+        }
+        (self.told, self.told_at) = (*told, heard);
+    }
+
+    /// What an answer says of it; the doubts of the observer are `flags`.
+    pub(crate) fn show(&self, flags: u16, node: &Node, now: Time) -> Watch {
+        let micros = |ns: u64| u32::try_from(ns / 1_000).unwrap_or(u32::MAX);
+        let heard = self.arrival.heard();
+        let margin_ns = self.arrival.margin_ns(&node.config.profile);
+        Watch {
+            subject: self.slot,
+            incarnation: self.incarnation,
+            seq: self.arrival.seq(),
+            heard_ago_us: heard.map_or(Watch::NEVER, |heard| micros(now.since(heard))),
+            interval_us: micros(self.arrival.interval_ns()),
+            error_us: micros(self.arrival.error_ns()),
+            margin_us: micros(margin_ns * (1 + u64::from(node.health.level()))),
+            timeout_us: micros(self.deadline(node).since(heard.unwrap_or(self.since))),
+            still_us: micros(self.told_at.since(self.moved_at)),
+            srtt_us: micros(node.homes.srtt_max_ns()),
+            services_up: self.told.services_up,
+            services_down: self.told.services_down,
+            claim: self.claim.to_wire(),
+            health: node.health.level(),
+            flags,
+        }
+    }
+
+    /// Whether it was never heard, and is to be asked how often it speaks.
+    pub(crate) fn is_stranger(&self) -> bool {
+        let is_unheard = self.arrival.heard().is_none() && self.claim != Claim::Settled;
+        is_unheard && self.leave_at == Time::NEVER
+    }
+
+    /// When to stop watching it, now that it was replaced: well before it stops sending, which it
+    /// does by its own interval, whatever ours is.
+    pub(crate) fn leave_by(&mut self, now: Time, node: &Node) {
+        let leave_at = now.after(node.handover_ns(self.arrival.interval_ns()) / 2);
+        self.leave_at = self.leave_at.min(leave_at);
     }
 
     /// When the subject is late.
@@ -185,8 +283,8 @@ impl Watched {
     }
 }
 
-/// How long a new subject may take to be heard, in ns: it may learn of us two intervals later than
-/// we of it. If it takes longer, its homes hear that it lives, and veto.
+/// How long a new subject may take to be heard, in ns: seven times or so it was asked by then how often
+/// it speaks. If it takes longer, its homes hear that it lives, and veto.
 fn grace_ns(node: &Node) -> u64 {
     node.patience_ns() + 2 * node.pace.interval_ns()
 }

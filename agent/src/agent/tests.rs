@@ -6,4 +6,5 @@ mod hostile;
 mod observing;
 mod orders;
 mod reports;
+mod telling;
 mod watching;

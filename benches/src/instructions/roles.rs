@@ -158,6 +158,7 @@ fn heartbeat() -> Path {
             let at = NOW.at.after(seq * SECOND / 5);
             for slot in 0..SUBJECTS {
                 (beat.seq, beat.slot) = (seq, Slot(slot));
+                beat.progress = beat.progress.wrapping_add(1);
                 let from = origin(PeerId::agent(beat.slot), node_addr(slot), at);
                 agent.on_frame(Now { at, ..NOW }, &from, &Frame::Heartbeat(beat), &mut out);
             }

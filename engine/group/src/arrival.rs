@@ -71,7 +71,7 @@ impl Arrival {
         }
         let interval_ns = interval_ns.clamp(MS, INTERVAL_MAX_NS);
         let gap = seq.saturating_sub(self.seq);
-        if first || interval_ns != self.interval_ns || gap > GAP_MAX {
+        if self.count == 0 || interval_ns != self.interval_ns || gap > GAP_MAX {
             self.restart(seq, interval_ns, heard);
             return true;
         }
@@ -86,6 +86,17 @@ impl Arrival {
         (self.seq, self.due) = (seq, due);
         self.push(shift);
         true
+    }
+
+    /// Takes what a sender says of itself when asked, outside of its schedule: the number of its last
+    /// heartbeat and its interval. To whoever has never heard it, that says until when to wait for the
+    /// next one, whose arrival begins the schedule; to others, only that it lives.
+    pub fn on_word(&mut self, seq: u64, interval_ns: u64, heard: Time) {
+        if self.heard.is_none() {
+            (self.seq, self.due) = (seq, heard);
+            self.interval_ns = interval_ns.clamp(MS, INTERVAL_MAX_NS);
+        }
+        self.heard = Some(self.heard.map_or(heard, |before| before.max(heard)));
     }
 
     /// Until when to wait for the next heartbeat: EA + (m − 1)·η + α·(1 + local health), with
@@ -145,7 +156,9 @@ impl Arrival {
         self.error_ns
     }
 
-    fn margin_ns(&self, profile: &Profile) -> u64 {
+    /// The margin (α), in ns: what an arrival may be later than expected by a healthy watcher.
+    #[must_use]
+    pub fn margin_ns(&self, profile: &Profile) -> u64 {
         (4 * self.error_ns + profile.margin_min_ns).min(self.interval_ns).max(MARGIN_MIN_NS)
     }
 

@@ -17,14 +17,31 @@ const AROUND_BYTES: u64 = 62;
 const FULL_BYTES: u64 =
     (FrameHeader::SIZE + Heartbeat::SIZE + Header::OVERHEAD) as u64 + AROUND_BYTES;
 const SHORT_BYTES: u64 = (Beat::SIZE + Brief::OVERHEAD) as u64 + AROUND_BYTES;
+/// The least budget that can be kept, in bytes per second: heartbeats are never rarer than every 10 s.
+pub const BUDGET_MIN: u64 = (interval_bytes(INTERVAL_MAX_NS) * SECOND).div_ceil(INTERVAL_MAX_NS);
+
 /// Bytes per interval at most, of a node with all its observers: to them, now and then in full, and to
 /// its homes and back.
-const INTERVAL_BYTES: u64 = OBSERVERS_MAX as u64 * SHORT_BYTES
-    + (OBSERVERS_MAX as u64 * (FULL_BYTES - SHORT_BYTES)).div_ceil(Beat::IN_FULL_EVERY as u64)
-    + 2 * HOMES as u64 * FULL_BYTES;
+const fn interval_bytes(interval_ns: u64) -> u64 {
+    let in_full_every = Beat::in_full_every(interval_ns / 1_000);
+    OBSERVERS_MAX as u64 * SHORT_BYTES
+        + (OBSERVERS_MAX as u64 * (FULL_BYTES - SHORT_BYTES)).div_ceil(in_full_every)
+        + 2 * HOMES as u64 * FULL_BYTES
+}
 
-/// The least budget that can be kept, in bytes per second: heartbeats are never rarer than every 10 s.
-pub const BUDGET_MIN: u64 = (INTERVAL_BYTES * SECOND).div_ceil(INTERVAL_MAX_NS);
+/// The shortest interval that a budget allows, in bytes per second, in ns; 0 is no budget. The rarer
+/// heartbeats are, the more of them go in full: each step asks for a longer interval than the last,
+/// until one suffices.
+fn floor_ns(budget: u64) -> u64 {
+    let mut floor_ns = 0;
+    loop {
+        let next_ns = (interval_bytes(floor_ns) * SECOND).checked_div(budget).unwrap_or(0);
+        if next_ns <= floor_ns || next_ns >= INTERVAL_MAX_NS {
+            return next_ns.max(floor_ns).min(INTERVAL_MAX_NS);
+        }
+        floor_ns = next_ns;
+    }
+}
 
 /// A heartbeat interval that follows the round trip and a budget: up at once, down only after 30 s
 /// of calm, and then to the longest interval that was wanted meanwhile, if that is at most half.
@@ -43,8 +60,7 @@ impl Pace {
     /// node (ALGORITHMS.md 4.2: η ≥ (K + 2r)·F / B); 0 is no budget.
     #[must_use]
     pub fn new(profile: &Profile, budget: u64, now: Time) -> Self {
-        let floor_ns =
-            (INTERVAL_BYTES * SECOND).checked_div(budget).unwrap_or(0).min(INTERVAL_MAX_NS);
+        let floor_ns = floor_ns(budget);
         let interval_ns = profile.interval_for_ns(0).max(floor_ns);
         Self { interval_ns, floor_ns, wanted_ns: 0, calm_since: now }
     }
@@ -110,9 +126,10 @@ mod tests {
     #[test]
     fn it_never_costs_more_than_the_budget_nor_more_than_it_has_to() {
         let profile = Profile::DEFAULT;
-        for budget in [1_000, 2_000, 5_000, 9_000, 20_000, 100_000] {
+        for budget in (BUDGET_MIN..5_000).step_by(7).chain([5_000, 9_000, 20_000, 100_000]) {
             let pace = Pace::new(&profile, budget, Time(0));
-            let bytes_per_s = INTERVAL_BYTES * SECOND / pace.interval_ns();
+            let interval_ns = pace.interval_ns();
+            let bytes_per_s = interval_bytes(interval_ns) * SECOND / interval_ns;
             assert!(bytes_per_s <= budget, "{budget}: {bytes_per_s}");
             let is_least = pace.interval_ns() == profile.interval_ns;
             assert!(is_least || bytes_per_s * 101 / 100 >= budget, "{budget}: {bytes_per_s}");

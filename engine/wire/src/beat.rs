@@ -34,7 +34,21 @@ layout! {
 impl Beat {
     /// One in so many heartbeats goes in full to those who know us, too: an observer that has
     /// forgotten our life, because a crowd passed through its table while we were quiet, learns it.
-    pub const IN_FULL_EVERY: u32 = 32;
+    pub const IN_FULL_EVERY: u64 = 32;
+    /// Time between two of those, in µs, of whoever sends fewer meanwhile.
+    const IN_FULL_WITHIN_US: u64 = 6_400_000;
+
+    /// One in how many heartbeats goes in full at this interval, in µs: 32, fewer where that would
+    /// take longer than 6.4 s, and every other one of the slowest, so that an observer that has
+    /// forgotten us misses one and not several in a row.
+    #[must_use]
+    pub const fn in_full_every(interval_us: u64) -> u64 {
+        match Self::IN_FULL_WITHIN_US.checked_div(interval_us) {
+            None | Some(Self::IN_FULL_EVERY..) => Self::IN_FULL_EVERY,
+            Some(0..=2) => 2,
+            Some(every) => every,
+        }
+    }
 
     /// The heartbeat said in short; `None` when it says what has no place here.
     #[must_use]
@@ -42,15 +56,21 @@ impl Beat {
         if beat.plane != Heartbeat::PEER || beat.flags != 0 {
             return None;
         }
-        let [low, high, ..] = beat.progress.to_le_bytes();
         Some(Self {
             incarnation: beat.incarnation,
             seq: u32::try_from(beat.seq).ok()?,
             interval_us: beat.interval_us,
-            progress: u16::from_le_bytes([low, high]),
+            progress: Self::short_progress(beat.progress),
             services_up: u8::try_from(beat.services_up).ok()?,
             services_down: u8::try_from(beat.services_down).ok()?,
         })
+    }
+
+    /// What this frame says of [`Heartbeat::progress`].
+    #[must_use]
+    pub const fn short_progress(progress: u32) -> u16 {
+        let [low, high, ..] = progress.to_le_bytes();
+        u16::from_le_bytes([low, high])
     }
 
     const fn check(&self) -> Result<(), Malformed> {
@@ -76,6 +96,14 @@ mod tests {
         let beat = Beat::of(&heartbeat()).unwrap();
         assert_eq!((beat.incarnation, beat.seq, beat.interval_us), (Incarnation(3), 7, 200_000));
         assert_eq!((beat.progress, beat.services_up, beat.services_down), (4, 255, 1));
+    }
+
+    #[test]
+    fn whoever_speaks_rarely_is_not_known_for_longer_than_who_speaks_often() {
+        let every = |interval_ms: u64| Beat::in_full_every(interval_ms * 1_000);
+        assert_eq!([every(50), every(200), every(201)], [32, 32, 31]);
+        assert_eq!([every(1_000), every(3_000), every(10_000)], [6, 2, 2]);
+        assert_eq!((Beat::in_full_every(0), Beat::in_full_every(u64::MAX)), (32, 2));
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub enum Verb {
     /// Replace a replica as the Replace in the argument says: a Replace frame with how far it is.
     /// The same order again tells how far it is by then.
     Replace = 13,
+    /// What the agent makes of those it watches: a Watch frame for each. Agents only.
+    Watched = 14,
 }
 
 impl Verb {
@@ -60,6 +62,7 @@ impl Verb {
             11 => Some(Self::SetPolicy),
             12 => Some(Self::Drain),
             13 => Some(Self::Replace),
+            14 => Some(Self::Watched),
             _ => None,
         }
     }

@@ -7,7 +7,7 @@ use crate::bytes::{Reader, Writer};
 use crate::layout::{Fixed, Malformed, Overflow, layout};
 use crate::{
     beat, control, cp, event, heartbeat, join, member, neighbours, opinion, order, policy, probe,
-    raft, replica, report, roster, snapshot, stream, uplink,
+    raft, replica, report, roster, snapshot, stream, uplink, watch,
 };
 
 layout! {
@@ -255,6 +255,8 @@ frames! {
     ReplicaWord(replica::ReplicaWord) = 67,
     /// A replacement of a replica, and how far it is.
     Replace(replica::Replace) = 68,
+    /// What an observer makes of one that it watches, in an answer.
+    Watch(watch::Watch) = 69,
 }
 
 /// Implements [`Parse`] and [`Emit`] for a frame that is one fixed struct, with the check that its

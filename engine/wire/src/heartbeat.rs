@@ -57,6 +57,12 @@ impl Heartbeat {
     pub const ARMED: u16 = 4;
     /// Flag, from a node to an observer that was replaced: others watch me now.
     pub const RELEASED: u16 = 8;
+    /// Flag, from an observer to a node, outside of any schedule: I am to watch you and have never
+    /// heard you; how often do you speak?
+    pub const CALL: u16 = 16;
+    /// Flag, from a node to whoever called, outside of any schedule: number and interval are those of
+    /// the last heartbeat, the moment says nothing.
+    pub const HERE: u16 = 32;
 
     /// A satellite shows itself to replicas; `interval_us` as in the field, `sent_ns` by its clock.
     #[must_use]

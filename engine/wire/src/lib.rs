@@ -44,6 +44,7 @@ pub mod selector;
 pub mod snapshot;
 pub mod stream;
 pub mod uplink;
+pub mod watch;
 
 pub use brief::Brief;
 pub use bytes::{List, Reader, Writer};

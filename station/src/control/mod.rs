@@ -70,7 +70,9 @@ impl Station {
             Verb::SetPolicy => self.on_set_policy(now, from, ask, out),
             Verb::Drain => self.on_drain(now, from, ask, out),
             Verb::Replace => self.on_replace(now, from, ask, out),
-            Verb::Report => self.refuse(now, from.addr, ask, "reports go to an agent", out),
+            Verb::Report | Verb::Watched => {
+                self.refuse(now, from.addr, ask, "that is a question to an agent", out);
+            }
             _ if ask.head.freshness == Ask::STALE => self.answer(now, from.addr, ask, out),
             _ => self.on_read(now, from.addr, ask, out),
         }
@@ -87,7 +89,14 @@ impl Station {
             Some(Verb::Decisions) => self.decisions_page(ask.head.cursor),
             Some(Verb::Graph) => self.graph_page(ask.head.cursor),
             Some(Verb::Policy) => self.policy_page(),
-            Some(Verb::Submit | Verb::Report | Verb::SetPolicy | Verb::Drain | Verb::Replace)
+            Some(
+                Verb::Submit
+                | Verb::Report
+                | Verb::SetPolicy
+                | Verb::Drain
+                | Verb::Replace
+                | Verb::Watched,
+            )
             | None => return,
         };
         self.reply(now, to, ask.head.request, page, out);

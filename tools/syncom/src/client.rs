@@ -153,7 +153,7 @@ impl Client {
             Verb::Events | Verb::Explain | Verb::Decisions | Verb::Graph | Verb::Policy => {
                 Ask::CURRENT
             }
-            Verb::Report => Ask::STALE,
+            Verb::Report | Verb::Watched => Ask::STALE,
         }
     }
 

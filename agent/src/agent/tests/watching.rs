@@ -291,6 +291,117 @@ fn who_has_said_that_it_watches_hears_us_in_short_and_now_and_then_in_full() {
 }
 
 #[test]
+fn whoever_speaks_rarely_says_every_other_heartbeat_in_full() {
+    let mut world = slow();
+    world.neighbours(9, &[1], &[]);
+    says(&mut world, 1, 1, Heartbeat::ARMED);
+    world.clear();
+    world.run_ms(100_000);
+    let count = |kind| world.of(kind).iter().filter(|sent| sent.to == node(1)).count();
+    assert_eq!((count(Kind::Beat), count(Kind::Heartbeat)), (5, 5));
+}
+
+/// A member whose budget allows a heartbeat each ten seconds, and no more.
+fn slow() -> World {
+    let mut config = crate::fixture::config(1);
+    config.budget = syncom_group::BUDGET_MIN;
+    let mut world = World::new(config, 4);
+    world.start();
+    world.roster(1);
+    world.welcome(1);
+    world.run_ms(11_000);
+    world.clear();
+    world
+}
+
+/// The heartbeats with any of these flags since the last clear.
+fn flagged(world: &World, flags: u16) -> Vec<(Addr, Heartbeat)> {
+    let of = |sent: &crate::fixture::Sent| match sent.frame() {
+        Frame::Heartbeat(beat) => (sent.to, beat),
+        _ => unreachable!(),
+    };
+    let all = world.of(Kind::Heartbeat).into_iter().map(of);
+    all.filter(|(_, beat)| beat.flags & flags != 0).collect()
+}
+
+fn here(world: &mut World, slot: u32, seq: u64, interval_us: u32) {
+    let flags = Heartbeat::HERE | Heartbeat::ARM;
+    let beat = Heartbeat { flags, interval_us, ..heartbeat(slot, seq) };
+    world.hear(PeerId::agent(Slot(slot)), node(slot), &Frame::Heartbeat(beat));
+}
+
+#[test]
+fn a_slow_node_is_asked_how_slow_it_is_and_is_not_missed_before() {
+    let mut world = World::member(4);
+    world.neighbours(9, &[1], &[20, 21, 22]);
+    let called = |world: &World| -> Vec<Addr> {
+        flagged(world, Heartbeat::CALL).into_iter().map(|(to, _)| to).collect()
+    };
+    assert_eq!(called(&world), [node(20), node(21), node(22)], "at once");
+    // The first call or its answer was lost; the next goes with the next heartbeat.
+    world.clear();
+    world.beats(&[21, 22], 1, 1);
+    assert_eq!(called(&world), [node(20)], "whoever was heard is not called");
+    here(&mut world, 20, 3, 10_000_000);
+    let armed = flagged(&world, Heartbeat::ARMED);
+    assert!(matches!(armed[..], [(to, _)] if to == node(20)), "and knows that it is watched");
+    world.clear();
+    world.beats(&[21, 22], 2, 190);
+    assert!(called(&world).is_empty());
+    assert!(said(&world).is_empty(), "four of its intervals have not passed");
+    world.beats(&[21, 22], 192, 40);
+    let said = said(&world);
+    assert!(!said.is_empty());
+    for (_, head) in said {
+        assert_eq!(head.subject, Subject::node(Slot(20)));
+        assert_eq!(head.flags & Report::NEVER_HEARD, 0);
+    }
+}
+
+#[test]
+fn whoever_never_answers_is_accused_as_one_that_was_never_heard() {
+    let mut world = World::member(4);
+    world.neighbours(9, &[1], &[20, 21, 22]);
+    world.beats(&[21, 22], 1, 8);
+    let said = said(&world);
+    assert!(!said.is_empty());
+    assert!(said.iter().all(|(_, head)| head.subject == Subject::node(Slot(20))));
+    assert!(said.iter().all(|(_, head)| head.flags & Report::NEVER_HEARD != 0));
+}
+
+#[test]
+fn who_is_called_says_at_once_how_often_it_speaks_also_to_one_that_it_does_not_know_yet() {
+    let mut world = slow();
+    says(&mut world, 30, 5, Heartbeat::CALL);
+    let answers = flagged(&world, Heartbeat::HERE);
+    let [(to, beat)] = answers.as_slice() else { panic!("{answers:?}") };
+    assert_eq!((*to, beat.seq), (node(30), 1));
+    assert!(beat.interval_us > 9_900_000, "{}", beat.interval_us);
+    assert_eq!(beat.flags, Heartbeat::HERE | Heartbeat::ARM);
+    world.run_ms(30_000);
+    assert_eq!(flagged(&world, Heartbeat::HERE).len(), 1, "once for each call");
+}
+
+#[test]
+fn a_slow_observer_lets_go_of_a_quick_node_before_that_stops_speaking_to_it() {
+    for is_released in [true, false] {
+        let mut world = slow();
+        world.neighbours(9, &[1], &[20, 21, 22]);
+        world.beats(&[20, 21, 22], 1, 20);
+        world.neighbours(10, &[1], &[21, 22]);
+        // A node tells it eight times, or speaks to it for as long as it would to its like.
+        let last = if is_released { 8 } else { 40 };
+        for seq in 21..21 + last {
+            let flags = if is_released { Heartbeat::RELEASED } else { 0 };
+            says(&mut world, 20, seq, flags);
+            world.beats(&[21, 22], seq, 1);
+        }
+        world.beats(&[21, 22], 21 + last, 300);
+        assert!(said(&world).is_empty(), "released: {is_released}");
+    }
+}
+
+#[test]
 fn a_heartbeat_in_short_is_one_like_any_other() {
     let mut world = World::member(4);
     world.neighbours(9, &[1], &[20, 21, 22]);
@@ -312,7 +423,7 @@ fn a_new_observer_says_that_it_watches_as_soon_as_it_does_and_an_old_one_stops_w
     assert!(world.of(Kind::Heartbeat).iter().all(|sent| sent.to != node(20)), "not assigned yet");
     world.neighbours(9, &[1], &[20, 21, 22]);
     says(&mut world, 20, 2, Heartbeat::ARM);
-    assert_eq!(flags_to(&world, 20), [Heartbeat::ARMED]);
+    assert_eq!(flags_to(&world, 20), [Heartbeat::CALL, Heartbeat::ARMED]);
     world.beats(&[20, 21, 22], 3, 20);
     // Replaced, and not released: a death now is still its business.
     world.neighbours(10, &[1], &[21, 22]);

@@ -25,6 +25,26 @@ fn a_steady_sender_is_missed_after_m_intervals_and_the_least_margin() {
 }
 
 #[test]
+fn whoever_was_asked_first_is_missed_by_its_own_interval_and_keeps_its_own_schedule() {
+    let slow = 50 * ETA;
+    let mut arrival = Arrival::new(START, ETA);
+    arrival.on_word(7, slow, START.after(ETA));
+    assert_eq!((arrival.heard(), arrival.interval_ns()), (Some(START.after(ETA)), slow));
+    assert!(arrival.deadline(&PROFILE, 0) > START.after(ETA + 4 * slow));
+    // Its heartbeats come when they come, however long ago it was asked.
+    for seq in 8..100 {
+        arrival.on_heartbeat(seq, slow, START.after(2 * ETA + (seq - 8) * slow));
+    }
+    let last = START.after(2 * ETA + 91 * slow);
+    assert_eq!((arrival.seq(), arrival.expected()), (99, last.after(slow)));
+    assert!(arrival.deadline(&PROFILE, 0).since(last) < 4 * slow + 60 * MS);
+    // Later words prove life, and move nothing.
+    let deadline = arrival.deadline(&PROFILE, 0);
+    arrival.on_word(99, ETA, last.after(ETA));
+    assert_eq!((arrival.heard(), arrival.deadline(&PROFILE, 0)), (Some(last.after(ETA)), deadline));
+}
+
+#[test]
 fn jitter_widens_the_margin_up_to_one_interval() {
     let mut rng = Rng::new(1);
     let calm = hear(START, 200, |_| 0);

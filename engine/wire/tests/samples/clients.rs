@@ -7,6 +7,7 @@ use syncom_wire::control::{
 };
 use syncom_wire::event::{Decision, EventEntry, EventHead, Evidence, EvidenceHead};
 use syncom_wire::limits::{DETAIL_MAX, KIND_MAX, NAME_MAX};
+use syncom_wire::watch::Watch;
 use syncom_wire::{Frame, Kind, List};
 
 pub(crate) fn visit(s: &mut Source, visit: &mut dyn FnMut(Kind, Vec<u8>, Frame<'_>)) {
@@ -60,6 +61,10 @@ fn states(s: &mut Source, visit: &mut dyn FnMut(Kind, Vec<u8>, Frame<'_>)) {
     head.drained %= 2;
     head.reserved = [0; 7];
     show!(s, visit, NodeDetail, NodeDetail { head, observers: List::new(&observers) });
+
+    let mut watch: Watch = s.fixed();
+    (watch.claim, watch.health) = (watch.claim % 4, watch.health % 8);
+    show!(s, visit, Watch, watch);
 }
 
 fn events(s: &mut Source, visit: &mut dyn FnMut(Kind, Vec<u8>, Frame<'_>)) {
