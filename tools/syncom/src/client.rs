@@ -303,6 +303,40 @@ impl Client {
         }))
     }
 
+    /// Asks several agents the same, all at once, and waits as long as for one: an answer in the place
+    /// of each that gave one.
+    ///
+    /// # Errors
+    /// When the socket breaks.
+    pub fn ask_each(
+        &mut self,
+        agents: &[Addr],
+        verb: Verb,
+    ) -> Result<Vec<Option<Answer>>, Failure> {
+        let mut asked = Vec::with_capacity(agents.len());
+        for to in agents {
+            let (request, freshness) = (self.request(), self.freshness(verb));
+            let head =
+                AskHead { request, verb: verb as u16, freshness, reserved: [0; 5], cursor: 0 };
+            self.endpoint.send(*to, &Ask { head, argument: &[] }).map_err(broken)?;
+            asked.push(request);
+        }
+        self.endpoint.flush().map_err(broken)?;
+        let until = self.endpoint.deadline(self.patience);
+        let mut answers = vec![None; agents.len()];
+        while answers.iter().any(Option::is_none) {
+            let Some(received) = self.endpoint.recv(until).map_err(broken)? else { break };
+            for frame in received {
+                let Frame::Reply(reply) = frame else { continue };
+                let at = asked.iter().position(|request| *request == reply.head.request);
+                if let Some(answer) = at.and_then(|at| answers.get_mut(at)) {
+                    *answer = Some(Answer { head: reply.head, body: reply.body.to_vec() });
+                }
+            }
+        }
+        Ok(answers)
+    }
+
     fn request(&mut self) -> u64 {
         self.next_request = self.next_request.wrapping_add(1);
         self.next_request

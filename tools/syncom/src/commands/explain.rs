@@ -1,9 +1,11 @@
-//! `syncom explain`: why something was believed, and what was done about it.
+//! `syncom explain`: why something was believed, what was done about it, and, of a node, what its
+//! observers make of it now.
 
 use crate::args;
 use crate::client::Client;
 use crate::commands::events;
 use crate::commands::nodes::Roll;
+use crate::commands::watchers;
 use crate::exit::{Failure, Outcome};
 use crate::place::Place;
 use crate::show;
@@ -24,13 +26,14 @@ pub fn run(place: Place, args: &args::Explain) -> Outcome {
         Err(_) => (0, args.what.as_str()),
     };
     let answer = client.ask(Verb::Explain, cursor, name.as_bytes())?;
-    if answer.head.status == Reply::NOT_FOUND {
+    let node = roll.0.values().find(|node| node.name == name);
+    if answer.head.status == Reply::NOT_FOUND && node.is_none() {
         return Err(Failure::failed(format!(
             "nothing is known of {:?}; give an event's number (see `syncom events`) or a node's name",
             args.what
         )));
     }
-    let mut value = json!({"event": null, "evidence": null, "decisions": []});
+    let mut value = json!({"event": null, "evidence": null, "decisions": [], "live": null});
     for frame in answer.frames() {
         match frame {
             Frame::Event(event) => {
@@ -55,10 +58,14 @@ pub fn run(place: Place, args: &args::Explain) -> Outcome {
             _ => {}
         }
     }
+    if let Some(node) = node {
+        value["live"] = watchers::ask(&mut client, &roll, node)?;
+    }
     if args.json {
         println!("{value}");
     } else {
         print(&value);
+        watchers::print(&value["live"]);
     }
     Ok(())
 }
