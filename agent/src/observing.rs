@@ -115,6 +115,7 @@ impl Observing {
             self.watched.push(Watched::new(one, set.head.epoch, now.at, node));
             self.slots.push(one.slot);
         }
+        self.watched.iter_mut().for_each(|watched| watched.excuse(now.at));
         self.arm(now.at, node, out);
     }
 

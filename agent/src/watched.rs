@@ -128,6 +128,8 @@ pub(crate) struct Watched {
     /// When to stop watching; [`Time::NEVER`] while it is in the set.
     pub(crate) leave_at: Time,
     pub(crate) claim: Claim,
+    /// It has sent us a heartbeat of its own accord: it knows that we watch it.
+    knows_us: bool,
     /// A home has asked whether we still hear it: until then a single heartbeat may be missed.
     asked_until: Time,
     told: Told,
@@ -150,6 +152,7 @@ impl Watched {
             grace_until: now.after(grace_ns(node)),
             leave_at: Time::NEVER,
             claim: Claim::None,
+            knows_us: false,
             asked_until: Time(0),
             told: Told::default(),
             told_at: now,
@@ -187,7 +190,7 @@ impl Watched {
             self.incarnation = beat.incarnation;
             self.arrival = Arrival::new(heard, node.pace.interval_ns());
             self.claim = Claim::None;
-            self.stills = 0;
+            (self.knows_us, self.stills) = (false, 0);
         }
         if beat.seq > self.arrival.seq() && beat.flags & Heartbeat::HERE == 0 {
             self.on_told(&beat.told, heard);
@@ -197,6 +200,7 @@ impl Watched {
         }
         let interval_ns = u64::from(beat.interval_us) * 1_000;
         if beat.flags & Heartbeat::HERE == 0 {
+            self.knows_us = true;
             self.arrival.on_heartbeat(beat.seq, interval_ns, heard);
         } else {
             self.arrival.on_word(beat.seq, interval_ns, heard);
@@ -244,15 +248,34 @@ impl Watched {
         is_unheard && self.leave_at == Time::NEVER
     }
 
-    /// When to stop watching it, now that it was replaced: well before it stops sending, which it
+    /// When to stop watching it, now that we were replaced: well before it stops sending, which it
     /// does by its own interval, whatever ours is.
     pub(crate) fn leave_by(&mut self, now: Time, node: &Node) {
         let leave_at = now.after(node.handover_ns(self.arrival.interval_ns()) / 2);
         self.leave_at = self.leave_at.min(leave_at);
     }
 
-    /// When the subject is late.
+    /// Whether we were replaced before it sent us a single heartbeat of its own accord. Sets change many
+    /// times while many join, and each node is told only some of them: it may never have been told of
+    /// us, and will not send what we wait for.
+    fn is_passed_over(&self) -> bool {
+        self.leave_at != Time::NEVER && !self.knows_us
+    }
+
+    /// Takes back what was said of it, if that was for a heartbeat that it may never have owed us.
+    pub(crate) fn excuse(&mut self, now: Time) {
+        if let Claim::Accused { seq, .. } = self.claim
+            && self.is_passed_over()
+        {
+            self.claim = Claim::Retracting { seq, heard_by: None, repeats: 0, next: now };
+        }
+    }
+
+    /// When the subject is late; never when we were passed over.
     pub(crate) fn deadline(&self, node: &Node) -> Time {
+        if self.is_passed_over() {
+            return Time::NEVER;
+        }
         if self.arrival.heard().is_none() {
             return self.grace_until;
         }

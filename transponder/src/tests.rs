@@ -3,6 +3,7 @@
 mod cut;
 mod fellows;
 mod fixture;
+mod gray;
 mod hostile;
 mod joining;
 mod lossy;

@@ -5,6 +5,7 @@ mod gone;
 mod hostile;
 mod observing;
 mod orders;
+mod replaced;
 mod reports;
 mod telling;
 mod watching;

@@ -9,6 +9,7 @@ use crate::uplink::veto::{DOUBT_NS, Inquiry};
 use crate::world::{World, bit};
 use syncom_group::{Profile, VOTE, vote};
 use syncom_seam::{MS, Now, SECOND, Time, US};
+use syncom_wire::limits::OBSERVERS_MAX;
 use syncom_wire::opinion::Opinion;
 use syncom_wire::report::EventKind;
 use syncom_wire::uplink::RecordHead;
@@ -17,6 +18,11 @@ use syncom_wire::{Incarnation, PeerId, Slot, Subject};
 /// A word counts so long after it was said last, in ns: reporters repeat themselves at the latest
 /// every 8 s.
 const WORD_LIFE_NS: u64 = 10 * SECOND;
+/// Patience with a node that is accused and not dead: so many times the silence that an observer holds
+/// against it, 3·m·η (ALGORITHMS.md 4.3).
+const PATIENCE: u64 = 3;
+/// The bits of present observers in a tally.
+const PRESENT: u64 = (1 << OBSERVERS_MAX) - 1;
 /// How long after the first accusation a life that nobody has ever heard is taken for dead, in ns:
 /// its welcome may have been lost several times.
 const UNBORN_NS: u64 = 5 * SECOND;
@@ -74,6 +80,10 @@ pub(crate) struct Suspicion {
     probable_at: Time,
     /// How often it has become so in this spell.
     relapses: u32,
+    /// Bit per present observer that accused in this spell when it was so.
+    accusers: u64,
+    /// Since when of this spell it was so though a sign of life stood; 0 when it was not.
+    contested: Time,
     /// Since when it is so, but for moments; before the first time, since when there is a case.
     pub(crate) since: Time,
     /// Nothing is announced before: the station was full.
@@ -124,6 +134,8 @@ impl Suspicion {
             is_probable: false,
             probable_at: Time(0),
             relapses: 0,
+            accusers: 0,
+            contested: Time(0),
             since: now,
             not_before: now,
             second: Second::default(),
@@ -328,27 +340,49 @@ impl Suspicion {
     }
 
     /// Notes whether L accuse. A spell begins with the silence of the first of them, as far as that
-    /// is due to it; a moment below L, as when a lossy link lets a heartbeat through, does not end it.
-    fn note_spell(&mut self, is_probable: bool, silence_ns: u64, now: Time) {
+    /// is due to it; a moment below L, as when a lossy link lets a heartbeat through, does not end it,
+    /// nor does a longer one, up to patience, where more than L accused in turn: whoever is asked is heard
+    /// by all whom its answer reaches, and only another silence can tell more.
+    fn note_spell(&mut self, is_probable: bool, tally: &Tally, sight: &Sight<'_>) {
         let was_probable = core::mem::replace(&mut self.is_probable, is_probable);
         if !is_probable {
             return;
         }
+        let (now, silence_ns) = (sight.now.at, sight.silence_ns(self.slot));
         self.relapses = self.relapses.saturating_add(u32::from(!was_probable));
-        if self.probable_at == Time(0) || now.since(self.probable_at) > 2 * silence_ns {
+        self.accusers |= tally.observers & PRESENT;
+        let pauses = if self.are_many(sight) { PATIENCE } else { 2 };
+        if self.probable_at == Time(0) || now.since(self.probable_at) > pauses * silence_ns {
             let first = self.evidence.words().iter().filter(|word| !word.is_retracted);
             let first = first.map(|word| word.silent_since).min().unwrap_or(now);
             self.since = first.max(Time(now.0.saturating_sub(silence_ns * 3 / 2))).min(now);
-            self.relapses = 1;
+            (self.relapses, self.contested) = (1, Time(0));
+            self.accusers = tally.observers & PRESENT;
         }
         self.probable_at = now;
+        if self.contested == Time(0) && self.inquiry.is_vetoed() {
+            self.contested = now;
+        }
+    }
+
+    /// Whether more than L accused in this spell. Two that are deaf are always the same two, however often
+    /// they accuse; who can hardly be heard is accused by nearly all, in turn.
+    fn are_many(&self, sight: &Sight<'_>) -> bool {
+        self.accusers.count_ones() > sight.world.quorum().low
     }
 
     /// Whether a spell has lasted for as long as patience goes. It need not be accused at this very
-    /// moment when it was so more than once: being asked, a node on a bad link is heard for a while.
-    fn is_long(&self, silence_ns: u64, now: Time) -> bool {
-        let goes_on = self.relapses > 1 && now.since(self.probable_at) <= 2 * silence_ns;
-        now.since(self.since) >= 3 * silence_ns && (self.is_probable || goes_on)
+    /// moment when it was so more than once: being asked, a node on a bad link is heard for a while. Nor
+    /// when many accused it for long although it lived: whoever stood still is heard by all at once.
+    fn is_long(&self, sight: &Sight<'_>) -> bool {
+        let (now, silence_ns) = (sight.now.at, sight.silence_ns(self.slot));
+        let ago_ns = now.since(self.probable_at);
+        let was_contested = self.contested > Time(0)
+            && self.probable_at.since(self.contested) >= silence_ns
+            && ago_ns <= silence_ns;
+        let goes_on = (was_contested && self.are_many(sight))
+            || (self.relapses > 1 && ago_ns <= 2 * silence_ns);
+        now.since(self.since) >= PATIENCE * silence_ns && (self.is_probable || goes_on)
     }
 
     /// Whether too few accuse for so long that the case may be forgotten. One that was not what it
@@ -370,7 +404,7 @@ impl Suspicion {
         let is_empty = tally.distinct == 0 && !stands && !self.is_called(now);
         let is_probable = (tally.distinct > 0 || stands) && tally.distinct >= low;
         let silence_ns = sight.silence_ns(self.slot);
-        self.note_spell(is_probable, silence_ns, now);
+        self.note_spell(is_probable, tally, sight);
         let is_recent = now.since(self.lived(sight)) < 3 * silence_ns;
         let domains = tally.domains_able.count_ones().min(2);
         Situation {
@@ -383,7 +417,7 @@ impl Suspicion {
             is_doubted: self.inquiry.is_doubted(now) && is_recent,
             asked: self.inquiry.asked(now),
             agreement: self.agreement(sight),
-            is_long: self.is_long(silence_ns, now),
+            is_long: self.is_long(sight),
             is_gray: self.is_gray,
         }
     }

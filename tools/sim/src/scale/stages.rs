@@ -5,6 +5,7 @@ use super::{JOINS_AT, LOOK_NS, Plan};
 use crate::fault::Fault;
 use crate::member::Member;
 use crate::meter::Sent;
+use crate::outbox::SeenEvent;
 use crate::schedule::Happening;
 use crate::world::World;
 use std::collections::BTreeSet;
@@ -98,6 +99,8 @@ impl<'a> Trial<'a> {
         let bound = |most: f64| (self.plan.nodes >= 1_000).then_some(most);
         figures.push(Figure { name: "joined_ms", value: took_ms, most: bound(10_000.0) });
         figures.push(Figure { name: "not_joined", value: count(missing), most: Some(0.0) });
+        let gray = self.grays(&mark).count();
+        figures.push(Figure { name: "gray", value: count(gray), most: None });
         self.finding("joins", &mark, figures)
     }
 
@@ -270,6 +273,12 @@ impl<'a> Trial<'a> {
 
     pub(super) fn alive(&self) -> usize {
         self.leader().map_or(0, |station| station.members().counts().alive)
+    }
+
+    /// Who was called gray since the mark.
+    fn grays(&self, mark: &Mark) -> impl Iterator<Item = &SeenEvent> {
+        let since = self.world.watch.events.range(mark.event + 1..);
+        since.map(|(_, event)| event).filter(|event| event.kind == "gray")
     }
 
     fn accusations(&self) -> u64 {
