@@ -34,7 +34,7 @@ pub(crate) struct Observing {
     /// Slots of `watched`, in the same order: heartbeats are looked up by them, and all of these lie
     /// in one cache line.
     slots: Vec<Slot>,
-    /// Subjects that were never heard, and where they listen.
+    /// Subjects of which no heartbeat came, and where they listen.
     strangers: Vec<(Slot, Addr)>,
     /// No accusation before this moment.
     mute_until: Time,
@@ -67,7 +67,7 @@ impl Observing {
             + size_of_val(self.strangers.as_slice())
     }
 
-    /// Where those listen who were never heard.
+    /// Where those listen of whom no heartbeat came.
     pub(crate) fn strangers(&mut self) -> impl Iterator<Item = Addr> {
         let watched = &self.watched;
         let is_one = |slot| watched.iter().any(|one| one.slot == slot && one.is_stranger());
@@ -410,7 +410,9 @@ fn report(
 ) -> ReportHead {
     let heard = watched.arrival.heard();
     let ago_us = now.at.since(heard.unwrap_or(watched.since)) / 1_000;
-    let never = if heard.is_none() { Report::NEVER_HEARD } else { 0 };
+    // Of whom no heartbeat came, nothing is missed. That it lives was heard when it answered.
+    let is_heard = watched.arrival.has_begun() || flags & Report::RETRACT != 0 && heard.is_some();
+    let never = if is_heard { 0 } else { Report::NEVER_HEARD };
     ReportHead {
         id: ReportId { slot: identity.slot, incarnation: identity.incarnation, seq },
         subject: Subject::node(watched.slot),

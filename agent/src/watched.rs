@@ -2,7 +2,7 @@
 
 use crate::node::Node;
 use syncom_group::Arrival;
-use syncom_seam::Time;
+use syncom_seam::{MS, Time};
 use syncom_wire::beat::Beat;
 use syncom_wire::heartbeat::Heartbeat;
 use syncom_wire::neighbours::Neighbour;
@@ -12,6 +12,10 @@ use syncom_wire::{Incarnation, PeerId, Slot};
 /// Heartbeats in a row whose progress counter stands still, after which they prove no life: somebody
 /// sends them who does not think any more. An agent at rest counts one turn at least with each.
 const STILL_MAX: u8 = 8;
+
+/// Least time for a new subject to be heard, in ns: a home may wait 500 ms until it tells it of us, and
+/// says so once more 250 ms later when that was lost.
+const GRACE_MIN_NS: u64 = 750 * MS;
 
 /// What was said about a subject.
 ///
@@ -123,7 +127,7 @@ pub(crate) struct Watched {
     pub(crate) arrival: Arrival,
     /// When we became its observer.
     pub(crate) since: Time,
-    /// A subject that was never heard is not late before this moment.
+    /// A subject of which no heartbeat came is not late before this moment.
     pub(crate) grace_until: Time,
     /// When to stop watching; [`Time::NEVER`] while it is in the set.
     pub(crate) leave_at: Time,
@@ -238,9 +242,10 @@ impl Watched {
         }
     }
 
-    /// Whether it was never heard, and is to be asked how often it speaks.
+    /// Whether no heartbeat of it has come, and it is to be asked how often it speaks. Its answer says
+    /// that it lives, not that it knows us: its set may be lost, or on its way.
     pub(crate) fn is_stranger(&self) -> bool {
-        let is_unheard = self.arrival.heard().is_none() && self.claim != Claim::Settled;
+        let is_unheard = !self.arrival.has_begun() && self.claim != Claim::Settled;
         is_unheard && self.leave_at == Time::NEVER
     }
 
@@ -257,6 +262,9 @@ impl Watched {
             return self.grace_until;
         }
         let (profile, health) = (&node.config.profile, node.health.level());
+        if !self.arrival.has_begun() {
+            return self.arrival.deadline(profile, health).max(self.grace_until);
+        }
         let early = self.arrival.deadline_after(1, profile, health);
         if early < self.asked_until { early } else { self.arrival.deadline(profile, health) }
     }
@@ -286,5 +294,5 @@ impl Watched {
 /// How long a new subject may take to be heard, in ns: seven times or so it was asked by then how often
 /// it speaks. If it takes longer, its homes hear that it lives, and veto.
 fn grace_ns(node: &Node) -> u64 {
-    node.patience_ns() + 2 * node.pace.interval_ns()
+    (node.patience_ns() + 2 * node.pace.interval_ns()).max(GRACE_MIN_NS)
 }
