@@ -85,6 +85,8 @@ impl Observing {
 
     /// Takes the subjects of a newer set. Those that are no longer in it are watched until they say
     /// that others do, or for a while: should one die now, its new observers may never have heard it.
+    /// One that we have never heard ourselves is forgotten: it may not even know that we were to watch
+    /// it, and would not tell us that others do.
     pub(crate) fn on_neighbours<O: Outbox>(
         &mut self,
         now: Now,
@@ -115,7 +117,17 @@ impl Observing {
             self.watched.push(Watched::new(one, set.head.epoch, now.at, node));
             self.slots.push(one.slot);
         }
+        self.keep(|watched| watched.leave_at == Time::NEVER || watched.has_evidence());
         self.arm(now.at, node, out);
+    }
+
+    /// Forgets all others.
+    fn keep(&mut self, is_kept: impl FnMut(&Watched) -> bool) {
+        self.watched.retain(is_kept);
+        if self.watched.len() < self.slots.len() {
+            self.slots.clear();
+            self.slots.extend(self.watched.iter().map(|watched| watched.slot));
+        }
     }
 
     fn find(&self, slot: Slot) -> Option<usize> {
@@ -233,11 +245,7 @@ impl Observing {
     pub(crate) fn judge<O: Outbox>(&mut self, now: Now, node: &mut Node, out: &mut O) {
         let Some(identity) = node.identity else { return };
         node.health.settle(now.at);
-        self.watched.retain(|watched| now.at < watched.leave_at);
-        if self.watched.len() < self.slots.len() {
-            self.slots.clear();
-            self.slots.extend(self.watched.iter().map(|watched| watched.slot));
-        }
+        self.keep(|watched| now.at < watched.leave_at);
         self.suspect_self(now, node, out);
         if self.may_accuse(now.at, node) {
             for at in 0..self.watched.len() {

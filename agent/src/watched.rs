@@ -249,6 +249,13 @@ impl Watched {
         is_unheard && self.leave_at == Time::NEVER
     }
 
+    /// Whether there is something to hand over to those who watch it after us: a heartbeat of it came,
+    /// or its homes wait for our next word.
+    pub(crate) const fn has_evidence(&self) -> bool {
+        let is_told = matches!(self.claim, Claim::Accused { .. } | Claim::Retracting { .. });
+        self.arrival.has_begun() || is_told
+    }
+
     /// When to stop watching it, now that it was replaced: well before it stops sending, which it
     /// does by its own interval, whatever ours is.
     pub(crate) fn leave_by(&mut self, now: Time, node: &Node) {

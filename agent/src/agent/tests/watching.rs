@@ -448,6 +448,28 @@ fn a_slow_observer_lets_go_of_a_quick_node_before_that_stops_speaking_to_it() {
 }
 
 #[test]
+fn an_observer_that_is_replaced_before_it_heard_a_node_forgets_it() {
+    let mut world = World::member(4);
+    world.neighbours(9, &[1], &[20, 21, 22, 23]);
+    world.beats(&[21, 22], 1, 1);
+    // The next set comes 400 ms later; 20 has none that names us, and will not release us.
+    here(&mut world, 20, 3, 200_000);
+    world.beats(&[21, 22], 2, 1);
+    world.neighbours(10, &[1], &[21, 22]);
+    world.beats(&[21, 22], 3, 60);
+    assert!(said(&world).is_empty(), "{:?}", said(&world));
+    // Of one that was heard there is something to hand over, and of one that was accused.
+    world.neighbours(11, &[1], &[21, 22, 24]);
+    world.beats(&[21, 22], 63, 8);
+    assert!(said(&world).iter().all(|(_, head)| head.subject == Subject::node(Slot(24))));
+    world.clear();
+    world.neighbours(12, &[1], &[21]);
+    world.beats(&[21], 71, 8);
+    let accused: Vec<u64> = said(&world).iter().map(|(_, head)| head.subject.0).collect();
+    assert!(accused.contains(&22) && accused.contains(&24), "{accused:?}");
+}
+
+#[test]
 fn a_heartbeat_in_short_is_one_like_any_other() {
     let mut world = World::member(4);
     world.neighbours(9, &[1], &[20, 21, 22]);
