@@ -190,7 +190,9 @@ impl Watched {
             // A new life that our home has not told us of yet. Evidence about the old one is void.
             self.incarnation = beat.incarnation;
             self.arrival = Arrival::new(heard, node.pace.interval_ns());
+            (self.since, self.grace_until) = (heard, heard.after(grace_ns(node)));
             self.claim = Claim::None;
+            (self.told, self.told_at, self.moved_at) = (Told::default(), heard, heard);
             self.stills = 0;
         }
         if beat.seq > self.arrival.seq() && beat.flags & Heartbeat::HERE == 0 {
