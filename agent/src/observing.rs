@@ -34,7 +34,7 @@ pub(crate) struct Observing {
     /// Slots of `watched`, in the same order: heartbeats are looked up by them, and all of these lie
     /// in one cache line.
     slots: Vec<Slot>,
-    /// Subjects that were never heard, and where they listen.
+    /// Subjects of which no heartbeat came, and where they listen.
     strangers: Vec<(Slot, Addr)>,
     /// No accusation before this moment.
     mute_until: Time,
@@ -67,7 +67,7 @@ impl Observing {
             + size_of_val(self.strangers.as_slice())
     }
 
-    /// Where those listen who were never heard.
+    /// Where those listen of whom no heartbeat came.
     pub(crate) fn strangers(&mut self) -> impl Iterator<Item = Addr> {
         let watched = &self.watched;
         let is_one = |slot| watched.iter().any(|one| one.slot == slot && one.is_stranger());
@@ -85,6 +85,8 @@ impl Observing {
 
     /// Takes the subjects of a newer set. Those that are no longer in it are watched until they say
     /// that others do, or for a while: should one die now, its new observers may never have heard it.
+    /// One that we have never heard ourselves is forgotten: it may not even know that we were to watch
+    /// it, and would not tell us that others do.
     pub(crate) fn on_neighbours<O: Outbox>(
         &mut self,
         now: Now,
@@ -116,7 +118,17 @@ impl Observing {
             self.slots.push(one.slot);
         }
         self.watched.iter_mut().for_each(|watched| watched.excuse(now.at));
+        self.keep(|watched| watched.leave_at == Time::NEVER || watched.has_evidence());
         self.arm(now.at, node, out);
+    }
+
+    /// Forgets all others.
+    fn keep(&mut self, is_kept: impl FnMut(&Watched) -> bool) {
+        self.watched.retain(is_kept);
+        if self.watched.len() < self.slots.len() {
+            self.slots.clear();
+            self.slots.extend(self.watched.iter().map(|watched| watched.slot));
+        }
     }
 
     fn find(&self, slot: Slot) -> Option<usize> {
@@ -234,11 +246,7 @@ impl Observing {
     pub(crate) fn judge<O: Outbox>(&mut self, now: Now, node: &mut Node, out: &mut O) {
         let Some(identity) = node.identity else { return };
         node.health.settle(now.at);
-        self.watched.retain(|watched| now.at < watched.leave_at);
-        if self.watched.len() < self.slots.len() {
-            self.slots.clear();
-            self.slots.extend(self.watched.iter().map(|watched| watched.slot));
-        }
+        self.keep(|watched| now.at < watched.leave_at);
         self.suspect_self(now, node, out);
         if self.may_accuse(now.at, node) {
             for at in 0..self.watched.len() {
@@ -411,7 +419,9 @@ fn report(
 ) -> ReportHead {
     let heard = watched.arrival.heard();
     let ago_us = now.at.since(heard.unwrap_or(watched.since)) / 1_000;
-    let never = if heard.is_none() { Report::NEVER_HEARD } else { 0 };
+    // Of whom no heartbeat came, nothing is missed. That it lives was heard when it answered.
+    let is_heard = watched.arrival.has_begun() || flags & Report::RETRACT != 0 && heard.is_some();
+    let never = if is_heard { 0 } else { Report::NEVER_HEARD };
     ReportHead {
         id: ReportId { slot: identity.slot, incarnation: identity.incarnation, seq },
         subject: Subject::node(watched.slot),

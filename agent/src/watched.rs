@@ -2,7 +2,7 @@
 
 use crate::node::Node;
 use syncom_group::Arrival;
-use syncom_seam::Time;
+use syncom_seam::{MS, Time};
 use syncom_wire::beat::Beat;
 use syncom_wire::heartbeat::Heartbeat;
 use syncom_wire::neighbours::Neighbour;
@@ -12,6 +12,10 @@ use syncom_wire::{Incarnation, PeerId, Slot};
 /// Heartbeats in a row whose progress counter stands still, after which they prove no life: somebody
 /// sends them who does not think any more. An agent at rest counts one turn at least with each.
 const STILL_MAX: u8 = 8;
+
+/// Least time for a new subject to be heard, in ns: a home may wait 500 ms until it tells it of us, and
+/// says so once more 250 ms later when that was lost.
+const GRACE_MIN_NS: u64 = 750 * MS;
 
 /// What was said about a subject.
 ///
@@ -123,13 +127,11 @@ pub(crate) struct Watched {
     pub(crate) arrival: Arrival,
     /// When we became its observer.
     pub(crate) since: Time,
-    /// A subject that was never heard is not late before this moment.
+    /// A subject of which no heartbeat came is not late before this moment.
     pub(crate) grace_until: Time,
     /// When to stop watching; [`Time::NEVER`] while it is in the set.
     pub(crate) leave_at: Time,
     pub(crate) claim: Claim,
-    /// It has sent us a heartbeat of its own accord: it knows that we watch it.
-    knows_us: bool,
     /// A home has asked whether we still hear it: until then a single heartbeat may be missed.
     asked_until: Time,
     told: Told,
@@ -152,7 +154,6 @@ impl Watched {
             grace_until: now.after(grace_ns(node)),
             leave_at: Time::NEVER,
             claim: Claim::None,
-            knows_us: false,
             asked_until: Time(0),
             told: Told::default(),
             told_at: now,
@@ -189,8 +190,10 @@ impl Watched {
             // A new life that our home has not told us of yet. Evidence about the old one is void.
             self.incarnation = beat.incarnation;
             self.arrival = Arrival::new(heard, node.pace.interval_ns());
+            (self.since, self.grace_until) = (heard, heard.after(grace_ns(node)));
             self.claim = Claim::None;
-            (self.knows_us, self.stills) = (false, 0);
+            (self.told, self.told_at, self.moved_at) = (Told::default(), heard, heard);
+            self.stills = 0;
         }
         if beat.seq > self.arrival.seq() && beat.flags & Heartbeat::HERE == 0 {
             self.on_told(&beat.told, heard);
@@ -200,7 +203,6 @@ impl Watched {
         }
         let interval_ns = u64::from(beat.interval_us) * 1_000;
         if beat.flags & Heartbeat::HERE == 0 {
-            self.knows_us = true;
             self.arrival.on_heartbeat(beat.seq, interval_ns, heard);
         } else {
             self.arrival.on_word(beat.seq, interval_ns, heard);
@@ -242,10 +244,18 @@ impl Watched {
         }
     }
 
-    /// Whether it was never heard, and is to be asked how often it speaks.
+    /// Whether no heartbeat of it has come, and it is to be asked how often it speaks. Its answer says
+    /// that it lives, not that it knows us: its set may be lost, or on its way.
     pub(crate) fn is_stranger(&self) -> bool {
-        let is_unheard = self.arrival.heard().is_none() && self.claim != Claim::Settled;
+        let is_unheard = !self.arrival.has_begun() && self.claim != Claim::Settled;
         is_unheard && self.leave_at == Time::NEVER
+    }
+
+    /// Whether there is something to hand over to those who watch it after us: a heartbeat of it came,
+    /// or its homes wait for our next word.
+    pub(crate) const fn has_evidence(&self) -> bool {
+        let is_told = matches!(self.claim, Claim::Accused { .. } | Claim::Retracting { .. });
+        self.arrival.has_begun() || is_told
     }
 
     /// When to stop watching it, now that we were replaced: well before it stops sending, which it
@@ -259,7 +269,7 @@ impl Watched {
     /// times while many join, and each node is told only some of them: it may never have been told of
     /// us, and will not send what we wait for.
     fn is_passed_over(&self) -> bool {
-        self.leave_at != Time::NEVER && !self.knows_us
+        self.leave_at != Time::NEVER && !self.arrival.has_begun()
     }
 
     /// Takes back what was said of it, if that was for a heartbeat that it may never have owed us.
@@ -280,6 +290,9 @@ impl Watched {
             return self.grace_until;
         }
         let (profile, health) = (&node.config.profile, node.health.level());
+        if !self.arrival.has_begun() {
+            return self.arrival.deadline(profile, health).max(self.grace_until);
+        }
         let early = self.arrival.deadline_after(1, profile, health);
         if early < self.asked_until { early } else { self.arrival.deadline(profile, health) }
     }
@@ -309,5 +322,5 @@ impl Watched {
 /// How long a new subject may take to be heard, in ns: seven times or so it was asked by then how often
 /// it speaks. If it takes longer, its homes hear that it lives, and veto.
 fn grace_ns(node: &Node) -> u64 {
-    node.patience_ns() + 2 * node.pace.interval_ns()
+    (node.patience_ns() + 2 * node.pace.interval_ns()).max(GRACE_MIN_NS)
 }

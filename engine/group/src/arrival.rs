@@ -89,11 +89,11 @@ impl Arrival {
     }
 
     /// Takes what a sender says of itself when asked, outside of its schedule: the number of its last
-    /// heartbeat and its interval. To whoever has never heard it, that says until when to wait for the
-    /// next one, whose arrival begins the schedule; to others, only that it lives.
+    /// heartbeat and its interval. To whoever has no heartbeat of it yet, that says until when to wait
+    /// for the next one, whose arrival begins the schedule; to others, only that it lives.
     pub fn on_word(&mut self, seq: u64, interval_ns: u64, heard: Time) {
-        if self.heard.is_none() {
-            (self.seq, self.due) = (seq, heard);
+        if !self.has_begun() && seq >= self.seq {
+            (self.seq, self.due) = (seq, self.due.max(heard));
             self.interval_ns = interval_ns.clamp(MS, INTERVAL_MAX_NS);
         }
         self.heard = Some(self.heard.map_or(heard, |before| before.max(heard)));
@@ -130,6 +130,13 @@ impl Arrival {
     /// long and heartbeats may be gone.
     pub fn shift(&mut self, gap_ns: u64) {
         self.due = self.due.after(gap_ns);
+    }
+
+    /// Whether a heartbeat has begun the schedule. Words do not: who says that it lives may speak to
+    /// others only.
+    #[must_use]
+    pub const fn has_begun(&self) -> bool {
+        self.count > 0
     }
 
     /// When the sender was last heard, by the kernel's clock; `None` when never.

@@ -36,10 +36,10 @@ impl Beat {
     /// forgotten our life, because a crowd passed through its table while we were quiet, learns it.
     pub const IN_FULL_EVERY: u64 = 32;
     /// Time between two of those, in µs, of whoever sends fewer meanwhile.
-    const IN_FULL_WITHIN_US: u64 = 6_400_000;
+    const IN_FULL_WITHIN_US: u64 = 8_000_000;
 
     /// One in how many heartbeats goes in full at this interval, in µs: 32, fewer where that would
-    /// take longer than 6.4 s, and every other one of the slowest, so that an observer that has
+    /// take longer than 8 s, and every other one of the slowest, so that an observer that has
     /// forgotten us misses one and not several in a row.
     #[must_use]
     pub const fn in_full_every(interval_us: u64) -> u64 {
@@ -101,8 +101,8 @@ mod tests {
     #[test]
     fn whoever_speaks_rarely_is_not_known_for_longer_than_who_speaks_often() {
         let every = |interval_ms: u64| Beat::in_full_every(interval_ms * 1_000);
-        assert_eq!([every(50), every(200), every(201)], [32, 32, 31]);
-        assert_eq!([every(1_000), every(3_000), every(10_000)], [6, 2, 2]);
+        assert_eq!([every(50), every(250), every(251)], [32, 32, 31]);
+        assert_eq!([every(1_000), every(3_000), every(10_000)], [8, 2, 2]);
         assert_eq!((Beat::in_full_every(0), Beat::in_full_every(u64::MAX)), (32, 2));
     }
 

@@ -71,19 +71,22 @@ fn every_promised_key_is_there() {
 }
 
 fn observers_tell_what_they_expect(cluster: &Cluster) {
-    let live = eventually("all observers have heard it", || {
+    let live = eventually("all observers have heard it, and answer", || {
         let live = cluster.json(&["explain", "node3", "--json"]).remove(0)["live"].take();
-        let is_heard = |watch: &Value| watch["heard_ago_us"].is_u64();
+        let is_well = |watch: &Value| watch["heard_ago_us"].is_u64() && watch["claim"] == "well";
         let watches = live["watches"].as_array()?;
-        (watches.len() == 3 && watches.iter().all(is_heard)).then_some(live)
+        let is_whole = live["no_answer"] == "" && live["not_watching"] == "";
+        (is_whole && watches.len() == 3 && watches.iter().all(is_well)).then_some(live)
     });
-    assert_eq!(live["no_answer"], "");
     let watch = &live["watches"][0];
     has(watch, &["observer", "seq", "heard_ago_us", "interval_us", "timeout_us", "margin_us"]);
     has(watch, &["error_us", "srtt_us", "still_us", "services_up", "services_down"]);
-    assert_eq!((&watch["claim"], &watch["interval_us"]), (&"well".into(), &200_000.into()));
-    let told = cluster.run(&["explain", "node3"]);
-    assert!(String::from_utf8_lossy(&told.stdout).contains("speaks every 200 ms"), "{told:?}");
+    // More where round trips were long for a moment.
+    assert!(watch["interval_us"].as_u64() >= Some(200_000), "{watch}");
+    eventually("people are told so, too", || {
+        let told = cluster.run(&["explain", "node3"]);
+        String::from_utf8_lossy(&told.stdout).contains("speaks every ").then_some(())
+    });
 }
 
 fn a_follower_hears_what_happens(cluster: &Cluster) {

@@ -8,7 +8,7 @@ use syncom_wire::control::{Ask, AskHead, Reply, Verb};
 use syncom_wire::heartbeat::Heartbeat;
 use syncom_wire::report::{Report, ReportHead};
 use syncom_wire::watch::Watch;
-use syncom_wire::{Frame, Frames, Kind, PeerId, Slot, Subject};
+use syncom_wire::{Frame, Frames, Incarnation, Kind, PeerId, Slot, Subject};
 
 const SUBJECTS: [u32; 4] = [20, 21, 22, 23];
 /// Heartbeats in a row that may stand still.
@@ -151,4 +151,24 @@ fn only_clients_are_told() {
     let mut world = watching();
     assert!(asked(&mut world, PeerId::agent(Slot(20))).is_empty());
     assert_eq!(world.out.counter(Counter::DropRole), 1);
+}
+
+#[test]
+fn a_new_life_is_not_told_of_by_what_the_old_one_said() {
+    let mut world = watching();
+    for seq in 21..26 {
+        let beat = Heartbeat { services_down: 3, progress: 20, ..heartbeat(20, seq) };
+        world.hear(PeerId::agent(Slot(20)), node(20), &Frame::Heartbeat(beat));
+        world.beats(&SUBJECTS[1..], seq, 1);
+    }
+    let watch = asked(&mut world, PeerId::client(3))[0];
+    assert_eq!((watch.services_down, watch.still_us / 1_000), (3, 5 * 200));
+    // Somebody else has called it, or we have before it died; its homes have not told us yet.
+    let flags = Heartbeat::HERE | Heartbeat::ARM;
+    let beat = Heartbeat { incarnation: Incarnation(2), flags, ..heartbeat(20, 1) };
+    world.hear(PeerId::agent(Slot(20)), node(20), &Frame::Heartbeat(beat));
+    let watch = asked(&mut world, PeerId::client(3))[0];
+    assert_eq!((watch.incarnation, watch.services_down, watch.still_us), (Incarnation(2), 0, 0));
+    // And it is as new to us as any other: seven intervals.
+    assert_eq!(watch.timeout_us / 1_000, 7 * 200);
 }

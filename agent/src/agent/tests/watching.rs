@@ -345,6 +345,8 @@ fn a_slow_node_is_asked_how_slow_it_is_and_is_not_missed_before() {
     here(&mut world, 20, 3, 10_000_000);
     let armed = flagged(&world, Heartbeat::ARMED);
     assert!(matches!(armed[..], [(to, _)] if to == node(20)), "and knows that it is watched");
+    let beat = Heartbeat { interval_us: 10_000_000, ..heartbeat(20, 4) };
+    world.hear(PeerId::agent(Slot(20)), node(20), &Frame::Heartbeat(beat));
     world.clear();
     world.beats(&[21, 22], 2, 190);
     assert!(called(&world).is_empty());
@@ -356,6 +358,50 @@ fn a_slow_node_is_asked_how_slow_it_is_and_is_not_missed_before() {
         assert_eq!(head.subject, Subject::node(Slot(20)));
         assert_eq!(head.flags & Report::NEVER_HEARD, 0);
     }
+}
+
+#[test]
+fn an_answer_takes_nothing_from_the_grace_and_gives_an_accusation_no_weight() {
+    let mut config = crate::fixture::config(1);
+    config.profile = syncom_group::Profile::FAST;
+    let mut world = World::new(config, 4);
+    world.start();
+    world.roster(1);
+    world.welcome(1);
+    world.run_ms(1_100);
+    world.neighbours(9, &[1], &[20, 21, 22]);
+    world.beats(&[21, 22], 1, 1);
+    world.clear();
+    // It knows of us only when its home tells it so: for as long as that may take, nothing is said.
+    here(&mut world, 20, 3, 50_000);
+    world.beats(&[21, 22], 2, 1);
+    world.neighbours(10, &[1], &[20, 21, 22]);
+    world.beats(&[21, 22], 3, 1);
+    assert!(said(&world).is_empty(), "600 ms after it was assigned");
+    // As long as it answers, its set may be lost: it is asked on, and lives.
+    for seq in 4..40 {
+        assert!(!flagged(&world, Heartbeat::CALL).is_empty(), "call {seq}");
+        world.clear();
+        here(&mut world, 20, seq, 50_000);
+        world.beats(&[21, 22], seq, 1);
+        assert!(said(&world).is_empty(), "answer {seq}");
+    }
+    // It answers no more: it is dead, and what we say of it is what one says who never heard it.
+    world.beats(&[21, 22], 40, 4);
+    let said = said(&world);
+    assert!(!said.is_empty());
+    for (_, head) in said {
+        assert_eq!(head.subject, Subject::node(Slot(20)));
+        assert_ne!(head.flags & Report::NEVER_HEARD, 0);
+        assert_eq!(head.flags & Report::RETRACT, 0);
+    }
+    // An answer takes that back, and the homes may believe it.
+    world.clear();
+    here(&mut world, 20, 60, 50_000);
+    world.run_ms(10);
+    let said = self::said(&world);
+    assert!(!said.is_empty());
+    assert!(said.iter().all(|(_, head)| head.flags == Report::RETRACT), "{said:?}");
 }
 
 #[test]
@@ -399,6 +445,28 @@ fn a_slow_observer_lets_go_of_a_quick_node_before_that_stops_speaking_to_it() {
         world.beats(&[21, 22], 21 + last, 300);
         assert!(said(&world).is_empty(), "released: {is_released}");
     }
+}
+
+#[test]
+fn an_observer_that_is_replaced_before_it_heard_a_node_forgets_it() {
+    let mut world = World::member(4);
+    world.neighbours(9, &[1], &[20, 21, 22, 23]);
+    world.beats(&[21, 22], 1, 1);
+    // The next set comes 400 ms later; 20 has none that names us, and will not release us.
+    here(&mut world, 20, 3, 200_000);
+    world.beats(&[21, 22], 2, 1);
+    world.neighbours(10, &[1], &[21, 22]);
+    world.beats(&[21, 22], 3, 60);
+    assert!(said(&world).is_empty(), "{:?}", said(&world));
+    // Of one that was heard there is something to hand over, and of one that was accused.
+    world.neighbours(11, &[1], &[21, 22, 24]);
+    world.beats(&[21, 22], 63, 8);
+    assert!(said(&world).iter().all(|(_, head)| head.subject == Subject::node(Slot(24))));
+    world.clear();
+    world.neighbours(12, &[1], &[21]);
+    world.beats(&[21], 71, 8);
+    let accused: Vec<u64> = said(&world).iter().map(|(_, head)| head.subject.0).collect();
+    assert!(accused.contains(&22) && accused.contains(&24), "{accused:?}");
 }
 
 #[test]

@@ -163,11 +163,14 @@ pub struct Life {
     pub missing: usize,
     /// Promises that were broken, and all that should not have become of somebody, as sentences.
     pub violations: Vec<String>,
+    /// How often somebody was called gray though nothing was wrong with it.
+    gray_falsely: usize,
     judged: Judged,
 }
 
 impl Life {
     fn take(&mut self, judged: Judged) {
+        self.gray_falsely += judged.slandered.len();
         let all = &mut self.judged;
         all.stops += judged.stops;
         all.just += judged.just;
@@ -186,7 +189,9 @@ impl Life {
         self.events += life.events;
         self.missing += life.missing;
         self.violations.extend(life.violations);
-        self.take(life.judged);
+        self.gray_falsely += life.gray_falsely;
+        // Told when that life was over, and only counted from then on: years are full of them.
+        self.take(Judged { slandered: Vec::new(), ..life.judged });
     }
 
     /// Deaths of nodes that ran.
@@ -201,7 +206,7 @@ impl Life {
         false_ones.iter().chain(unnoticed).chain(&self.violations).map(String::as_str)
     }
 
-    /// Nodes that were called gray though all could hear them, with their stories.
+    /// Nodes that were called gray though all could hear them, with their stories: of one life.
     pub fn slandered(&self) -> impl Iterator<Item = &str> {
         self.judged.slandered.iter().map(String::as_str)
     }
@@ -228,7 +233,7 @@ impl Life {
             figure("deaf", count(judged.deaf), None),
             figure("mumbling", count(judged.named_ms.len() + judged.unnamed), None),
             figure("not_named", count(judged.unnamed), None),
-            figure("gray_falsely", count(judged.slandered.len()), None),
+            figure("gray_falsely", count(self.gray_falsely), None),
             figure("gray_p50_ms", percentile(&named_ms, 50), Some(GRAY_MS)),
             figure("gray_p95_ms", percentile(&named_ms, 95), many.then_some(GRAY_MS)),
             figure("gray_p99_ms", percentile(&named_ms, 99), None),
@@ -237,5 +242,28 @@ impl Life {
         ];
         let violations = self.wrongs().map(str::to_owned).collect();
         Finding { stage, virtual_ms: self.lived_ns / MS, events: self.events, figures, violations }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stories_of_the_slandered_are_told_with_their_life_and_only_counted_in_years() {
+        let mut years = Life::default();
+        for _ in 0..3 {
+            let mut life = Life::default();
+            let story = |name: &str| vec![format!("{name} was called gray")];
+            for name in ["node1", "node2"] {
+                life.take(Judged { slandered: story(name), ..Judged::default() });
+            }
+            assert!(life.slandered().eq(["node1 was called gray", "node2 was called gray"]));
+            years.add(life);
+        }
+        assert_eq!(years.slandered().count(), 0);
+        let finding = years.finding("whole", 3);
+        let figure = finding.figures.iter().find(|figure| figure.name == "gray_falsely");
+        assert_eq!(figure.map(|figure| figure.value), Some(6.0));
     }
 }

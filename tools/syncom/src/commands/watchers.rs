@@ -1,7 +1,7 @@
 //! What the observers of a node make of it at this moment: the second half of `syncom explain NODE`.
 //!
 //! The station knows who observes whom, not what they expect. So the observers are asked themselves,
-//! all at once; who does not answer soon is named, too.
+//! all at once; who does not answer soon, or answers that it does not watch the node, is named, too.
 
 use crate::client::Client;
 use crate::commands::nodes::{Node, Roll};
@@ -20,7 +20,8 @@ const DOUBTS: [(u16, &str); 4] = [
     (Watch::SELF_SUSPECT, "misses half of its subjects: its word weighs a quarter"),
 ];
 
-/// Asks the observers of a node: what each expects, and who gave no answer.
+/// Asks the observers of a node: what each expects, who does not watch it (its set was lost, or is on
+/// its way), and who gave no answer.
 ///
 /// # Errors
 /// When the socket breaks.
@@ -29,22 +30,27 @@ pub fn ask(client: &mut Client, roll: &Roll, node: &Node) -> Result<Value, Failu
     let addrs: Vec<_> = observers.iter().map(|observer| observer.head.addr).collect();
     let answers = client.ask_each(&addrs, Verb::Watched)?;
     let mut watches = Vec::new();
-    let mut silent: Vec<Slot> = Vec::new();
+    let (mut strangers, mut silent): (Vec<Slot>, Vec<Slot>) = Default::default();
     for (observer, answer) in observers.iter().zip(answers) {
         let Some(answer) = answer else {
             silent.push(observer.slot());
             continue;
         };
-        let is_it = |watch: &Watch| watch.subject == node.slot();
-        let watch = answer.frames().find_map(|frame| match frame {
-            Frame::Watch(watch) if is_it(&watch) => Some(watch),
-            _ => None,
-        });
-        if let Some(watch) = watch {
-            watches.push(to_json(&observer.name, &watch));
+        match watch_of(node.slot(), answer.frames()) {
+            Some(watch) => watches.push(to_json(&observer.name, &watch)),
+            None => strangers.push(observer.slot()),
         }
     }
-    Ok(json!({"watches": watches, "no_answer": roll.fold(silent.into_iter())}))
+    let [strangers, silent] = [strangers, silent].map(|slots| roll.fold(slots.into_iter()));
+    Ok(json!({"watches": watches, "not_watching": strangers, "no_answer": silent}))
+}
+
+/// What an answer says of one subject.
+fn watch_of<'a>(subject: Slot, mut frames: impl Iterator<Item = Frame<'a>>) -> Option<Watch> {
+    frames.find_map(|frame| match frame {
+        Frame::Watch(watch) if watch.subject == subject => Some(watch),
+        _ => None,
+    })
 }
 
 fn to_json(name: &str, watch: &Watch) -> Value {
@@ -106,7 +112,9 @@ pub fn print(live: &Value) {
             println!("            {}", text(doubt));
         }
     }
-    if !text(&live["no_answer"]).is_empty() {
-        println!("no answer   {}", text(&live["no_answer"]));
+    for (who, words) in [("not_watching", "no watch"), ("no_answer", "no answer")] {
+        if !text(&live[who]).is_empty() {
+            println!("{words:<11} {}", text(&live[who]));
+        }
     }
 }
