@@ -149,6 +149,7 @@ impl Suspects {
     ) {
         let is_new = self.get(slot, opinion.incarnation).is_none();
         let asks = opinion.flags & Opinion::ASKS != 0;
+        let is_cut_off = self.cut_since.is_some();
         if is_new && !asks {
             return;
         }
@@ -156,7 +157,7 @@ impl Suspects {
         // Nobody accuses it here, so nothing is here to be cleared.
         case.is_gray &= !is_new;
         case.second.on_opinion(sight.now.at, opinion);
-        if asks {
+        if asks && (!is_cut_off || case.has_sign_of_life(sight)) {
             let accusers = case.evidence.words().iter().filter(|word| !word.is_retracted).count();
             let accusers = u32::try_from(accusers).unwrap_or(u32::MAX);
             case.second.note_told(case.rounds(sight));
@@ -401,7 +402,9 @@ impl Suspects {
         }
         if (situation.is_probable || is_called) && !situation.is_vetoed {
             probe(case, tally, sight, out);
-            consult(case, tally, sight, out);
+            if !is_cut_off {
+                consult(case, tally, sight, out);
+            }
         }
         false
     }

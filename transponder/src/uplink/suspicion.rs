@@ -327,6 +327,16 @@ impl Suspicion {
         }
     }
 
+    /// Whether a sign of life came here that the other home does not know of, and that stops a death
+    /// there. Who is cut off from the station can prove nothing, and says nothing else: the other
+    /// home takes it for mute, as one that is gone, and asks twice.
+    pub(crate) fn has_sign_of_life(&self, sight: &Sight<'_>) -> bool {
+        let (lived, interval_ns) = (self.lived_here(sight), sight.interval_ns(self.slot));
+        let margin_ns = interval_ns + sight.profile.margin_min_ns;
+        let schedule_ns = HOME_MISSES * sight.profile.home_interval_ns.max(interval_ns);
+        lived > self.second.lived().after(margin_ns) && sight.now.at.since(lived) < schedule_ns
+    }
+
     /// Notes whether L accuse. A spell begins with the silence of the first of them, as far as that
     /// is due to it; a moment below L, as when a lossy link lets a heartbeat through, does not end it.
     fn note_spell(&mut self, is_probable: bool, silence_ns: u64, now: Time) {
