@@ -199,9 +199,8 @@ impl Transponder {
         let Self { world, homes, rng, suspects, batches, config, .. } = self;
         if suspects.len() > 0 {
             let sight = Sight { now, world, homes, profile: &config.profile };
-            if suspects.judge_all(&sight, rng, batches, out) {
-                self.feed.ask_leader(now.at, out);
-            }
+            let is_asked = suspects.judge_all(&sight, rng, batches, out);
+            self.feed.ask_leader(now.at, is_asked, out);
         }
         let Some(leader) = self.feed.leader() else { return self.stats.on_no_leader() };
         let undecided = self.suspects.undecided();

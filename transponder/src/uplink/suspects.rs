@@ -1,6 +1,7 @@
 //! All cases against nodes, judged together: observers that are accused themselves vote by their
 //! silence, and deaths of one cause go up in one batch.
 
+use crate::feed::ASK_NS;
 use crate::uplink::asks::Asks;
 use crate::uplink::batch::{Batches, Tag};
 use crate::uplink::evidence::{Absorbed, Word};
@@ -27,7 +28,7 @@ const SETTLED_NS: u64 = 5 * SECOND;
 /// Pause before something that met a full station is announced again, in ns.
 const BUSY_PAUSE_NS: u64 = 200 * MS;
 
-/// The leader may take so many times as long to answer as it took last.
+/// The leader may take so many times as long to answer as it took last, once it is asked.
 const PROOF_TRIPS: u64 = 4;
 /// An answer that took longer than twice the last one and this is believed to be one that was lost on
 /// its way and asked for again, in ns.
@@ -363,7 +364,8 @@ impl Suspects {
         out: &mut O,
     ) -> bool {
         let now = sight.now.at;
-        let (is_cut_off, proof_ns) = (self.cut_since.is_some(), PROOF_TRIPS * self.proof_trip_ns);
+        let (is_cut_off, proof_ns) =
+            (self.cut_since.is_some(), ASK_NS + PROOF_TRIPS * self.proof_trip_ns);
         let case = &mut self.list[at];
         case.stage = Stage::Open;
         let is_heard = case.is_heard_by_home(sight);
