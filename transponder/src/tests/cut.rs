@@ -179,3 +179,17 @@ fn a_round_that_falls_between_two_questions_to_the_leader_is_proven_by_the_next(
         assert!(rig.now.at.since(asked) <= 45 * MS, "{:?}", rig.leader_asked);
     }
 }
+
+#[test]
+fn while_no_leader_answers_the_accused_are_asked_no_oftener_than_else() {
+    let mut rig = Rig::new(20, 4);
+    rig.is_cut_off = true;
+    rig.run(2 * SECOND);
+    rig.kill(3);
+    rig.accuse_by_all(3, 900);
+    rig.run(100 * MS);
+    let asked = rig.count(Counter::ProbesSent);
+    rig.run(2 * SECOND);
+    let per_s = (rig.count(Counter::ProbesSent) - asked) / 2;
+    assert!((14..=16).contains(&per_s), "{per_s}/s");
+}

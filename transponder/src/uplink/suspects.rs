@@ -364,8 +364,8 @@ impl Suspects {
         out: &mut O,
     ) -> bool {
         let now = sight.now.at;
-        let (is_cut_off, proof_ns) =
-            (self.cut_since.is_some(), ASK_NS + PROOF_TRIPS * self.proof_trip_ns);
+        let is_cut_off = self.cut_since.is_some();
+        let proof_ns = if is_cut_off { 0 } else { ASK_NS + PROOF_TRIPS * self.proof_trip_ns };
         let case = &mut self.list[at];
         case.stage = Stage::Open;
         let is_heard = case.is_heard_by_home(sight);
