@@ -147,10 +147,18 @@ impl Suspicion {
         self.is_refused(now) || self.second.is_wanted(now)
     }
 
-    /// Whether it may be found dead in a moment: it is accused, or it is asked though nobody accuses it
-    /// yet, and has not had the time to answer.
+    /// Whether it may be found dead in a moment: it is accused, or it is asked though too few accuse it
+    /// yet, and has not had the time to answer, or has not answered what somebody holds against it. Of
+    /// those who die at one moment some are accused by few until others of them count as silent.
     pub(crate) fn is_undecided(&self, now: Time) -> bool {
-        let is_asked = self.is_called(now) && self.inquiry.asked(now) == Asked::UnderWay;
+        let is_asked = self.is_called(now)
+            && match self.inquiry.asked(now) {
+                Asked::No => false,
+                Asked::UnderWay => true,
+                Asked::Once | Asked::Twice => {
+                    self.evidence.words().iter().any(|word| !word.is_retracted)
+                }
+            };
         let is_open = self.stage == Stage::Open && !self.inquiry.is_vetoed() && !self.is_gray;
         is_open && (self.is_probable || is_asked)
     }
