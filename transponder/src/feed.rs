@@ -8,7 +8,7 @@ use crate::config::TransponderConfig;
 use crate::world::World;
 use alloc::vec::Vec;
 use syncom_group::RoundTrip;
-use syncom_seam::{Now, Origin, Outbox, SECOND, Time, US};
+use syncom_seam::{MS, Now, Origin, Outbox, SECOND, Time, US};
 use syncom_stream::{Key, Streams};
 use syncom_wire::heartbeat::{Heartbeat, HomeAnswer};
 use syncom_wire::limits::REPLICAS_MAX;
@@ -23,6 +23,8 @@ pub(crate) const LANE: u8 = 1;
 pub(crate) const INTERVAL_NS: u64 = 200_000 * US;
 /// Answers of the leader that may be missed by somebody who is not cut off.
 const MISSES: u64 = 3;
+/// The leader is asked whether it leads still not more often than this, in ns.
+pub(crate) const ASK_NS: u64 = 20 * MS;
 /// How long a leader may hold a newer view back before it is asked again, in ns.
 const FEED_PATIENCE_NS: u64 = SECOND;
 
@@ -53,6 +55,9 @@ pub(crate) struct Feed {
     named: View,
     /// When a leader answered last.
     answered: Time,
+    /// When the leader was last asked whether it leads still, and whether it is to be asked again.
+    probed: Time,
+    is_probe_due: bool,
 }
 
 impl Feed {
@@ -68,6 +73,8 @@ impl Feed {
             asked: Time(0),
             named: View(0),
             answered: Time(0),
+            probed: Time(0),
+            is_probe_due: false,
         }
     }
 
@@ -88,7 +95,14 @@ impl Feed {
     }
 
     /// Asks the leader whether it leads still, as of now: it answers when a majority has confirmed it.
-    pub(crate) fn ask_leader<O: Outbox>(&self, now: Time, out: &mut O) {
+    /// That proves every round that began before, so one question serves all that are due in
+    /// [`ASK_NS`]; `is_wanted` when another is.
+    pub(crate) fn ask_leader<O: Outbox>(&mut self, now: Time, is_wanted: bool, out: &mut O) {
+        self.is_probe_due |= is_wanted;
+        if !self.is_probe_due || now.since(self.probed) < ASK_NS {
+            return;
+        }
+        (self.probed, self.is_probe_due) = (now, false);
         let leader = self.replicas.iter().find(|(peer, _)| self.is_leader(*peer));
         if let Some((_, addr)) = leader {
             out.send(*addr, &Probe::of_leader(now.0));

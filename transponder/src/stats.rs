@@ -22,13 +22,15 @@ pub(crate) struct Stats {
     reports_per_s: u32,
     /// The undecided cases that the station was told of last.
     undecided: u32,
+    /// Who was told.
+    told: Option<Key>,
     items: Vec<HomeStat>,
 }
 
 impl Stats {
     pub(crate) fn new(me: PeerId) -> Self {
         let items = Vec::with_capacity(HomeStats::PER_FRAME);
-        Self { me, sent: Time(0), reports: 0, reports_per_s: 0, undecided: 0, items }
+        Self { me, sent: Time(0), reports: 0, reports_per_s: 0, undecided: 0, told: None, items }
     }
 
     /// A report came.
@@ -51,6 +53,7 @@ impl Stats {
         streams: &mut Streams,
         out: &mut O,
     ) {
+        self.begin_with(leader);
         if undecided <= self.undecided && (undecided > 0 || self.undecided == 0) {
             return;
         }
@@ -61,11 +64,23 @@ impl Stats {
         }
     }
 
-    /// Tells the station when it is time.
+    /// What was on its way to a leader is lost.
+    pub(crate) const fn on_no_leader(&mut self) {
+        self.told = None;
+    }
+
+    /// Whoever leads anew was told of nothing yet.
+    fn begin_with(&mut self, leader: Key) {
+        if self.told != Some(leader) {
+            (self.told, self.undecided) = (Some(leader), 0);
+        }
+    }
+
+    /// Tells the station when it is time, of `undecided` cases, too.
     pub(crate) fn on_slow_tick<O: Outbox>(
         &mut self,
         now: Time,
-        leader: Key,
+        (leader, undecided): (Key, u32),
         world: &World,
         homes: &Homes,
         streams: &mut Streams,
@@ -75,6 +90,7 @@ impl Stats {
         if now.since(self.sent) < INTERVAL_NS {
             return;
         }
+        self.begin_with(leader);
         let elapsed_s = (now.since(self.sent) / SECOND).clamp(1, 60);
         let reports_per_s = u32::try_from(self.reports / elapsed_s).unwrap_or(u32::MAX);
         self.reports_per_s = reports_per_s;
@@ -95,11 +111,13 @@ impl Stats {
             self.items.clear();
             self.items.extend(nodes.by_ref().take(HomeStats::PER_FRAME));
             let items = List::new(&self.items);
-            let undecided = self.undecided;
             let frame = HomeStats { peer: self.me, reports_per_s, undecided, items };
             // A full stream has more urgent things to carry.
-            let refused = streams.send(now, leader, &frame, out).is_err();
-            if refused || self.items.len() < HomeStats::PER_FRAME {
+            if streams.send(now, leader, &frame, out).is_err() {
+                return;
+            }
+            self.undecided = undecided;
+            if self.items.len() < HomeStats::PER_FRAME {
                 return;
             }
         }

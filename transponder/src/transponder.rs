@@ -199,14 +199,12 @@ impl Transponder {
         let Self { world, homes, rng, suspects, batches, config, .. } = self;
         if suspects.len() > 0 {
             let sight = Sight { now, world, homes, profile: &config.profile };
-            if suspects.judge_all(&sight, rng, batches, out) {
-                self.feed.ask_leader(now.at, out);
-            }
+            let is_asked = suspects.judge_all(&sight, rng, batches, out);
+            self.feed.ask_leader(now.at, is_asked, out);
         }
-        if let Some(leader) = self.feed.leader() {
-            let undecided = self.suspects.undecided();
-            self.stats.on_undecided(now.at, undecided, leader, &mut self.streams, out);
-        }
+        let Some(leader) = self.feed.leader() else { return self.stats.on_no_leader() };
+        let undecided = self.suspects.undecided();
+        self.stats.on_undecided(now.at, undecided, leader, &mut self.streams, out);
     }
 
     /// Whoever was cut off asks all the accused anew, and listens for a while before it counts its own
@@ -253,8 +251,9 @@ impl Transponder {
         self.show_itself(&beat, out);
         if let Some(leader) = self.feed.leader() {
             self.join(now.at);
-            let Self { stats, world, homes, streams, .. } = self;
-            stats.on_slow_tick(now.at, leader, world, homes, streams, out);
+            let Self { stats, world, homes, streams, suspects, .. } = self;
+            let told = (leader, suspects.undecided());
+            stats.on_slow_tick(now.at, told, world, homes, streams, out);
         }
         self.gate.sweep(now.at);
         self.combiner.sweep(now.at);

@@ -1,8 +1,11 @@
 //! A satellite that hears no leader.
 
 use super::fixture::Rig;
+use std::vec::Vec;
+use syncom_group::Profile;
 use syncom_seam::{Counter, MS, SECOND};
 use syncom_wire::Incarnation;
+use syncom_wire::member::MemberState;
 use syncom_wire::report::EventKind;
 
 #[test]
@@ -129,4 +132,64 @@ fn a_node_that_is_back_before_the_leader_answers_is_not_dead() {
     rig.is_cut_off = false;
     rig.run(2 * SECOND);
     assert!(rig.records(EventKind::DEAD).is_empty());
+}
+
+#[test]
+fn a_lone_case_asks_the_leader_at_once_and_many_ask_it_no_oftener() {
+    let mut rig = Rig::new(100, 4);
+    for (cases, apart_ms) in [(1, 0), (12, 7)] {
+        let nodes: Vec<u32> = (0..100).filter(|slot| rig.alive.contains(slot)).collect();
+        let dying: Vec<u32> = nodes.into_iter().take(cases).collect();
+        rig.alive.retain(|slot| !dying.contains(slot));
+        rig.run(SECOND);
+        rig.forget();
+        rig.leader_asked.clear();
+        let began = rig.now.at;
+        for slot in &dying {
+            rig.accuse_by_all(*slot, 900);
+            rig.run(apart_ms * MS);
+        }
+        rig.run(300 * MS);
+        assert_eq!(rig.records(EventKind::DEAD).len(), cases);
+        assert!(rig.count(Counter::ProbesSent) >= 3 * u64::try_from(cases).unwrap());
+        let asked = &rig.leader_asked;
+        assert!(asked[0].since(began) <= 5 * MS, "{asked:?}");
+        assert!(asked.windows(2).all(|two| two[1].since(two[0]) >= 20 * MS), "{asked:?}");
+        for slot in dying {
+            rig.set(slot, MemberState::Dead, 1);
+        }
+        rig.feed();
+    }
+}
+
+#[test]
+fn a_round_that_falls_between_two_questions_to_the_leader_is_proven_by_the_next() {
+    let mut rig = Rig::new(20, 4);
+    rig.satellite.config.profile = Profile::FAST;
+    rig.alive.retain(|slot| ![3, 5].contains(slot));
+    rig.run(SECOND);
+    rig.accuse_by_all(3, 900);
+    while rig.leader_asked.is_empty() {
+        rig.run(MS);
+    }
+    let asked = rig.now.at;
+    rig.accuse_by_all(5, 900);
+    while rig.records(EventKind::DEAD).len() < 2 {
+        rig.run(MS);
+        assert!(rig.now.at.since(asked) <= 45 * MS, "{:?}", rig.leader_asked);
+    }
+}
+
+#[test]
+fn while_no_leader_answers_the_accused_are_asked_no_oftener_than_else() {
+    let mut rig = Rig::new(20, 4);
+    rig.is_cut_off = true;
+    rig.run(2 * SECOND);
+    rig.kill(3);
+    rig.accuse_by_all(3, 900);
+    rig.run(100 * MS);
+    let asked = rig.count(Counter::ProbesSent);
+    rig.run(2 * SECOND);
+    let per_s = (rig.count(Counter::ProbesSent) - asked) / 2;
+    assert!((14..=16).contains(&per_s), "{per_s}/s");
 }

@@ -72,6 +72,8 @@ pub(crate) struct Rig {
     pub(crate) is_cut_off: bool,
     /// Whether a majority follows the leader.
     pub(crate) is_followed: bool,
+    /// When a replica was asked whether it leads.
+    pub(crate) leader_asked: Vec<Time>,
     /// The round trip that heartbeats tell from now on, in us.
     pub(crate) rtt_us: u32,
     /// What single observers heard last of single subjects; else they hear the living.
@@ -133,6 +135,7 @@ impl Rig {
             mute: BTreeSet::new(),
             is_cut_off: false,
             is_followed: true,
+            leader_asked: Vec::new(),
             rtt_us: 500,
             heard: BTreeMap::new(),
         };
@@ -340,6 +343,7 @@ impl Rig {
             return;
         }
         if let Frame::Probe(probe) = frame {
+            self.leader_asked.push(self.now.at);
             if n == self.leader && self.is_followed {
                 let answer = bytes_of(&ProbeAnswer::of_leader(probe.nonce));
                 self.hear_bytes(PeerId::station(n), to, &answer);

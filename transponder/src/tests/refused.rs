@@ -123,3 +123,27 @@ fn a_node_that_answers_lives_whatever_comes_back() {
     }
     assert!(rig.records(EventKind::DEAD).is_empty());
 }
+
+#[test]
+fn deaths_of_one_moment_wait_for_one_that_was_asked_in_vain_and_that_few_accuse_yet() {
+    for (few, waits) in [(0, false), (1, true), (2, true)] {
+        let mut rig = Rig::new(60, 6);
+        rig.kill(3);
+        rig.alive.remove(&5);
+        for slot in [3, 5] {
+            let (subject, _) = subject_and_stranger(&rig, slot);
+            refuse(&mut rig, subject, slot);
+        }
+        rig.run(70 * MS);
+        rig.accuse_by_all(3, 900);
+        let observers = rig.observers(5);
+        observers.iter().take(few).for_each(|observer| rig.accuse(*observer, 5, 900));
+        rig.run(30 * MS);
+        assert_eq!(rig.records(EventKind::DEAD).is_empty(), waits, "{few} accuse");
+        rig.accuse_by_all(5, 900);
+        rig.run(150 * MS);
+        assert_eq!(rig.records(EventKind::DEAD).len(), 2);
+        let with_dead = rig.batches.iter().filter(|got| !got.records().is_empty()).count();
+        assert_eq!(with_dead, if waits { 1 } else { 2 }, "{few} accuse");
+    }
+}

@@ -156,3 +156,79 @@ fn a_satellite_that_is_no_home_of_the_accused_asks_it_twice() {
     }
     assert_eq!(rig.count(Counter::ProbesSent), 6);
 }
+
+#[test]
+fn a_home_that_is_cut_off_from_the_station_says_nothing_but_that_the_node_lives() {
+    let mut rig = rig();
+    rig.is_cut_off = true;
+    rig.run(2 * SECOND);
+    rig.kill(3);
+    rig.accuse_by_all(3, 900);
+    told(&mut rig);
+    for step in 0..25 {
+        says(&mut rig, u8::from(step > 2), 900_000 + step * 40_000, Opinion::ASKS);
+        rig.run(40 * MS);
+    }
+    assert_eq!(told(&mut rig), [], "the other home takes it for mute, and concludes alone");
+    rig.alive.insert(3);
+    rig.run(200 * MS);
+    says(&mut rig, 1, 2_100_000, Opinion::ASKS);
+    let answer = *told(&mut rig).last().unwrap();
+    assert!(answer.lived_ago_us < 250_000, "it has answered a question: {answer:?}");
+}
+
+#[test]
+fn a_death_is_found_by_one_home_while_the_other_is_cut_off_from_the_station() {
+    for lives in [false, true] {
+        let mut homes = Pair::new();
+        homes.second.is_cut_off = true;
+        homes.run(2 * SECOND);
+        homes.kill(3);
+        if lives {
+            // It hears and is heard by the home that is cut off, and by nobody else.
+            homes.second.alive.insert(3);
+        }
+        homes.run(3 * SECOND);
+        let dead = homes.first.records(EventKind::DEAD).len();
+        assert_eq!(dead, usize::from(!lives), "lives: {lives}");
+        assert_eq!(homes.second.records(EventKind::DEAD).len(), 0);
+    }
+}
+
+/// Two homes of the same nodes, and what they say to each other.
+struct Pair {
+    first: Rig,
+    second: Rig,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let rig = |me, other| {
+            let mut rig = Rig::new_as(me, 20, 4);
+            rig.set_satellite(other, 1);
+            rig.feed();
+            rig.run(5 * SECOND);
+            rig.forget();
+            rig
+        };
+        Self { first: rig(1, 2), second: rig(2, 1) }
+    }
+
+    fn kill(&mut self, slot: u32) {
+        for rig in [&mut self.first, &mut self.second] {
+            rig.kill(slot);
+            rig.accuse_by_all(slot, 900);
+        }
+    }
+
+    fn run(&mut self, for_ns: u64) {
+        for _ in 0..for_ns / MS {
+            let from_first = told(&mut self.first);
+            let from_second = told(&mut self.second);
+            from_first.iter().for_each(|said| self.second.hear(PeerId::satellite(1), OTHER, said));
+            from_second.iter().for_each(|said| self.first.hear(PeerId::satellite(2), OTHER, said));
+            self.first.run(MS);
+            self.second.run(MS);
+        }
+    }
+}

@@ -49,3 +49,27 @@ fn a_case_that_a_view_has_settled_is_undecided_no_longer() {
     rig.run(60 * MS);
     assert_eq!(told(&rig), [0, 1, 0]);
 }
+
+#[test]
+fn the_station_hears_of_the_present_number_and_so_does_another_leader() {
+    let mut rig = Rig::new(20, 4);
+    rig.run(3 * SECOND);
+    // No round is proven, so who is silent is not decided.
+    rig.is_followed = false;
+    for node in [3, 5, 7] {
+        rig.kill(node);
+        rig.accuse_by_all(node, 900);
+    }
+    rig.run(40 * MS);
+    rig.alive.insert(5);
+    rig.run(3 * SECOND);
+    assert_eq!(told(&rig), [0, 3, 2], "one has shown itself");
+    rig.messages.clear();
+    while told(&rig).is_empty() {
+        rig.run(5 * MS);
+    }
+    rig.messages.clear();
+    (rig.leader, rig.term) = (2, 4);
+    rig.run(300 * MS);
+    assert_eq!(told(&rig), [2], "whoever leads now was told of nothing yet");
+}

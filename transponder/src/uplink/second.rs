@@ -4,8 +4,10 @@
 //! an accused node tells the other home, which asks it as well and says what came of it: a sign of
 //! life, which is a veto here, too, or a round of silence, which agrees and is its vote. A home that
 //! says nothing when it is asked again and again is out of reach, as when a rack dies with a
-//! satellite in it; then a second round of silence stands for its word. Where there is only one
-//! satellite, it decides alone.
+//! satellite in it; then a second round of silence stands for its word. A home that is cut off from
+//! the station makes itself mute, unless the node shows itself to it: silence that it cannot prove
+//! would else forbid the other one to conclude anything. Where there is only one satellite, it decides
+//! alone.
 
 use syncom_seam::{MS, SECOND, Time, US};
 use syncom_wire::opinion::Opinion;

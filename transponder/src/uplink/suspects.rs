@@ -1,6 +1,7 @@
 //! All cases against nodes, judged together: observers that are accused themselves vote by their
 //! silence, and deaths of one cause go up in one batch.
 
+use crate::feed::ASK_NS;
 use crate::uplink::asks::Asks;
 use crate::uplink::batch::{Batches, Tag};
 use crate::uplink::evidence::{Absorbed, Word};
@@ -27,7 +28,7 @@ const SETTLED_NS: u64 = 5 * SECOND;
 /// Pause before something that met a full station is announced again, in ns.
 const BUSY_PAUSE_NS: u64 = 200 * MS;
 
-/// The leader may take so many times as long to answer as it took last.
+/// The leader may take so many times as long to answer as it took last, once it is asked.
 const PROOF_TRIPS: u64 = 4;
 /// An answer that took longer than twice the last one and this is believed to be one that was lost on
 /// its way and asked for again, in ns.
@@ -149,6 +150,7 @@ impl Suspects {
     ) {
         let is_new = self.get(slot, opinion.incarnation).is_none();
         let asks = opinion.flags & Opinion::ASKS != 0;
+        let is_cut_off = self.cut_since.is_some();
         if is_new && !asks {
             return;
         }
@@ -156,7 +158,7 @@ impl Suspects {
         // Nobody accuses it here, so nothing is here to be cleared.
         case.is_gray &= !is_new;
         case.second.on_opinion(sight.now.at, opinion);
-        if asks {
+        if asks && (!is_cut_off || case.has_sign_of_life(sight)) {
             let accusers = case.evidence.words().iter().filter(|word| !word.is_retracted).count();
             let accusers = u32::try_from(accusers).unwrap_or(u32::MAX);
             case.second.note_told(case.rounds(sight));
@@ -362,7 +364,8 @@ impl Suspects {
         out: &mut O,
     ) -> bool {
         let now = sight.now.at;
-        let (is_cut_off, proof_ns) = (self.cut_since.is_some(), PROOF_TRIPS * self.proof_trip_ns);
+        let is_cut_off = self.cut_since.is_some();
+        let proof_ns = if is_cut_off { 0 } else { ASK_NS + PROOF_TRIPS * self.proof_trip_ns };
         let case = &mut self.list[at];
         case.stage = Stage::Open;
         let is_heard = case.is_heard_by_home(sight);
@@ -401,7 +404,9 @@ impl Suspects {
         }
         if (situation.is_probable || is_called) && !situation.is_vetoed {
             probe(case, tally, sight, out);
-            consult(case, tally, sight, out);
+            if !is_cut_off {
+                consult(case, tally, sight, out);
+            }
         }
         false
     }

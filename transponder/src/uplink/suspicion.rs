@@ -159,10 +159,18 @@ impl Suspicion {
         self.is_refused(now) || self.second.is_wanted(now)
     }
 
-    /// Whether it may be found dead in a moment: it is accused, or it is asked though nobody accuses it
-    /// yet, and has not had the time to answer.
+    /// Whether it may be found dead in a moment: it is accused, or it is asked though too few accuse it
+    /// yet, and has not had the time to answer, or has not answered what somebody holds against it. Of
+    /// those who die at one moment some are accused by few until others of them count as silent.
     pub(crate) fn is_undecided(&self, now: Time) -> bool {
-        let is_asked = self.is_called(now) && self.inquiry.asked(now) == Asked::UnderWay;
+        let is_asked = self.is_called(now)
+            && match self.inquiry.asked(now) {
+                Asked::No => false,
+                Asked::UnderWay => true,
+                Asked::Once | Asked::Twice => {
+                    self.evidence.words().iter().any(|word| !word.is_retracted)
+                }
+            };
         let is_open = self.stage == Stage::Open && !self.inquiry.is_vetoed() && !self.is_gray;
         is_open && (self.is_probable || is_asked)
     }
@@ -337,6 +345,16 @@ impl Suspicion {
             flags: if asks { Opinion::ASKS } else { 0 },
             reserved: 0,
         }
+    }
+
+    /// Whether a sign of life came here that the other home does not know of, and that stops a death
+    /// there. Who is cut off from the station can prove nothing, and says nothing else: the other
+    /// home takes it for mute, as one that is gone, and asks twice.
+    pub(crate) fn has_sign_of_life(&self, sight: &Sight<'_>) -> bool {
+        let (lived, interval_ns) = (self.lived_here(sight), sight.interval_ns(self.slot));
+        let margin_ns = interval_ns + sight.profile.margin_min_ns;
+        let schedule_ns = HOME_MISSES * sight.profile.home_interval_ns.max(interval_ns);
+        lived > self.second.lived().after(margin_ns) && sight.now.at.since(lived) < schedule_ns
     }
 
     /// Notes whether L accuse. A spell begins with the silence of the first of them, as far as that

@@ -29,7 +29,7 @@ const ANSWER_MIN_NS: u64 = 10 * MS;
 const ANSWER_MAX_NS: u64 = SECOND;
 /// From the start of one round to that of the next, in ns.
 const ROUNDS_NS: u64 = 200 * MS;
-/// The same after a round that counts for nothing, at least, in ns.
+/// The same after a round that counts for nothing, at least, while there is a leader, in ns.
 const REPEAT_NS: u64 = 50 * MS;
 /// After so long an unanswered round says nothing about the present, in ns.
 const STALE_NS: u64 = 2 * SECOND;
@@ -66,7 +66,8 @@ pub(crate) struct Inquiry {
 
 impl Inquiry {
     /// Begins a round, when the last one is over and long enough ago. `interval_ns` is η, `rtt_ns`
-    /// the round trip to the accused, 0 when unknown, `proof_ns` what the leader may take to answer.
+    /// the round trip to the accused, 0 when unknown, `proof_ns` what the leader may take to answer; 0
+    /// when there is none: then nothing is gained by haste.
     pub(crate) fn begin(
         &mut self,
         now: Time,
@@ -74,7 +75,8 @@ impl Inquiry {
         (interval_ns, rtt_ns, proof_ns): (u64, u64, u64),
     ) {
         let is_first = self.round == 0 || self.is_stale(now);
-        let pause_ns = if self.is_proven { ROUNDS_NS } else { REPEAT_NS };
+        let is_hasty = !self.is_proven && proof_ns > 0;
+        let pause_ns = if is_hasty { REPEAT_NS } else { ROUNDS_NS };
         if !is_first && (self.is_pending(now) || now.since(self.started) < pause_ns) {
             return;
         }
@@ -282,7 +284,7 @@ mod tests {
         let mut probes = 0;
         for ms in 0..500 {
             let now = start.after(ms * MS);
-            inquiry.begin(now, 7, (ETA_NS, 0, 0));
+            inquiry.begin(now, 7, (ETA_NS, 0, 1));
             probes += usize::from(inquiry.next_probe(now).is_some());
             let asked = inquiry.asked(now);
             assert!(asked <= Asked::UnderWay, "{asked:?} after {ms} ms");
