@@ -126,7 +126,7 @@ fn a_node_that_answers_lives_whatever_comes_back() {
 
 #[test]
 fn deaths_of_one_moment_wait_for_one_that_was_asked_in_vain_and_that_few_accuse_yet() {
-    for (few, waits) in [(0, false), (1, true), (2, true)] {
+    for few in [0, 1, 2] {
         let mut rig = Rig::new(60, 6);
         rig.kill(3);
         rig.alive.remove(&5);
@@ -139,11 +139,11 @@ fn deaths_of_one_moment_wait_for_one_that_was_asked_in_vain_and_that_few_accuse_
         let observers = rig.observers(5);
         observers.iter().take(few).for_each(|observer| rig.accuse(*observer, 5, 900));
         rig.run(30 * MS);
-        assert_eq!(rig.records(EventKind::DEAD).is_empty(), waits, "{few} accuse");
+        assert!(rig.records(EventKind::DEAD).is_empty(), "{few} accuse");
         rig.accuse_by_all(5, 900);
         rig.run(150 * MS);
         assert_eq!(rig.records(EventKind::DEAD).len(), 2);
         let with_dead = rig.batches.iter().filter(|got| !got.records().is_empty()).count();
-        assert_eq!(with_dead, if waits { 1 } else { 2 }, "{few} accuse");
+        assert_eq!(with_dead, 1, "{few} accuse");
     }
 }

@@ -160,19 +160,11 @@ impl Suspicion {
     }
 
     /// Whether it may be found dead in a moment: it is accused, or it is asked though too few accuse it
-    /// yet, and has not had the time to answer, or has not answered what somebody holds against it. Of
-    /// those who die at one moment some are accused by few until others of them count as silent.
+    /// yet, and has not answered. Of those who die at one moment each is accused when its own next
+    /// heartbeat is due; who lives answers, and is vetoed.
     pub(crate) fn is_undecided(&self, now: Time) -> bool {
-        let is_asked = self.is_called(now)
-            && match self.inquiry.asked(now) {
-                Asked::No => false,
-                Asked::UnderWay => true,
-                Asked::Once | Asked::Twice => {
-                    self.evidence.words().iter().any(|word| !word.is_retracted)
-                }
-            };
         let is_open = self.stage == Stage::Open && !self.inquiry.is_vetoed() && !self.is_gray;
-        is_open && (self.is_probable || is_asked)
+        is_open && (self.is_probable || self.is_called(now))
     }
 
     /// What the other home says to its death.
