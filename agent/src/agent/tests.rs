@@ -1,5 +1,6 @@
 //! The agent as its cluster sees it, in virtual time.
 
+mod calling;
 mod entry;
 mod gone;
 mod hostile;

@@ -8,6 +8,7 @@ mod gray;
 mod minority;
 mod servers;
 mod storm;
+mod unheard;
 mod watchers;
 
 use crate::fault::Fault;
@@ -125,7 +126,7 @@ pub struct Scenario {
 
 impl Scenario {
     /// Names of scenarios: what each is about.
-    pub const NAMES: [(&'static str, &'static str); 18] = [
+    pub const NAMES: [(&'static str, &'static str); 19] = [
         ("swarm", "every seed draws its own mix of all faults"),
         ("calm", "no faults at all"),
         ("loss", "20 % loss, duplication and reordering, clocks jump, no member dies"),
@@ -174,6 +175,7 @@ impl Scenario {
             "satellites and replicas are killed, stopped and cut off, one at a time, and come back",
         ),
         ("blink", "a part of the network is cut off for a tenth of a second to one second"),
+        ("unheard", "a satellite is unheard by one replica after another while nodes die"),
     ];
     /// As `reads`, but clients are content with stale answers and take them for current ones: the
     /// judge must find out, or it is worth nothing.
@@ -197,6 +199,7 @@ impl Scenario {
             "calm" | "surge" | "watchers" | Self::GRAY | Self::SERVERS | Self::UNSYNCED => {
                 (false, 0, 0, 0)
             }
+            Self::UNHEARD => (false, 0, 0, 0),
             Self::STORM | Self::FLAPPING | Self::MINORITY | Self::BLINK => {
                 (rng.chance(1, 4), 0, 0, 0)
             }
@@ -242,6 +245,7 @@ impl Scenario {
             Self::MINORITY => scenario.draw_minority(&mut rng, options),
             Self::SERVERS => scenario.draw_servers(&mut rng, options),
             Self::BLINK => scenario.draw_blink(&mut rng, options),
+            Self::UNHEARD => scenario.draw_unheard(&mut rng, options),
             "rules" => scenario.draw_rules(&mut rng, options),
             "replace" => scenario.draw_replacements(&mut rng, options),
             Self::UNCHECKED => scenario.draw_reads(&mut rng, options, Ask::STALE),

@@ -135,3 +135,12 @@ fn blink_seed_44_what_a_satellite_believed_during_a_short_cut_kills_nobody_after
         keeps(seed, &Options { scenario, profile, ..small });
     }
 }
+
+/// It had no proof of any silence, said so to the other home, and so no node could die.
+#[test]
+fn unheard_seed_1_a_satellite_that_the_leader_does_not_hear_keeps_no_death_from_it() {
+    for seed in 1..=3 {
+        let (scenario, nodes) = ("unheard".into(), 40);
+        keeps(seed, &Options { scenario, nodes, fault_ms: 23_000, ..Options::default() });
+    }
+}
