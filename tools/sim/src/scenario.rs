@@ -196,10 +196,8 @@ impl Scenario {
         let mut rng = Rng::new(seed);
         let (network, crashes, pauses, cuts) = match options.scenario.as_str() {
             "swarm" => (rng.chance(3, 4), rng.below(8), rng.below(5), rng.below(3)),
-            "calm" | "surge" | "watchers" | Self::GRAY | Self::SERVERS | Self::UNSYNCED => {
-                (false, 0, 0, 0)
-            }
-            Self::UNHEARD => (false, 0, 0, 0),
+            "calm" | "surge" | "watchers" => (false, 0, 0, 0),
+            Self::GRAY | Self::SERVERS | Self::UNHEARD | Self::UNSYNCED => (false, 0, 0, 0),
             Self::STORM | Self::FLAPPING | Self::MINORITY | Self::BLINK => {
                 (rng.chance(1, 4), 0, 0, 0)
             }
