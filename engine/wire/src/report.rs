@@ -133,7 +133,7 @@ impl Report<'_> {
     pub const RETRACT: u16 = 1;
     /// Flag: so many subjects are late that the reporter suspects itself; counts a quarter.
     pub const SELF_SUSPECT: u16 = 2;
-    /// Flag: the subject was never heard by this reporter.
+    /// Flag: no heartbeat of the subject has ever come to this reporter; a quarter of a vote.
     pub const NEVER_HEARD: u16 = 4;
     /// Flag: no word of an observer. The subject observes the reporter, whose heartbeat came back from
     /// its host: nobody listens there any more. Counts nothing; the homes ask the subject and its
