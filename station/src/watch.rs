@@ -7,6 +7,7 @@
 
 use crate::machine::command::Command;
 use crate::machine::replicas::name;
+use crate::machine::servers::{UNHEARD, clipped};
 use crate::station::Station;
 use crate::witnesses::{Finding, Inquest, LEAD_NS};
 use std::collections::BTreeMap;
@@ -100,8 +101,15 @@ impl Station {
             Finding::Missed { by, mute } => {
                 inquest.proposed_until = now.at.after(AGAIN_NS);
                 let detail = self.testimony(silent_ms, &by, &mute);
-                out.info(|| format!("{peer} is dead: {detail}"));
-                let reporters = u16::try_from(by.len() + 1).unwrap_or(u16::MAX);
+                let is_replica = peer.role() == Role::Station;
+                let reporters =
+                    if is_replica && by.is_empty() && self.seats.heard_at(peer).is_none() {
+                        out.info(|| format!("{peer} {UNHEARD}"));
+                        0
+                    } else {
+                        out.info(|| format!("{peer} is dead: {detail}"));
+                        u16::try_from(by.len() + 1).unwrap_or(u16::MAX)
+                    };
                 self.propose(now, &Command::Lost { peer, boot, reporters, detail }, out);
             }
         }
@@ -119,7 +127,7 @@ impl Station {
         if !mute.is_empty() {
             text.push_str(&format!("; no answer from {}", names(mute)));
         }
-        text
+        clipped(text)
     }
 
     /// Who should hear a satellite or a replica: all who vote and are not known to be dead, of a

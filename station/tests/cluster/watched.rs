@@ -130,3 +130,16 @@ fn a_replica_that_stops_for_a_moment_is_not_dead() {
         assert_eq!(seen.len(), 1, "{seen:?}");
     }
 }
+
+#[test]
+fn a_founder_that_has_not_started_yet_is_not_called_dead() {
+    let mut cluster = Cluster::new(36, 3);
+    cluster.start(1);
+    cluster.start(2);
+    cluster.settle();
+    cluster.run(15_000);
+    assert_eq!(told(&mut cluster), ["station3 has not been heard yet"]);
+    cluster.start(3);
+    cluster.run(3_000);
+    assert_eq!(told(&mut cluster)[1..], ["station3 is back"]);
+}
