@@ -18,6 +18,9 @@ use syncom_wire::{Addr, Boot, PeerId, Role, Slot};
 
 /// Heartbeats that a satellite may miss.
 const MISSES: u32 = 5;
+/// A satellite that is overdue for so long at the leader alone, in ns, cannot serve: with the time that
+/// it may miss that makes some 10 s. Its nodes have other homes.
+const DEAF_NS: u64 = 9 * SECOND;
 /// What an overdue satellite works on is given to others again after this long.
 const AGAIN_NS: u64 = SECOND;
 
@@ -209,8 +212,14 @@ impl Station {
             let due = heard.arrival.deadline(&satellites.profile, 0);
             let heard = heard.arrival.heard().unwrap_or(heard.began);
             let incarnation = entry.head.incarnation;
-            all.push(Missed { peer, boot, incarnation, heard, due });
+            let given_up = due.after(DEAF_NS);
+            all.push(Missed { peer, boot, incarnation, heard, due, given_up });
         }
+        // Where no other one serves, nothing is gained by giving it up.
+        if !all.iter().any(|missed| now.at <= missed.due) {
+            all.iter_mut().for_each(|missed| missed.given_up = Time::NEVER);
+        }
+        self.watch.forget_satellites_but(&all);
         for missed in all {
             if self.look_after(now, &missed, out) {
                 self.relieve(now, missed.peer, out);

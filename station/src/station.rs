@@ -335,7 +335,7 @@ impl Station {
         self.node.give_up_snapshots(now.at);
         self.tick_pull(now, out);
         self.satellites.forgive(late, self.config.timing.tick_ns);
-        self.watch.on_late(now.at, late);
+        self.watch.on_late(late, self.config.timing.tick_ns);
         if self.is_settled() {
             self.miss_satellites(now, out);
             self.miss_replicas(now, out);

@@ -7,8 +7,9 @@
 
 use crate::machine::command::Command;
 use crate::machine::replicas::name;
+use crate::machine::servers::{UNHEARD, clipped};
 use crate::station::Station;
-use crate::witnesses::{Finding, Inquest, LEAD_NS};
+use crate::witnesses::{Finding, Inquest, Pace};
 use std::collections::BTreeMap;
 use syncom_group::Watchers;
 use syncom_seam::{MS, Now, Origin, Outbox, SECOND, Time, US};
@@ -20,9 +21,6 @@ const AGAIN_NS: u64 = SECOND;
 /// A replica that was never heard is given so long, in ns: it may not have started yet.
 const UNSEEN_NS: u64 = 10 * SECOND;
 
-/// A leader that stood still for so long has made its followers silent, in ns.
-const LATE_NS: u64 = 100 * MS;
-
 /// Somebody whose time runs out.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Missed {
@@ -33,28 +31,49 @@ pub(crate) struct Missed {
     pub(crate) heard: Time,
     /// When it is overdue.
     pub(crate) due: Time,
+    /// When it is lost, whoever else hears it; [`Time::NEVER`] where others keep it alive.
+    pub(crate) given_up: Time,
 }
 
 /// What a leader remembers of those who are missed: nothing that a successor needs.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     inquests: BTreeMap<PeerId, Inquest>,
-    /// Since when this leader listens without a pause of its own.
+    /// Since when this leader listens.
     listens_since: Time,
+    /// By how much it was late since then, in ns: the others speak when they are spoken to.
+    late_ns: u64,
+    /// When each replica was last heard, and how late this leader had been by then.
+    heard: BTreeMap<PeerId, (Time, u64)>,
 }
 
 impl Watch {
     /// Nobody is missed yet by who leads from now on.
     pub(crate) fn begin(&mut self, now: Time) {
-        self.inquests.clear();
-        self.listens_since = now;
+        *self = Self { listens_since: now, ..Self::default() };
     }
 
-    /// This leader was late by so much: the others speak when they are spoken to.
-    pub(crate) const fn on_late(&mut self, now: Time, late_ns: u64) {
-        if late_ns >= LATE_NS {
-            self.listens_since = now;
+    /// This leader was late by so much.
+    pub(crate) const fn on_late(&mut self, late_ns: u64, tick_ns: u64) {
+        if late_ns > tick_ns {
+            self.late_ns = self.late_ns.saturating_add(late_ns);
         }
+    }
+
+    /// By how much this leader was late since a replica was heard, in ns.
+    fn late_since(&mut self, peer: PeerId, heard: Time) -> u64 {
+        let late_ns = self.late_ns;
+        let known = self.heard.entry(peer).or_insert((heard, late_ns));
+        if known.0 != heard {
+            *known = (heard, late_ns);
+        }
+        late_ns - known.1
+    }
+
+    /// Forgets the cases of satellites that serve no more.
+    pub(crate) fn forget_satellites_but(&mut self, missed: &[Missed]) {
+        let serves = |peer: &PeerId| missed.iter().any(|one| one.peer == *peer);
+        self.inquests.retain(|peer, _| peer.role() != Role::Satellite || serves(peer));
     }
 }
 
@@ -63,33 +82,74 @@ impl Station {
     /// want to know; that is no death yet.
     pub(crate) fn look_after<O: Outbox>(&mut self, now: Now, missed: &Missed, out: &mut O) -> bool {
         let peer = missed.peer;
-        if now.at.after(LEAD_NS) < missed.due {
+        // Whoever speaks at all speaks well within half of its time.
+        if now.at.after(missed.due.since(missed.heard) / 2) < missed.due {
             self.watch.inquests.remove(&peer);
             return false;
         }
         let witnesses = self.witnesses_of(peer);
-        let inquest = self.watch.inquests.entry(peer).or_default();
-        for witness in inquest.ask(now.at, &witnesses) {
-            if let Some(addr) = self.addr_of_server(witness) {
-                out.send(addr, &Opinion::question(peer, missed.incarnation));
-            }
+        let pace = self.pace_of(peer, &witnesses);
+        if now.at.after(pace.lead_ns()) < missed.due {
+            self.watch.inquests.remove(&peer);
+            return false;
         }
+        self.question(now, (peer, missed.incarnation), &witnesses, pace, out);
         if now.at <= missed.due {
             return false;
         }
-        self.conclude(now, missed, out);
+        self.conclude(now, missed, pace, out);
         true
     }
 
-    fn conclude<O: Outbox>(&mut self, now: Now, missed: &Missed, out: &mut O) {
+    /// A round lasts a quarter of the longest time in which a follower waits for its leader, and as
+    /// long as the longest measured way to a witness and back, up to that time.
+    fn pace_of(&self, subject: PeerId, witnesses: &[PeerId]) -> Pace {
+        let patience_ns = self.config.timing.election_max_ns();
+        let measured = witnesses.iter().map(|peer| self.streams.round_trip_ns(*peer)).max();
+        let round_ns = measured.unwrap_or(0).clamp(patience_ns / 4, patience_ns);
+        if subject.role() == Role::Station {
+            Pace::of_replica(round_ns)
+        } else {
+            Pace::of_satellite(round_ns)
+        }
+    }
+
+    fn question<O: Outbox>(
+        &mut self,
+        now: Now,
+        (subject, incarnation): (PeerId, Incarnation),
+        witnesses: &[PeerId],
+        pace: Pace,
+        out: &mut O,
+    ) {
+        let inquest = self.watch.inquests.entry(subject).or_default();
+        for witness in inquest.ask(now.at, witnesses, pace) {
+            if let Some(addr) = self.addr_of_server(witness) {
+                out.send(addr, &Opinion::question(subject, incarnation));
+            }
+        }
+    }
+
+    fn conclude<O: Outbox>(&mut self, now: Now, missed: &Missed, pace: Pace, out: &mut O) {
         let Missed { peer, boot, heard, due, .. } = *missed;
         let Some(inquest) = self.watch.inquests.get_mut(&peer) else { return };
         if now.at < inquest.proposed_until {
             return;
         }
         let silent_ms = now.at.since(heard) / MS;
-        match inquest.finding(now.at, due.since(heard)) {
+        match inquest.finding(now.at, due.since(heard), pace) {
             Finding::Awaited => {}
+            // One that answers here is heard, whatever becomes of its heartbeats.
+            Finding::Heard(by)
+                if now.at >= missed.given_up
+                    && !inquest.answers(now.at, peer, due.since(heard)) =>
+            {
+                inquest.proposed_until = now.at.after(AGAIN_NS);
+                let (here, by) = (self.testimony(silent_ms, &[], &[]), self.name_of_server(by));
+                let detail = clipped(format!("{here}, its leader; {by} still hears it"));
+                out.info(|| format!("{peer} is lost: {detail}"));
+                self.propose(now, &Command::Lost { peer, boot, reporters: 1, detail }, out);
+            }
             Finding::Heard(by) => {
                 if !std::mem::replace(&mut inquest.told, true) {
                     out.info(|| {
@@ -100,8 +160,15 @@ impl Station {
             Finding::Missed { by, mute } => {
                 inquest.proposed_until = now.at.after(AGAIN_NS);
                 let detail = self.testimony(silent_ms, &by, &mute);
-                out.info(|| format!("{peer} is dead: {detail}"));
-                let reporters = u16::try_from(by.len() + 1).unwrap_or(u16::MAX);
+                let is_replica = peer.role() == Role::Station;
+                let reporters =
+                    if is_replica && by.is_empty() && self.seats.heard_at(peer).is_none() {
+                        out.info(|| format!("{peer} {UNHEARD}"));
+                        0
+                    } else {
+                        out.info(|| format!("{peer} is dead: {detail}"));
+                        u16::try_from(by.len() + 1).unwrap_or(u16::MAX)
+                    };
                 self.propose(now, &Command::Lost { peer, boot, reporters, detail }, out);
             }
         }
@@ -119,7 +186,7 @@ impl Station {
         if !mute.is_empty() {
             text.push_str(&format!("; no answer from {}", names(mute)));
         }
-        text
+        clipped(text)
     }
 
     /// Who should hear a satellite or a replica: all who vote and are not known to be dead, of a
@@ -211,7 +278,8 @@ impl Station {
             let is_down = self.machine.replicas.is_down(number);
             let heard = self.heard(now.at, peer, Incarnation(0));
             if is_down {
-                if heard.is_some_and(|heard| now.at.since(heard) < patience_ns / 2) {
+                let is_heard = heard.is_some_and(|heard| now.at.since(heard) < patience_ns / 2);
+                if is_heard || self.is_heard_elsewhere(now, peer, out) {
                     self.welcome_back(now, peer, out);
                 }
                 continue;
@@ -223,10 +291,22 @@ impl Station {
             let began = self.watch.listens_since;
             let patience_ns = if heard.is_some() { patience_ns } else { UNSEEN_NS };
             let heard = heard.unwrap_or_default().max(began);
-            let due = heard.after(patience_ns);
-            let missed = Missed { peer, boot: Boot(0), incarnation: Incarnation(0), heard, due };
+            let due = heard.after(patience_ns + self.watch.late_since(peer, heard));
+            let (boot, incarnation, given_up) = (Boot(0), Incarnation(0), Time::NEVER);
+            let missed = Missed { peer, boot, incarnation, heard, due, given_up };
             self.look_after(now, &missed, out);
         }
+    }
+
+    /// Whether somebody else hears a replica that was lost: the leader's own ear decides alone over
+    /// its return as little as over its death.
+    fn is_heard_elsewhere<O: Outbox>(&mut self, now: Now, peer: PeerId, out: &mut O) -> bool {
+        let patience_ns = 2 * self.config.timing.election_max_ns();
+        let witnesses = self.witnesses_of(peer);
+        let pace = self.pace_of(peer, &witnesses).at_leisure(patience_ns / 8);
+        self.question(now, (peer, Incarnation(0)), &witnesses, pace, out);
+        let inquest = self.watch.inquests.get(&peer);
+        inquest.is_some_and(|inquest| inquest.heard_by(now.at, patience_ns / 4 * 3).is_some())
     }
 
     fn welcome_back<O: Outbox>(&mut self, now: Now, peer: PeerId, out: &mut O) {

@@ -92,6 +92,13 @@ impl Streams {
         Ok(key)
     }
 
+    /// The longest smoothed round trip of the streams to `peer`, in ns; 0 before the first sample.
+    #[must_use]
+    pub fn round_trip_ns(&self, peer: PeerId) -> u64 {
+        let all = self.senders.range(Key { peer, lane: 0 }..=Key { peer, lane: u8::MAX });
+        all.map(|(_, sender)| sender.round_trip_ns()).max().unwrap_or(0)
+    }
+
     /// Forgets everything about `peer` in both directions, deliveries included, and tells it so.
     pub fn close<O: Outbox>(&mut self, peer: PeerId, out: &mut O) {
         self.senders.retain(|key, sender| {

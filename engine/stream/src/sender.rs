@@ -75,6 +75,11 @@ impl Sender {
         self.deadline
     }
 
+    /// The smoothed round trip, in ns; 0 before the first sample.
+    pub(crate) const fn round_trip_ns(&self) -> u64 {
+        self.rtt.smoothed_ns()
+    }
+
     /// Bytes held: unsent or not acknowledged.
     pub(crate) fn queued_bytes(&self) -> usize {
         self.line.len()

@@ -89,8 +89,8 @@ pub(crate) enum Command<'a> {
     Submit(NewOrder),
     /// An order has ended.
     Finish(Finish),
-    /// A satellite, in that life of it, or a replica, whose life is 0, is missed by so many, and
-    /// heard by nobody: what they say.
+    /// A satellite, in that life of it, or a replica, whose life is 0, is missed by so many: what
+    /// they say. A replica that nobody misses was never heard.
     Lost { peer: PeerId, boot: Boot, reporters: u16, detail: String },
     /// A replica that was lost speaks again.
     Back { peer: PeerId },
@@ -214,7 +214,7 @@ impl<'a> Entry<'a> {
             // Of a satellite, as it was written before anybody else was asked.
             6 => {
                 let (peer, boot) = (reader.field()?, reader.field()?);
-                Command::Lost { peer, boot, reporters: 1, detail: String::new() }
+                Command::Lost { peer, boot, reporters: 0, detail: String::new() }
             }
             7 => Command::Policy {
                 asked_by: reader.field()?,
@@ -232,7 +232,8 @@ impl<'a> Entry<'a> {
                 peer: reader.field()?,
                 boot: reader.field()?,
                 reporters: reader.field()?,
-                detail: text(reader, DETAIL_MAX)?,
+                // One that is too long is cut where it is committed: it must stop nobody.
+                detail: text(reader, MESSAGE_MAX)?,
             },
             12 => Command::Back { peer: reader.field()? },
             _ => return Err(Malformed("unknown command in an entry")),

@@ -24,7 +24,7 @@ pub(crate) mod producers;
 pub(crate) mod recovery;
 pub(crate) mod replicas;
 mod seating;
-mod servers;
+pub(crate) mod servers;
 mod services;
 pub(crate) mod sessions;
 pub(crate) mod snapshot;

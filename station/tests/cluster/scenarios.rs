@@ -25,7 +25,7 @@ pub(crate) fn agent(n: u8) -> Vec<u8> {
     join(n, Join::AGENT, 0, &format!("node{n}"))
 }
 
-fn join(n: u8, role: u8, number: u16, name: &str) -> Vec<u8> {
+pub(crate) fn join(n: u8, role: u8, number: u16, name: &str) -> Vec<u8> {
     let head = JoinHead {
         uuid: Uuid([n; 16]),
         boot: Boot(1),
