@@ -1,7 +1,7 @@
 //! Everything that members of the detector said and concluded, with its moment.
 //!
-//! Heartbeats and their answers are left out: what they lead to is in it. What is said counts from
-//! when it leaves, whether or not it arrives.
+//! Heartbeats and their answers are left out: what they lead to is in it. So is what servers ask each
+//! other about a server. What is said counts from when it leaves, whether or not it arrives.
 
 use crate::outbox::SeenEvent;
 use crate::world::WALL_NS;
@@ -78,7 +78,7 @@ impl Transcript {
                 Frame::ProbeAnswer(answer) => {
                     (Some(answer.slot), format!("answer of health {}", answer.health))
                 }
-                Frame::Opinion(opinion) => {
+                Frame::Opinion(opinion) if opinion.subject.slot().is_some() => {
                     let words =
                         format!("opinion: {} rounds, flags {}", opinion.rounds, opinion.flags);
                     (opinion.subject.slot(), words)
