@@ -66,7 +66,8 @@ impl Control {
                 | Verb::SetPolicy
                 | Verb::Drain
                 | Verb::Replace
-                | Verb::Watched,
+                | Verb::Watched
+                | Verb::Judged,
             ) => refer(&asker, node, out),
             None => {
                 reply(&asker, Reply::REFUSED, 0, node, out, &Line { text: "unknown question" });

@@ -90,7 +90,7 @@ fn written(frame: &Frame<'_>) -> Option<Vec<u8>> {
         StreamReset Raft SnapshotAsk SnapshotChunk Batch BatchAck Record HomeStats ViewDelta Member
         Shard ShardProgress Outcome Attach Ask Reply Status OrderState NodeDetail Line Event
         Evidence Decision Submit CpVersion Policy Threshold Rule Step Drain
-        ReplicaHello ReplicaWord Replace Watch);
+        ReplicaHello ReplicaWord Replace Watch Case);
     result.map(|bytes| bytes.unwrap_or_else(|_| panic!("cannot be written: {frame:?}")))
 }
 

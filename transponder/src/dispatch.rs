@@ -12,6 +12,7 @@ use crate::uplink::suspects::Taken;
 use crate::uplink::suspicion::{Sight, Stage};
 use crate::world::World;
 use syncom_seam::{Counter, Now, Origin, Outbox, Time, US};
+use syncom_wire::control::Verb;
 use syncom_wire::heartbeat::{Heartbeat, HomeAnswer};
 use syncom_wire::join::Join;
 use syncom_wire::opinion::Opinion;
@@ -61,6 +62,11 @@ impl Transponder {
             Frame::Join(join) if may_join && join.head.role == Join::AGENT => {
                 let Self { gate, world, batches, .. } = self;
                 gate.on_join(now.at, from, join, world, batches, out);
+            }
+            Frame::Ask(ask)
+                if ask.verb() == Some(Verb::Judged) && from.peer.role() == Role::Client =>
+            {
+                self.on_judged(now, from, ask, out);
             }
             Frame::RosterAsk(_) => self.on_roster_ask(from, out),
             Frame::Roster(roster) if is_replica => self.feed.add_replicas(roster),

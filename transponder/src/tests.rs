@@ -1,5 +1,6 @@
 //! The satellite as a whole, in virtual time, against replicas that speak real streams.
 
+mod asked;
 mod cut;
 mod fellows;
 mod fixture;

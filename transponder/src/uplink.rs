@@ -10,6 +10,7 @@ pub(crate) mod combine;
 pub(crate) mod evidence;
 pub(crate) mod hold;
 pub(crate) mod reach;
+pub(crate) mod refusal;
 pub(crate) mod second;
 pub(crate) mod suspects;
 pub(crate) mod suspicion;

@@ -42,6 +42,9 @@ pub enum Verb {
     Replace = 13,
     /// What the agent makes of those it watches: a Watch frame for each. Agents only.
     Watched = 14,
+    /// What the satellite makes of the node in slot `cursor`: a Case frame when somebody accuses it.
+    /// Satellites only.
+    Judged = 15,
 }
 
 impl Verb {
@@ -63,6 +66,7 @@ impl Verb {
             12 => Some(Self::Drain),
             13 => Some(Self::Replace),
             14 => Some(Self::Watched),
+            15 => Some(Self::Judged),
             _ => None,
         }
     }

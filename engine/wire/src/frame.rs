@@ -6,8 +6,8 @@
 use crate::bytes::{Reader, Writer};
 use crate::layout::{Fixed, Malformed, Overflow, layout};
 use crate::{
-    beat, control, cp, event, heartbeat, join, member, neighbours, opinion, order, policy, probe,
-    raft, replica, report, roster, snapshot, stream, uplink, watch,
+    beat, case, control, cp, event, heartbeat, join, member, neighbours, opinion, order, policy,
+    probe, raft, replica, report, roster, snapshot, stream, uplink, watch,
 };
 
 layout! {
@@ -257,6 +257,8 @@ frames! {
     Replace(replica::Replace) = 68,
     /// What an observer makes of one that it watches, in an answer.
     Watch(watch::Watch) = 69,
+    /// What a home makes of a node that is accused, in an answer.
+    Case(case::Case) = 70,
 }
 
 /// Implements [`Parse`] and [`Emit`] for a frame that is one fixed struct, with the check that its

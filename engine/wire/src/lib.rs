@@ -18,6 +18,7 @@ pub mod announced;
 pub mod beat;
 pub mod brief;
 pub mod bytes;
+pub mod case;
 pub mod control;
 pub mod cp;
 pub mod datagram;

@@ -25,7 +25,7 @@ fn emitted_again(frame: &Frame<'_>, out: &mut [u8]) -> Option<Result<usize, Over
         StreamReset Raft SnapshotAsk SnapshotChunk Batch BatchAck Record HomeStats ViewDelta Member
         Shard ShardProgress Outcome Attach Ask Reply Status OrderState NodeDetail Line Event
         Evidence Decision Submit CpVersion Policy Threshold Rule Step Drain
-        ReplicaHello ReplicaWord Replace Watch
+        ReplicaHello ReplicaWord Replace Watch Case
     )
 }
 

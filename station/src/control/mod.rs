@@ -70,8 +70,14 @@ impl Station {
             Verb::SetPolicy => self.on_set_policy(now, from, ask, out),
             Verb::Drain => self.on_drain(now, from, ask, out),
             Verb::Replace => self.on_replace(now, from, ask, out),
-            Verb::Report | Verb::Watched => {
-                self.refuse(now, from.addr, ask, "that is a question to an agent", out);
+            Verb::Report | Verb::Watched | Verb::Judged => {
+                self.refuse(
+                    now,
+                    from.addr,
+                    ask,
+                    "that is a question to an agent or a satellite",
+                    out,
+                );
             }
             _ if ask.head.freshness == Ask::STALE => self.answer(now, from.addr, ask, out),
             _ => self.on_read(now, from.addr, ask, out),
@@ -95,7 +101,8 @@ impl Station {
                 | Verb::SetPolicy
                 | Verb::Drain
                 | Verb::Replace
-                | Verb::Watched,
+                | Verb::Watched
+                | Verb::Judged,
             )
             | None => return,
         };

@@ -153,7 +153,7 @@ impl Client {
             Verb::Events | Verb::Explain | Verb::Decisions | Verb::Graph | Verb::Policy => {
                 Ask::CURRENT
             }
-            Verb::Report | Verb::Watched => Ask::STALE,
+            Verb::Report | Verb::Watched | Verb::Judged => Ask::STALE,
         }
     }
 
@@ -310,20 +310,19 @@ impl Client {
     /// When the socket breaks.
     pub fn ask_each(
         &mut self,
-        agents: &[Addr],
-        verb: Verb,
+        members: &[Addr],
+        (verb, cursor): (Verb, u64),
     ) -> Result<Vec<Option<Answer>>, Failure> {
-        let mut asked = Vec::with_capacity(agents.len());
-        for to in agents {
+        let mut asked = Vec::with_capacity(members.len());
+        for to in members {
             let (request, freshness) = (self.request(), self.freshness(verb));
-            let head =
-                AskHead { request, verb: verb as u16, freshness, reserved: [0; 5], cursor: 0 };
+            let head = AskHead { request, verb: verb as u16, freshness, reserved: [0; 5], cursor };
             self.endpoint.send(*to, &Ask { head, argument: &[] }).map_err(broken)?;
             asked.push(request);
         }
         self.endpoint.flush().map_err(broken)?;
         let until = self.endpoint.deadline(self.patience);
-        let mut answers = vec![None; agents.len()];
+        let mut answers = vec![None; members.len()];
         while answers.iter().any(Option::is_none) {
             let Some(received) = self.endpoint.recv(until).map_err(broken)? else { break };
             for frame in received {

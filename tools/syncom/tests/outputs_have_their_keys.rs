@@ -78,6 +78,11 @@ fn observers_tell_what_they_expect(cluster: &Cluster) {
         let is_whole = live["no_answer"] == "" && live["not_watching"] == "";
         (is_whole && watches.len() == 3 && watches.iter().all(is_well)).then_some(live)
     });
+    eventually("its homes answer, too: nobody accuses it", || {
+        let judged = cluster.json(&["explain", "node3", "--json"]).remove(0)["judged"].take();
+        let is_well = judged["cases"] == Value::Array(vec![]) && judged["no_answer"] == "";
+        (is_well && judged["gray_since_ns"].is_null() && judged["damped"] == false).then_some(())
+    });
     let watch = &live["watches"][0];
     has(watch, &["observer", "seq", "heard_ago_us", "interval_us", "timeout_us", "margin_us"]);
     has(watch, &["error_us", "srtt_us", "still_us", "services_up", "services_down"]);

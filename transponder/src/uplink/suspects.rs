@@ -307,12 +307,13 @@ impl Suspects {
         }
     }
 
-    fn tally(&self, at: usize, sight: &Sight<'_>) -> Tally {
+    /// The votes of a case.
+    pub(crate) fn tally(&self, case: &Suspicion, sight: &Sight<'_>) -> Tally {
         let is_suspected = |slot, incarnation| {
             self.get(slot, incarnation)
                 .is_some_and(|case| case.is_probable && !case.inquiry.is_vetoed())
         };
-        self.list[at].tally(sight, is_suspected)
+        case.tally(sight, is_suspected)
     }
 
     /// Judges all cases: asks, announces, forgets. Whether anybody accused was asked, so that the leader
@@ -330,7 +331,7 @@ impl Suspects {
                 Stage::Announced => continue,
                 Stage::Settled(since) => sight.now.at.since(since) > SETTLED_NS,
                 Stage::Open | Stage::Ripe => {
-                    let tally = self.tally(at, sight);
+                    let tally = self.tally(&self.list[at], sight);
                     self.judge_one(at, &tally, sight, rng, batches, out)
                 }
             };
@@ -417,7 +418,7 @@ impl Suspects {
             if self.list[at].stage != Stage::Ripe {
                 continue;
             }
-            let tally = self.tally(at, sight);
+            let tally = self.tally(&self.list[at], sight);
             let head = self.list[at].record(EventKind::DEAD, &tally, sight);
             if !send(sight, &head, "", batches, out) {
                 return;

@@ -102,12 +102,13 @@ pub(crate) const fn judge(s: &Situation) -> Verdict {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use std::collections::BTreeMap;
     use std::vec::Vec;
 
-    fn all() -> Vec<Situation> {
+    /// Every situation there is.
+    pub(crate) fn all() -> Vec<Situation> {
         let asked = [Asked::No, Asked::UnderWay, Asked::Once, Asked::Twice];
         let agreements = [Agreement::Given, Agreement::Awaited, Agreement::Mute];
         let bit = |bits: u32, at: u32| bits >> at & 1 == 1;

@@ -1,6 +1,7 @@
 //! Questions of clients, answers, and what answers hold.
 
 use super::{Source, encoded, show};
+use syncom_wire::case::Case;
 use syncom_wire::control::{
     Ask, AskHead, Line, NodeDetail, NodeDetailHead, OrderState, ReplicaEntry, Reply, ReplyHead,
     SatelliteEntry, Status, StatusHead,
@@ -65,6 +66,10 @@ fn states(s: &mut Source, visit: &mut dyn FnMut(Kind, Vec<u8>, Frame<'_>)) {
     let mut watch: Watch = s.fixed();
     (watch.claim, watch.health) = (watch.claim % 4, watch.health % 8);
     show!(s, visit, Watch, watch);
+
+    let mut case: Case = s.fixed();
+    (case.refusal, case.sign) = (case.refusal % 13, case.sign % 5);
+    show!(s, visit, Case, case);
 }
 
 fn events(s: &mut Source, visit: &mut dyn FnMut(Kind, Vec<u8>, Frame<'_>)) {

@@ -1,9 +1,10 @@
 //! `syncom explain`: why something was believed, what was done about it, and, of a node, what its
-//! observers make of it now.
+//! observers make of it now, and why its homes do not take it for dead.
 
 use crate::args;
 use crate::client::Client;
 use crate::commands::events;
+use crate::commands::homes;
 use crate::commands::nodes::Roll;
 use crate::commands::watchers;
 use crate::exit::{Failure, Outcome};
@@ -33,7 +34,8 @@ pub fn run(place: Place, args: &args::Explain) -> Outcome {
             args.what
         )));
     }
-    let mut value = json!({"event": null, "evidence": null, "decisions": [], "live": null});
+    let mut value = json!({"event": null, "evidence": null, "decisions": [], "live": null,
+                           "judged": null});
     for frame in answer.frames() {
         match frame {
             Frame::Event(event) => {
@@ -60,12 +62,14 @@ pub fn run(place: Place, args: &args::Explain) -> Outcome {
     }
     if let Some(node) = node {
         value["live"] = watchers::ask(&mut client, &roll, node)?;
+        value["judged"] = homes::ask(&mut client, &roll, node)?;
     }
     if args.json {
         println!("{value}");
     } else {
         print(&value);
         watchers::print(&value["live"]);
+        homes::print(&value["judged"]);
     }
     Ok(())
 }

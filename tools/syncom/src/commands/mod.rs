@@ -5,6 +5,7 @@ pub mod doctor;
 pub mod drain;
 pub mod events;
 pub mod explain;
+pub mod homes;
 pub mod init;
 pub mod listing;
 pub mod nodes;

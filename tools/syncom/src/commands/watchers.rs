@@ -28,7 +28,7 @@ const DOUBTS: [(u16, &str); 4] = [
 pub fn ask(client: &mut Client, roll: &Roll, node: &Node) -> Result<Value, Failure> {
     let observers: Vec<&Node> = node.observers.iter().filter_map(|slot| roll.0.get(slot)).collect();
     let addrs: Vec<_> = observers.iter().map(|observer| observer.head.addr).collect();
-    let answers = client.ask_each(&addrs, Verb::Watched)?;
+    let answers = client.ask_each(&addrs, (Verb::Watched, 0))?;
     let mut watches = Vec::new();
     let (mut strangers, mut silent): (Vec<Slot>, Vec<Slot>) = Default::default();
     for (observer, answer) in observers.iter().zip(answers) {
