@@ -48,7 +48,7 @@ pub(crate) struct Step {
     /// overtaken is thought of anew.
     pub(crate) after: u64,
     pub(crate) policy: u64,
-    /// Whether a storm lasted then: one that has risen since overtakes it, too.
+    /// Whether a storm held things back then: one that does so since overtakes it, too.
     pub(crate) is_braked: bool,
     /// Events that are dealt with, and how often they had happened when that was decided.
     pub(crate) settle: Vec<(u64, u32)>,

@@ -22,17 +22,18 @@ const fn result(code: u8, event: u64) -> ItemResult {
 }
 
 impl Machine {
-    /// Takes one item of a batch.
+    /// Takes one item of a batch of that satellite.
     pub(crate) fn item(
         &mut self,
         place: Place,
+        by: PeerId,
         frame: &Frame<'_>,
         effects: &mut Vec<Effect>,
     ) -> ItemResult {
         match frame {
             Frame::Join(join) => self.on_join(place, join, effects),
             Frame::Leave(leave) => self.on_leave(place, leave, effects),
-            Frame::Record(record) => self.on_record(place, record, effects),
+            Frame::Record(record) => self.on_record(place, by, record, effects),
             _ => result(ItemResult::REFUSED, 0),
         }
     }
@@ -109,6 +110,7 @@ impl Machine {
     fn on_record(
         &mut self,
         place: Place,
+        by: PeerId,
         record: &Record<'_>,
         effects: &mut Vec<Effect>,
     ) -> ItemResult {
@@ -119,7 +121,9 @@ impl Machine {
         }
         match (head.kind, head.subject.slot()) {
             (EventKind::DEAD, Some(slot)) => {
-                self.on_verdict(place, slot, MemberState::Dead, record, effects)
+                let result = self.on_verdict(place, slot, MemberState::Dead, record, effects);
+                self.count_death(place, by, (slot, head.incarnation), result.code, effects);
+                result
             }
             (EventKind::GRAY, Some(slot)) => {
                 self.on_verdict(place, slot, MemberState::Gray, record, effects)
@@ -159,9 +163,6 @@ impl Machine {
         let severity = if state == MemberState::Dead { 3 } else { 1 };
         let detail = record.detail.to_owned();
         let seq = self.node_event(place, slot, head.kind, severity, detail, Some(record), effects);
-        if state == MemberState::Dead {
-            self.count_death(place, effects);
-        }
         result(ItemResult::DONE, seq)
     }
 
@@ -255,11 +256,29 @@ impl Machine {
         seq
     }
 
-    /// A node was declared dead: when too many were at once, that is an event of its own.
-    fn count_death(&mut self, place: Place, effects: &mut Vec<Effect>) {
+    /// A satellite said that a node is dead, first or after others. When too many died at once, that is
+    /// an event of its own.
+    fn count_death(
+        &mut self,
+        place: Place,
+        by: PeerId,
+        (slot, incarnation): (Slot, Incarnation),
+        code: u8,
+        effects: &mut Vec<Effect>,
+    ) {
         let (head, now_ns) = (self.rules.head(), self.clock.at(place.now_ns));
+        if code != ItemResult::DONE {
+            let entry = self.membership.members().agent(slot).map(|entry| entry.head);
+            let entry = entry.filter(|it| it.incarnation == incarnation);
+            let entry = entry.filter(|it| it.state() == MemberState::Dead);
+            if let Some(entry) = entry {
+                let ago_ns = place.now_ns.saturating_sub(entry.since_ns);
+                self.recovery.storm.on_second(now_ns, by, ago_ns, &head);
+            }
+            return;
+        }
         let was_one = self.recovery.storm.lasts(now_ns);
-        let deaths = self.recovery.storm.on_death(now_ns, &head);
+        let deaths = self.recovery.storm.on_death(now_ns, by, &head);
         if was_one || self.is_bearable(deaths, &head) {
             return;
         }
@@ -267,7 +286,8 @@ impl Machine {
         let window = head.brake_window_ms / 1_000;
         let detail = format!(
             "{deaths} nodes died within {window} s, more than is believable: \
-             automatic fencing, draining and moving wait"
+             automatic fencing, draining and moving wait until two thirds of the satellites \
+             have seen it, too"
         );
         let kind = EventKind::STORM;
         let plain = plain_head(place, Subject::named(CLUSTER), Incarnation(0), kind, 3);

@@ -163,7 +163,10 @@ impl Machine {
             Turn::Refused(status) => status,
             Turn::Known => BatchAck::COMMITTED,
             Turn::Next => {
-                let results = batch.iter().flatten().map(|frame| self.item(place, &frame, effects));
+                let results = batch
+                    .iter()
+                    .flatten()
+                    .map(|frame| self.item(place, head.peer, &frame, effects));
                 let results = results.collect();
                 self.sessions.note(&head, place.index, results);
                 BatchAck::COMMITTED
@@ -185,10 +188,10 @@ impl Machine {
             effects.push(Effect::Stale(step.term));
             return;
         }
-        let is_stormy = self.recovery.storm.lasts(self.clock.at(place.now_ns));
+        let is_braked = self.is_braked(self.clock.at(place.now_ns));
         if step.after != self.decisions.last()
             || step.policy != self.rules.head().version
-            || (is_stormy && !step.is_braked)
+            || (is_braked && !step.is_braked)
         {
             effects.push(Effect::Overtaken(step.term));
             return;
@@ -204,6 +207,13 @@ impl Machine {
             self.on_submit(place, step.term, order, effects);
         }
         effects.push(Effect::Stepped(step.term));
+    }
+
+    /// Whether rules take nothing away now: a storm lasts that too few satellites have seen.
+    pub(crate) fn is_braked(&self, now_ns: u64) -> bool {
+        let serving = self.membership.members().satellites_serving();
+        let serving = serving.map(|entry| (entry.head.peer, entry.head.weight));
+        self.recovery.storm.brakes(now_ns, serving)
     }
 
     fn on_submit(&mut self, place: Place, term: Term, order: NewOrder, effects: &mut Vec<Effect>) {

@@ -17,7 +17,7 @@ use syncom_wire::ids::hash;
 use syncom_wire::{Malformed, Reader};
 
 /// First bytes of a snapshot: what it is, and in which version.
-const MAGIC: u64 = u64::from_le_bytes(*b"syncomM2");
+const MAGIC: u64 = u64::from_le_bytes(*b"syncomM3");
 /// Bytes of the largest snapshot that is read.
 pub(crate) const SNAPSHOT_MAX: usize = 1 << 30;
 

@@ -20,7 +20,7 @@ pub(super) enum Taken {
     Done(String),
     /// It is what becomes of these orders, each with the service it is about.
     Ordered(Vec<(NewOrder, String)>, String),
-    /// It waits for the end of a storm.
+    /// It waits for the end of a storm, or for satellites that have seen it, too.
     Held(String),
     /// It cannot be done now; later perhaps.
     Failed(String),
@@ -32,8 +32,11 @@ impl<'a> Thought<'a> {
     /// Takes a step; `failed` are the orders of the try before.
     pub(super) fn take(&mut self, spot: &Spot<'a>, failed: &[(OrderId, String)]) -> Taken {
         let action = spot.step.action();
-        if action.is_braked() && self.machine.recovery.storm.lasts(self.now_ns) {
-            return Taken::Held(format!("held: {} waits until the storm is over", action.name()));
+        if action.is_braked() && self.step.is_braked {
+            let what = action.name();
+            return Taken::Held(format!(
+                "held: {what} waits until the storm is over, or seen by two thirds of the satellites"
+            ));
         }
         match action {
             Action::Nothing if spot.step.text.is_empty() => Taken::Done("nothing to do".into()),

@@ -48,7 +48,7 @@ impl<'a> Thought<'a> {
         match case.phase {
             Phase::Running => !case.orders.iter().any(|(id, _)| is_open(*id)),
             Phase::Waiting => self.now_ns >= case.due_ns,
-            Phase::Held => !self.machine.recovery.storm.lasts(self.now_ns),
+            Phase::Held => !self.step.is_braked,
         }
     }
 

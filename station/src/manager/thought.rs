@@ -65,7 +65,7 @@ impl<'a> Thought<'a> {
             term,
             after: machine.decisions.last(),
             policy: machine.rules.head().version,
-            is_braked: machine.recovery.storm.lasts(now_ns),
+            is_braked: machine.is_braked(now_ns),
             ..Entry::default()
         };
         Self { machine, now_ns, step, bytes: 0 }

@@ -27,7 +27,9 @@ pub struct Outcome {
     pub reads: usize,
     /// Nodes that a policy fenced, and tries it took.
     pub fences: (usize, usize),
-    /// Storms that held fences up.
+    /// Fences that were decided, or left to the guard, while a storm lasted: the satellites agreed.
+    pub fences_in_storms: usize,
+    /// Storms that were named.
     pub storms: usize,
     /// How often the states of two replicas were compared at one index.
     pub compared: u64,
@@ -73,6 +75,7 @@ pub fn run(seed: u64, options: &Options) -> Result<Outcome, String> {
         orders: (ordered.len(), ordered.values().filter(|o| o.complete.is_some()).count()),
         reads: world.askers.history.len(),
         fences: world.watch.fences.counts(),
+        fences_in_storms: invariants::fences::count_in_storms(&world),
         storms: world.watch.events.values().filter(|event| event.kind == "storm").count(),
         compared: world.watch.states.compared,
         installs: world.installs,

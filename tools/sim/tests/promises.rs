@@ -78,6 +78,27 @@ fn rules_fence_the_dead_within_their_bounds() {
     );
 }
 
+/// Invariant 15: a power loss that two thirds of five satellites see is fenced while its storm lasts; two
+/// satellites are too few to say so.
+#[test]
+fn a_storm_that_most_satellites_see_holds_up_no_fence() {
+    let fenced = |satellites| {
+        let long = Options { fault_ms: 20_000, satellites, ..options("rules") };
+        let (mut fenced, mut storms) = (0, 0);
+        for seed in 1..=8 {
+            let outcome = run(seed, &long).unwrap();
+            assert_eq!(outcome.violations, Vec::<String>::new(), "seed {seed}");
+            fenced += outcome.fences_in_storms;
+            storms += outcome.storms;
+        }
+        assert!(storms > 1, "{storms} storms among {satellites} satellites");
+        fenced
+    };
+    assert_eq!(fenced(2), 0);
+    let fenced = fenced(5);
+    assert!(fenced > 5, "{fenced} fences in storms");
+}
+
 /// Invariant 4: nobody who runs is declared dead, whatever befalls those who watch it.
 #[test]
 fn slow_deaf_and_forgetful_watchers_condemn_nobody() {

@@ -112,6 +112,62 @@ fn a_storm_holds_fencing_until_it_is_over() {
     assert_eq!((decided.len(), bench.open().len()), (5, 4));
 }
 
+/// Kills nodes 0 to 9 of 30 in that order, each as those satellites say, of so many that serve; how many
+/// are fenced, and how many wait.
+fn fenced_and_held(satellites: u8, says: impl Fn(u32) -> Vec<u16>) -> (usize, usize) {
+    let mut bench = Bench::new(30);
+    bench.serve(satellites);
+    bench.install(&[draft("deadPeer", &[step(Action::Fence)])], |head| {
+        (head.guard_nodes, head.guard_permille) = (100, 1_000);
+    });
+    for node in 0..10 {
+        says(node).into_iter().for_each(|satellite| bench.kill_as(satellite, node));
+    }
+    let storms = bench.machine.events.since(1).filter(|event| event.kind == "storm").count();
+    assert_eq!(storms, 1, "agreed or not, it is told");
+    let decided = bench.think();
+    let held = decided.iter().filter(|said| said.contains("held: fence waits")).count();
+    (bench.open().len(), held)
+}
+
+#[test]
+fn a_power_loss_that_two_thirds_of_the_satellites_see_is_fenced() {
+    let homes = |node: u32| u16::try_from(node).unwrap() % 5 + 1;
+    assert_eq!(fenced_and_held(5, |node| vec![homes(node)]), (10, 0));
+    assert_eq!(fenced_and_held(5, |node| vec![1, homes(node)]), (10, 0), "one is always faster");
+    assert_eq!(fenced_and_held(3, |node| vec![homes(node).min(2)]), (10, 0), "two of three");
+}
+
+#[test]
+fn a_satellite_that_sees_mass_death_alone_does_not_lift_the_brake() {
+    assert_eq!(fenced_and_held(5, |_| vec![1]), (0, 10));
+    let three = |node: u32| vec![u16::try_from(node).unwrap() % 3 + 1];
+    assert_eq!(fenced_and_held(5, three), (0, 10), "three of five");
+    assert_eq!(fenced_and_held(2, |_| vec![1, 2]), (0, 10), "two are no jury");
+    assert_eq!(fenced_and_held(1, |_| vec![1]), (0, 10));
+}
+
+#[test]
+fn what_waited_goes_on_when_the_satellites_agree_before_the_storm_is_over() {
+    let mut bench = Bench::new(30);
+    bench.serve(3);
+    bench.install(&[draft("deadPeer", &[step(Action::Fence)])], |head| {
+        (head.guard_nodes, head.guard_permille) = (100, 1_000);
+    });
+    (0..6).for_each(|node| bench.kill_as(1, node));
+    assert_eq!((bench.think().len(), bench.open().len()), (7, 0), "and the storm itself");
+    (0..6).for_each(|node| bench.kill_as(2, node));
+    bench.pass(1_000).think();
+    assert_eq!(bench.open().len(), 6);
+    let mut late = Bench::new(30);
+    late.serve(3);
+    (0..6).for_each(|node| late.kill_as(1, node));
+    late.pass(11_000);
+    (0..6).for_each(|node| late.kill_as(2, node));
+    let now_ns = late.machine.clock.at(late.now_ns);
+    assert!(late.machine.is_braked(now_ns), "that was too late to be the same");
+}
+
 #[test]
 fn a_step_that_was_overtaken_changes_nothing() {
     let mut bench = Bench::new(3);

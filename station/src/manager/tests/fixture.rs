@@ -5,6 +5,7 @@ use crate::machine::command::{Command, Finish, NewOrder, begin};
 use crate::machine::encoder::Encoder;
 use crate::machine::policy;
 use crate::manager::thought::think;
+use std::collections::BTreeMap;
 use syncom_seam::{MS, SECOND};
 use syncom_wire::announced::Announced;
 use syncom_wire::bytes::{List, Writer};
@@ -24,7 +25,8 @@ const TERM: Term = Term(3);
 pub(super) struct Bench {
     pub(super) machine: Machine,
     pub(super) now_ns: u64,
-    seq: u64,
+    /// Number of the last batch of each satellite.
+    seqs: BTreeMap<u16, u64>,
 }
 
 /// A rule in the making.
@@ -88,11 +90,25 @@ fn bytes<E: Emit>(frame: &E) -> Vec<u8> {
     out.finish()
 }
 
+fn join_head(node: u8, boot: u64) -> JoinHead {
+    JoinHead {
+        uuid: Uuid([node; 16]),
+        boot: Boot(boot),
+        pid: 0,
+        role: Join::AGENT,
+        reserved: 0,
+        addr: Addr::v4([10, 0, 0, node], 4000),
+        weight: 0,
+        number: 0,
+        spare: 0,
+    }
+}
+
 impl Bench {
     /// Nodes `node0` and so on, each in a rack of its own, and the manager has begun.
     pub(super) fn new(nodes: u8) -> Self {
         let machine = Machine::new(&[PeerId::station(1)]);
-        let mut bench = Self { machine, now_ns: 100 * SECOND, seq: 0 };
+        let mut bench = Self { machine, now_ns: 100 * SECOND, seqs: BTreeMap::new() };
         for node in 0..nodes {
             bench.join(node, 1);
         }
@@ -112,26 +128,43 @@ impl Bench {
     }
 
     fn item(&mut self, items: &[u8]) {
-        self.seq += 1;
-        let (peer, boot) = (PeerId::satellite(1), Boot(1));
-        let head = BatchHead { peer, items: 1, boot, seq: self.seq };
+        self.item_of(1, items);
+    }
+
+    fn item_of(&mut self, satellite: u16, items: &[u8]) {
+        let seq = self.seqs.entry(satellite).or_default();
+        *seq += 1;
+        let (peer, boot) = (PeerId::satellite(satellite), Boot(1));
+        let head = BatchHead { peer, items: 1, boot, seq: *seq };
         self.apply(&Command::Batch(Batch { head, items }));
     }
 
     pub(super) fn join(&mut self, node: u8, boot: u64) {
-        let head = JoinHead {
-            uuid: Uuid([node; 16]),
-            boot: Boot(boot),
-            pid: 0,
-            role: Join::AGENT,
-            reserved: 0,
-            addr: Addr::v4([10, 0, 0, node], 4000),
-            weight: 0,
-            number: 0,
-            spare: 0,
-        };
+        let head = join_head(node, boot);
         let (name, domain) = (format!("node{node}"), format!("rack{node}"));
         self.item(&bytes(&Join { head, name: &name, domain: &domain, services: Announced::NONE }));
+    }
+
+    /// Satellites 1 to `count` serve.
+    pub(super) fn serve(&mut self, count: u8) {
+        for number in 1..=count {
+            let plain = join_head(200 + number, 1);
+            let head =
+                JoinHead { role: Join::SATELLITE, number: number.into(), weight: 1, ..plain };
+            let name = format!("sat{number}");
+            let join = Join { head, name: &name, domain: "", services: Announced::NONE };
+            self.item_of(number.into(), &bytes(&join));
+        }
+        assert_eq!(self.machine.membership.members().satellites_serving().count(), count.into());
+    }
+
+    /// That satellite says that a node is dead in its first life.
+    pub(super) fn kill_as(&mut self, satellite: u16, node: u32) {
+        let subject = Subject::node(Slot(node));
+        let head = RecordHead::new(subject, Incarnation(1), EventKind::DEAD);
+        let contributors = List::new(&[]);
+        let record = Record { head, contributors, subject: "", kind: "", detail: "" };
+        self.item_of(satellite, &bytes(&record));
     }
 
     fn record(&mut self, subject: Subject, name: &str, kind: &str, life: u32) {

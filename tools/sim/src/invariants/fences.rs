@@ -1,5 +1,5 @@
-//! Fences: only the dead are fenced, no more of them than the guard lets, none in a storm, each try
-//! on one node and once in a life of it, whoever managed when; and every death is decided about.
+//! Fences: only the dead are fenced, no more of them than the guard lets, none in a storm that fewer than
+//! three satellites could agree to, each try on one node and once in a life of it, whoever managed when; and every death is decided about.
 
 use crate::invariants::Watch;
 use crate::outbox::SeenEvent;
@@ -7,6 +7,9 @@ use crate::rules::{CALM_NS, FENCED_MAX, Hook, POWER};
 use crate::world::World;
 use std::collections::{BTreeMap, BTreeSet};
 use syncom_wire::event::Decision;
+
+/// Fewer satellites than these agree to no storm.
+const JURY_MIN: usize = 3;
 
 /// Fence scripts that ran.
 #[derive(Debug, Default)]
@@ -50,7 +53,10 @@ pub(super) fn check(world: &World, violations: &mut Vec<String>) {
         return;
     }
     let Some(station) = world.members.iter().find_map(|member| member.station()) else { return };
-    violations.extend(in_storms(&world.watch, station.decisions()));
+    if world.options.satellites < JURY_MIN {
+        let fences = in_storms(&world.watch, station.decisions());
+        violations.extend(fences.map(|it| format!("in a storm it was decided: {}", it.action)));
+    }
     let decided: BTreeSet<u64> = station.decisions().map(|it| it.head.event).collect();
     let since = world.client.policy_at.unwrap_or(u64::MAX);
     for event in world.watch.events.values().filter(|event| event.kind == "deadPeer") {
@@ -61,15 +67,28 @@ pub(super) fn check(world: &World, violations: &mut Vec<String>) {
     }
 }
 
-/// A storm lasts for a while after its event, so nobody is newly fenced just after it. No clock jumps
-/// in this scenario, so the times of the log are those of the world.
-fn in_storms<'a>(watch: &Watch, decisions: impl Iterator<Item = Decision<'a>>) -> Option<String> {
+/// What was newly fenced, or left to the guard, just after the event of a storm, while that lasts: the
+/// brake is asked before the guard. No clock jumps in this scenario, so the times of the log are those of
+/// the world.
+fn in_storms<'a>(
+    watch: &Watch,
+    decisions: impl Iterator<Item = Decision<'a>>,
+) -> impl Iterator<Item = Decision<'a>> {
     let storms: Vec<u64> =
         watch.events.values().filter(|it| it.kind == "storm").map(|it| it.time_ns).collect();
-    let mut fences = decisions.filter(|it| it.rule == POWER && it.action.starts_with("fence"));
-    let in_storm = |at: u64| storms.iter().any(|from| (from + 1..from + CALM_NS).contains(&at));
-    let one = fences.find(|it| in_storm(it.head.time_ns))?;
-    Some(format!("in a storm it was decided to {}", one.action))
+    let is_fence =
+        |said: &str| said.starts_with("fence") || said.starts_with("refused, do no harm");
+    let fences = decisions.filter(move |it| it.rule == POWER && is_fence(it.action));
+    fences.filter(move |it| {
+        let at = it.head.time_ns;
+        storms.iter().any(|from| (from + 1..from + CALM_NS).contains(&at))
+    })
+}
+
+/// How many fences no brake held up while a storm lasted.
+pub(crate) fn count_in_storms(world: &World) -> usize {
+    let station = world.members.iter().find_map(|member| member.station());
+    station.map_or(0, |station| in_storms(&world.watch, station.decisions()).count())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ mod deaths_in_time;
 mod decided_once;
 mod disks_refused;
 mod effects_once;
-mod fences;
+pub(crate) mod fences;
 mod flaps_damped;
 mod gray_in_time;
 mod minority_freezes;
