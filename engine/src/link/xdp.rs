@@ -214,6 +214,9 @@ impl Link for XdpLink {
         if burst.is_empty() && self.is_polling {
             self.device.poll(burst);
         }
+        if !burst.is_empty() && self.either.get().is_some() {
+            self.device.expect_sleep();
+        }
         if !burst.is_full() && self.doorbell.as_mut().is_none_or(Doorbell::has_rung) {
             self.plain.rx_more(burst)?;
         }

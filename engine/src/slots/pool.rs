@@ -51,6 +51,12 @@ impl Pool {
         !self.ready.is_empty() || self.arena.free() > 0
     }
 
+    /// How many slots [`Self::take`] can give.
+    #[must_use]
+    pub fn free(&self) -> usize {
+        self.ready.len() + self.arena.free()
+    }
+
     /// Takes a slot back. One with shared parts goes on to the arena when the last of them is
     /// dropped, one of another arena goes home to that.
     #[inline]

@@ -117,6 +117,11 @@ impl Device {
         self.take_in(burst);
     }
 
+    /// Somebody will sleep until something comes.
+    pub(super) const fn expect_sleep(&mut self) {
+        self.receiver.expect_sleep();
+    }
+
     /// Has the kernel look at the card, and moves into `burst` what that brought.
     pub(super) fn poll(&mut self, burst: &mut RxBurst) {
         self.socket.wake_rx();

@@ -189,6 +189,11 @@ impl<T: Copy> Consumer<T> {
         Some(entry)
     }
 
+    /// How many entries are known to be there and were not read.
+    pub(super) const fn waiting(&self) -> u32 {
+        self.produced.wrapping_sub(self.next)
+    }
+
     /// Reads the entry that [`Self::advance`] steps over.
     pub(super) fn peek(&mut self) -> Option<T> {
         if self.next == self.produced {
