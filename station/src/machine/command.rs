@@ -12,7 +12,7 @@ use syncom_wire::uplink::Batch;
 use syncom_wire::{Boot, Malformed, OrderId, Parse, PeerId, Reader, Term};
 
 /// Version of the entries that this program writes and reads.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Items of one list in a command.
 const LIST_MAX: usize = 4_096;
 
