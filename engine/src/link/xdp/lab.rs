@@ -3,12 +3,17 @@
 //! Namespaces have no names. They live as long as somebody holds them, an open socket included, so
 //! nothing is left behind however a process ends. Needs CAP_SYS_ADMIN and the command `ip`.
 
+use crate::clock;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::AsRawFd;
 use std::process::{Command, Stdio};
 use std::thread;
+use syncom_seam::SECOND;
+
+/// How long a wire may take to carry, in ns.
+const WIRES_NS: u64 = 60 * SECOND;
 
 /// The interface that every namespace of a lab has.
 pub const INTERFACE: &str = "eth0";
@@ -51,9 +56,31 @@ impl Namespace {
     /// # Errors
     /// When there is no `ip`, or a command fails.
     pub fn ip(&self, commands: &str) -> io::Result<()> {
+        self.ip_says(&[], commands).map(drop)
+    }
+
+    /// Waits until every wire here carries, and every port of a switch passes frames on: the kernel takes
+    /// its time for that, up to a second when links come and go elsewhere.
+    fn await_wires(&self) -> io::Result<()> {
+        let deadline = clock::now().after(WIRES_NS);
+        while clock::now() < deadline {
+            let links = self.ip_says(&["-details", "-oneline"], "link show type veth\n")?;
+            let is_up = |link: &str| {
+                let is_open = !link.contains("bridge_slave") || link.contains("state forwarding");
+                link.contains("state UP") && is_open
+            };
+            if links.lines().all(is_up) {
+                return Ok(());
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::TimedOut, "a wire between namespaces does not carry"))
+    }
+
+    fn ip_says(&self, options: &[&str], commands: &str) -> io::Result<String> {
         self.enter(|| {
             let mut ip = Command::new("ip");
-            ip.args(["-batch", "-"]).stdin(Stdio::piped()).stderr(Stdio::piped());
+            ip.args(options).args(["-batch", "-"]);
+            ip.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
             let why = |error| io::Error::other(format!("the command `ip`: {error}"));
             let mut child = ip.spawn().map_err(why)?;
             if let Some(mut stdin) = child.stdin.take() {
@@ -61,7 +88,7 @@ impl Namespace {
             }
             let output = child.wait_with_output()?;
             if output.status.success() {
-                return Ok(());
+                return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
             }
             Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned()))
         })
@@ -86,7 +113,7 @@ pub struct Lab {
     /// The namespaces.
     pub seats: Vec<Namespace>,
     /// Where the switch is, if there are more than two.
-    _switch: Option<Namespace>,
+    switch: Option<Namespace>,
 }
 
 impl Lab {
@@ -99,7 +126,7 @@ impl Lab {
         let far = seats[1].path();
         seats[0]
             .ip(&format!("link add {INTERFACE} type veth peer name {INTERFACE} netns {far}\n"))?;
-        Self { seats, _switch: None }.address()
+        Self { seats, switch: None }.address()
     }
 
     /// So many namespaces, each with a wire to a switch.
@@ -120,7 +147,7 @@ impl Lab {
             );
         }
         switch.ip(&script)?;
-        Self { seats, _switch: Some(switch) }.address()
+        Self { seats, switch: Some(switch) }.address()
     }
 
     /// Gives every interface its addresses and sets it up.
@@ -135,6 +162,7 @@ impl Lab {
                 mac(number)
             ))?;
         }
+        self.seats.iter().chain(&self.switch).try_for_each(Namespace::await_wires)?;
         Ok(self)
     }
 
