@@ -30,10 +30,12 @@ use syncom_seam::{SECOND, Time};
 /// again every 8 s, settled cases are forgotten after 5 s, and local health is whole again after 7 s.
 /// Only grayness is kept for longer, and while anybody is gray it is not calm.
 const CALM_NS: u64 = 12 * SECOND;
-/// How long the cluster lives before anything that matters, in ns: longer than a single lost heartbeat
-/// leaves a trace elsewhere than in what is expected of its sender. The longest is that of three to one
-/// home, 3 s, whom the node then avoids for 5 s.
-const WARM_NS: u64 = 12 * SECOND;
+/// How long the cluster lives before anything that matters, in ns: three times as long as lost heartbeats
+/// leave a trace elsewhere than in what is expected of their sender. The longest is that of three to one
+/// home, 3 s, which the node then avoids for 5 s. It is not half of that because of *when* observers look:
+/// each timer follows from the one before it, until losses bring two histories together, and a node that
+/// blamed itself a moment ago waits by what it thought of itself when it last looked.
+const WARM_NS: u64 = 24 * SECOND;
 /// So many heartbeats are relived by those who expect them: the mean is over 32, and two estimates of
 /// error under the same arrivals become equal, not only alike, because they are whole nanoseconds.
 const RELIVED: u64 = 256;
