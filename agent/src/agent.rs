@@ -14,7 +14,7 @@ use crate::services::Services;
 use crate::state::{Event, State};
 use crate::timers::TimerKind;
 use crate::watched::Sign;
-use syncom_group::Pace;
+use syncom_group::{Arrival, Pace};
 use syncom_seam::{Counter, Done, Loss, Now, Origin, Outbox, Role, Timer};
 use syncom_wire::beat::Beat;
 use syncom_wire::control::Verb;
@@ -22,7 +22,7 @@ use syncom_wire::heartbeat::{Heartbeat, HomeAnswer};
 use syncom_wire::neighbours::Neighbours;
 use syncom_wire::probe::Probe;
 use syncom_wire::report::ReportAck;
-use syncom_wire::{Addr, Frame, PeerId};
+use syncom_wire::{Addr, Frame, PeerId, Slot};
 
 /// A node's agent.
 ///
@@ -97,6 +97,13 @@ impl Agent {
     #[must_use]
     pub fn membership_bytes(&self) -> usize {
         self.heartbeats.bytes() + self.observing.bytes() + self.node.roster.bytes()
+    }
+
+    /// What it expects of the node in this slot, when that is a subject of its: a simulation that does
+    /// not live through calm has it live through the arrivals of that time alone
+    /// ([`Arrival::relive`]).
+    pub fn arrival_mut(&mut self, slot: Slot) -> Option<&mut Arrival> {
+        self.observing.arrival_mut(slot)
     }
 
     /// Takes leave: tells observers and homes, stops services, and stops heartbeats. The driver

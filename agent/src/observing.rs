@@ -10,6 +10,7 @@ use crate::node::{Identity, Node};
 use crate::timers::TimerKind;
 use crate::watched::{Claim, Sign, Watched};
 use alloc::vec::Vec;
+use syncom_group::Arrival;
 use syncom_seam::limits::SUBJECTS_MAX;
 use syncom_seam::{Counter, Now, Outbox, SECOND, Time};
 use syncom_wire::heartbeat::Heartbeat;
@@ -182,6 +183,12 @@ impl Observing {
             self.speak(at, identity, now, node, out);
         }
         self.arm(now.at, node, out);
+    }
+
+    /// What is expected of the node in this slot.
+    pub(crate) fn arrival_mut(&mut self, slot: Slot) -> Option<&mut Arrival> {
+        let at = self.find(slot)?;
+        self.watched.get_mut(at).map(|watched| &mut watched.arrival)
     }
 
     /// Whether the node in this slot is one of those that it is to watch.

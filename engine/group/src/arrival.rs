@@ -132,6 +132,25 @@ impl Arrival {
         self.due = self.due.after(gap_ns);
     }
 
+    /// Makes of it what is left when these arrivals were the last ones, for whoever lets calm time pass
+    /// without living through it. Each comes with how many heartbeats it was sent before the newest
+    /// that was heard, which is the last of them; their clock has gone on for `skipped_ns` that this one
+    /// has not seen, and in which all of them were sent. The schedule goes on as it was.
+    pub fn relive(&mut self, skipped_ns: u64, arrivals: impl IntoIterator<Item = (u64, Time)>) {
+        let (seq, heard, due) = (self.seq, self.heard, self.due);
+        let newest = seq.saturating_add(GAP_MAX);
+        for (at, (back, heard)) in arrivals.into_iter().enumerate() {
+            let number = newest.saturating_sub(back);
+            if at == 0 {
+                let since_ns = (back + 1) * self.interval_ns;
+                self.due = Time(due.after(skipped_ns).0.saturating_sub(since_ns));
+                self.seq = number.saturating_sub(1);
+            }
+            self.on_heartbeat(number, self.interval_ns, heard);
+        }
+        (self.seq, self.heard, self.due) = (seq, heard, due);
+    }
+
     /// Whether a heartbeat has begun the schedule. Words do not: who says that it lives may speak to
     /// others only.
     #[must_use]

@@ -37,12 +37,36 @@ impl Path {
     pub(crate) const fn at(self, sent: Time) -> Throw {
         Throw(mix(self.0 ^ sent.0))
     }
+
+    /// Which of so many datagrams are lost, where so many parts of 10,000 are: they leave one after
+    /// the other, the first at a moment. The same as to ask each of them, in half the time: this is
+    /// asked of hundreds of millions.
+    pub(crate) fn lost(
+        self,
+        first: Time,
+        every_ns: u64,
+        many: u64,
+        parts: u64,
+    ) -> impl Iterator<Item = u64> {
+        let bound = Throw::bound(parts);
+        let mut sent = first.0;
+        (0..many).filter(move |_| {
+            let thrown = mix(self.0 ^ sent);
+            sent = sent.wrapping_add(every_ns);
+            thrown >> 32 < bound
+        })
+    }
 }
 
 impl Throw {
+    /// Below what the upper half of a throw is lost.
+    const fn bound(parts: u64) -> u64 {
+        (parts << 32).div_ceil(10_000)
+    }
+
     /// Whether it is lost, where so many parts of 10,000 are.
     pub(crate) const fn is_lost(self, parts: u64) -> bool {
-        ((self.0 >> 32) * 10_000) >> 32 < parts
+        self.0 >> 32 < Self::bound(parts)
     }
 
     /// A number in `0..bound` that has nothing to do with whether it is lost.
@@ -69,6 +93,9 @@ mod tests {
         };
         assert!((900..1_100).contains(&in_a_row(2)), "{}", in_a_row(2));
         assert!((60..140).contains(&in_a_row(3)), "{}", in_a_row(3));
+        let first = Time(77);
+        let one_by_one = (0..50_000).filter(|n| path.at(first.after(n * 800)).is_lost(300));
+        assert!(path.lost(first, 800, 50_000, 300).eq(one_by_one));
         let others = [Dice::new(8).path(3, 4), Dice::new(7).path(4, 3), Dice::new(7).path(3, 5)];
         assert!(others.iter().all(|other| other.at(Time(9)) != path.at(Time(9))));
         assert_ne!(path.at(Time(8)), path.at(Time(9)));

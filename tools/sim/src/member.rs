@@ -154,6 +154,13 @@ impl Member {
         }
     }
 
+    pub(crate) fn agent_mut(&mut self) -> Option<&mut Agent> {
+        match &mut self.role {
+            Some(AnyRole::Agent(agent)) => Some(agent),
+            _ => None,
+        }
+    }
+
     /// Begins a new life with a role that has not started yet.
     pub(crate) fn begin(&mut self, role: AnyRole, boot: Boot, identity: PeerId) {
         self.role = Some(role);

@@ -124,6 +124,14 @@ impl Network {
         Some(free.since(now))
     }
 
+    /// When what leaves at a moment arrives, where dice decide and nothing is wrong; `None` when it is
+    /// lost. Both moments count what was skipped.
+    pub(crate) fn fate(&self, sent: Time, (from, to): (usize, usize)) -> Option<Arrival> {
+        let throw = self.dice?.0.path(from, to).at(sent);
+        let is_lost = throw.is_lost(self.loss);
+        (!is_lost).then(|| sent.after(self.delay_ns + throw.below(self.jitter_ns + 1)))
+    }
+
     /// When the copies of a datagram arrive: none, one or two. `bytes` are its bytes on a path that
     /// may be narrow, 0 elsewhere.
     pub(crate) fn carry(

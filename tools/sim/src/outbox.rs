@@ -84,6 +84,14 @@ impl Effects {
         Self { counts: vec![0; Counter::COUNT], log: log.then(Vec::new), ..Self::default() }
     }
 
+    /// Whether nothing is left to do but to send and to arm timers.
+    pub(crate) fn are_done(&self) -> bool {
+        let Self { records, spawns, kills, events, fatal, gone, log, .. } = self;
+        let are_lists_empty =
+            records.is_empty() && spawns.is_empty() && kills.is_empty() && events.is_empty();
+        are_lists_empty && fatal.is_none() && !gone && log.as_ref().is_none_or(Vec::is_empty)
+    }
+
     /// The datagram of this burst that takes `size` more bytes to `to`.
     fn open(&self, to: Addr, size: usize) -> Option<usize> {
         let room = limits::MTU - syncom_wire::Header::OVERHEAD;

@@ -95,7 +95,8 @@ pub fn run(plan: &Plan, mut said: impl FnMut(&Finding)) -> Vec<Finding> {
         scenario: "scale".into(),
         ..Options::default()
     };
-    let world = World::new(plan.seed, &options, plan.scenario());
+    let mut world = World::new(plan.seed, &options, plan.scenario());
+    world.trace.count_only();
     let mut trial = stages::Trial::new(world, plan);
     let mut findings = vec![trial.joins()];
     said(&findings[0]);

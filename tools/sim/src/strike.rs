@@ -25,24 +25,24 @@ impl World {
         if !missed.is_short {
             self.members[index].trouble(self.now);
         }
-        let mut effects = core::mem::take(&mut self.effects);
-        let member = &mut self.members[index];
+        let Self { members, effects, .. } = self;
+        let member = &mut members[index];
         for (heard, datagram) in &missed.frames {
-            member.deliver(now, *heard, datagram, &mut effects);
+            member.deliver(now, *heard, datagram, effects);
         }
         if let Some(role) = &mut member.role {
             if missed.lost > 0 {
-                role.on_loss(now, Loss::Unheard(missed.lost), &mut effects);
+                role.on_loss(now, Loss::Unheard(missed.lost), effects);
             }
             for timer in missed.timers {
-                role.on_timer(now, timer, &mut effects);
+                role.on_timer(now, timer, effects);
             }
             for done in missed.done {
-                role.on_done(now, done, &mut effects);
+                role.on_done(now, done, effects);
             }
-            role.on_burst_end(now, &mut effects);
+            role.on_burst_end(now, effects);
         }
-        self.carry_out(index, effects);
+        self.carry_out(index);
     }
 
     /// A fault happens.

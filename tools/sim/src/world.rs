@@ -22,6 +22,8 @@ use syncom_wire::{Addr, Boot, Brief, Header, View};
 pub(crate) const WALL_NS: u64 = 1_767_225_600_000_000_000;
 /// More than can honestly happen at one moment: some role arms timers for "now" for ever.
 const CROWD_MAX: u64 = 200_000;
+/// From so many members on, a cluster fits no cache.
+const LARGE: usize = 2_000;
 /// The client's place in the network.
 pub(crate) const CLIENT: usize = 0xFF_FFFF;
 
@@ -116,7 +118,9 @@ impl World {
     pub(crate) fn run_until(&mut self, until: Time) {
         while self.schedule.next_at().is_some_and(|at| at <= until) {
             if let Some(callers) = self.schedule.take_callers() {
-                self.warm(&callers);
+                if self.members.len() >= LARGE {
+                    self.warm(&callers);
+                }
                 self.schedule.recycle(callers);
             }
             let Some((at, what)) = self.schedule.next() else { break };
@@ -266,7 +270,8 @@ impl World {
             return self.answer_asker(asker, &datagram.bytes);
         }
         let now = self.now_at(to);
-        let Some(member) = self.members.get_mut(to) else { return };
+        let Self { members, effects, .. } = self;
+        let Some(member) = members.get_mut(to) else { return };
         if !member.is_up() {
             return;
         }
@@ -279,12 +284,11 @@ impl World {
             }
             return;
         }
-        let mut effects = core::mem::take(&mut self.effects);
-        member.deliver(now, now.at, datagram, &mut effects);
+        member.deliver(now, now.at, datagram, effects);
         if let Some(role) = &mut member.role {
-            role.on_burst_end(now, &mut effects);
+            role.on_burst_end(now, effects);
         }
-        self.carry_out(to, effects);
+        self.carry_out(to);
     }
 
     pub(crate) fn finish(&mut self, member: usize, done: Done) {
@@ -302,29 +306,39 @@ impl World {
     ) {
         let now = self.now_at(member);
         let Some(role) = &mut self.members[member].role else { return };
-        let mut effects = core::mem::take(&mut self.effects);
-        call(role, now, &mut effects);
-        role.on_burst_end(now, &mut effects);
-        self.carry_out(member, effects);
+        call(role, now, &mut self.effects);
+        role.on_burst_end(now, &mut self.effects);
+        self.carry_out(member);
     }
 
     /// Does what a role asked for and keeps the emptied lists for the next burst.
-    pub(crate) fn carry_out(&mut self, index: usize, mut effects: Effects) {
+    pub(crate) fn carry_out(&mut self, index: usize) {
         self.observe(index);
         let life = self.members[index].life;
-        if let Some(identity) = effects.identity.take() {
+        if let Some(identity) = self.effects.identity.take() {
             self.members[index].identity = identity;
             self.members[index].identified_at = Some(self.now);
         }
-        for (to, bytes) in effects.sends.drain(..) {
+        let mut sends = core::mem::take(&mut self.effects.sends);
+        for (to, bytes) in sends.drain(..) {
             self.transmit(index, to, bytes);
         }
-        for (timer, at) in effects.timers.drain(..) {
+        self.effects.sends = sends;
+        for (timer, at) in self.effects.timers.drain(..) {
             let at = at.max(self.now);
             if at != Time::NEVER {
                 self.schedule.at(at, Happening::Timer { member: index, life, timer });
             }
         }
+        // Most bursts ask for nothing else.
+        if !self.effects.are_done() {
+            self.carry_out_rest(index, life);
+        }
+    }
+
+    /// Does all but to send and to arm timers.
+    fn carry_out_rest(&mut self, index: usize, life: u32) {
+        let mut effects = core::mem::take(&mut self.effects);
         for record in effects.records.drain(..) {
             if self.members[index].life == life {
                 self.persist(index, record);

@@ -1,4 +1,5 @@
 use super::*;
+use alloc::vec::Vec;
 use syncom_seam::{Rng, SECOND};
 
 const ETA: u64 = 200 * MS;
@@ -14,6 +15,37 @@ fn hear(start: Time, count: u64, mut delay: impl FnMut(u64) -> u64) -> Arrival {
 }
 
 const START: Time = Time(1000 * SECOND);
+
+#[test]
+fn whoever_relives_the_last_arrivals_expects_what_it_would_have_expected() {
+    let hour_ns = 3_600 * SECOND;
+    let skipped = hour_ns / ETA;
+    for seed in 1..=50 {
+        let mut rng = Rng::new(seed);
+        let fates: Vec<Option<u64>> = (0..=skipped + 300)
+            .map(|_| (!rng.chance(1, 50)).then(|| 50_000 + rng.below(100_000)))
+            .collect();
+        let heard = |seq: u64| Some(START.after(seq * ETA + fates[usize::try_from(seq).ok()?]?));
+        let mut whole = hear(START, 40, |_| 80_000);
+        let mut stopped = whole.clone();
+        let newest = (skipped..skipped + 300).rev().find(|seq| heard(*seq).is_some()).unwrap();
+        for seq in 41..=newest {
+            heard(seq).map(|heard| whole.on_heartbeat(seq, ETA, heard));
+        }
+        // It has heard 299 or so of its own, and none of those of that hour.
+        for seq in 41..=newest - skipped {
+            stopped.on_heartbeat(seq, ETA, START.after(seq * ETA + 60_000));
+        }
+        let begun = stopped.clone();
+        let arrivals = (0..256).rev().filter_map(|back| Some((back, heard(newest - back)?)));
+        stopped.relive(hour_ns, arrivals);
+        assert_eq!((stopped.seq(), stopped.heard()), (begun.seq(), begun.heard()));
+        assert_eq!(stopped.error_ns(), whole.error_ns(), "seed {seed}");
+        let ahead = Time(whole.deadline(&PROFILE, 0).0 - hour_ns);
+        assert_eq!(stopped.deadline(&PROFILE, 0), ahead, "seed {seed}");
+        assert_ne!(stopped.deadline(&PROFILE, 0), begun.deadline(&PROFILE, 0), "seed {seed}");
+    }
+}
 
 #[test]
 fn a_steady_sender_is_missed_after_m_intervals_and_the_least_margin() {

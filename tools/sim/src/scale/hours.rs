@@ -74,6 +74,7 @@ impl Hours {
             ..Options::default()
         };
         let mut world = World::new(seed, &options, plan.scenario());
+        world.trace.count_only();
         world.network.dice = Some((Dice::new(seed), 0));
         world.transcript = Some(Transcript::new(words.max(STORY_MAX)));
         let mut trial = Trial::new(world, &plan);

@@ -3,11 +3,11 @@
 //! In a calm cluster nothing happens but heartbeats, on grids that never change. While it is calm the
 //! world is *stopped* for as long as nothing can come of them, and goes on afterwards as if no time had
 //! passed: no role notices, for all of them keep time by the same clock, and all that recurs does so
-//! in a period that divides [`PERIOD_NS`]. What remains of a heartbeat's fate in those who hear it,
-//! estimates of arrivals and round trips, is renewed by living through [`WARM_NS`] before the next
-//! moment that matters: the mean is over 32 heartbeats, and two error estimates under the same
-//! arrivals become equal, not only alike, because they are whole nanoseconds. So the next moment that
-//! matters finds every observer in the state in which it would have been; that all that is said and
+//! in a period that divides [`PERIOD_NS`]. Two things remain of heartbeats in those who hear them. What
+//! observers expect of their subjects follows from the last few hundred arrivals: these are looked up,
+//! and [relived](syncom_group::Arrival::relive) by the expectation alone. All else is forgotten within
+//! [`WARM_NS`], for which the cluster lives before the next moment that matters. So that moment
+//! finds every observer in the state in which it would have been; that all that is said and
 //! concluded from then on is the same is what `tests/hours.rs` compares.
 //!
 //! What matters: an observer accuses when it has heard nothing for (m − 1)·η + α past the expected
@@ -19,15 +19,31 @@
 
 use super::stages::Trial;
 use crate::beats::Beats;
+use crate::dice::Path;
+use crate::world::World;
 use std::ops::RangeInclusive;
+use syncom_agent::Agent;
 use syncom_seam::{SECOND, Time};
 
-/// Nobody has said anything for so long, in ns: twice as long as any word, doubt, grudge or grayness is
-/// kept.
-const CALM_NS: u64 = 25 * SECOND;
-/// How long the cluster lives before anything that matters, in ns: 200 heartbeats of the default
-/// profile.
-const WARM_NS: u64 = 40 * SECOND;
+/// Nobody has said anything for so long, in ns. Words, doubts and what was combined of them are kept
+/// for 10 s after they were said last (`WORD_LIFE_NS`, `DOUBT_NS`), an accusation that stands is said
+/// again every 8 s, settled cases are forgotten after 5 s, and local health is whole again after 7 s.
+/// Only grayness is kept for longer, and while anybody is gray it is not calm.
+const CALM_NS: u64 = 12 * SECOND;
+/// How long the cluster lives before anything that matters, in ns: three times as long as lost heartbeats
+/// leave a trace elsewhere than in what is expected of their sender. The longest is that of three to one
+/// home, 3 s, which the node then avoids for 5 s. It is not half of that because of *when* observers look:
+/// each timer follows from the one before it, until losses bring two histories together, and a node that
+/// blamed itself a moment ago waits by what it thought of itself when it last looked.
+const WARM_NS: u64 = 24 * SECOND;
+/// So many heartbeats are relived by those who expect them: the mean is over 32, and two estimates of
+/// error under the same arrivals become equal, not only alike, because they are whole nanoseconds.
+const RELIVED: u64 = 256;
+/// How often that is tried, once a second: less than [`WARM_NS`].
+const RELIVE_TRIES: u64 = 5;
+/// Less than this is not worth skipping, in ns; all that is relived was skipped (51.2 s by the default
+/// profile).
+const SKIP_MIN_NS: u64 = 54 * SECOND;
 /// All that recurs in a calm cluster does so in a period that divides this, in ns: heartbeats (0.2 and
 /// 1 s), ticks of replicas (20 ms, and 60), of satellites (0.2 s), their figures (2 s).
 const PERIOD_NS: u64 = 6 * SECOND;
@@ -63,7 +79,10 @@ impl Trial<'_> {
                 let next = runs.begin.iter().find(|begin| **begin > recent);
                 let next = next.map_or(until, |begin| until.min(*begin));
                 let free_ns = next.since(now).saturating_sub(WARM_NS) / PERIOD_NS * PERIOD_NS;
-                self.skip(free_ns);
+                if free_ns >= SKIP_MIN_NS.max(RELIVED * self.plan.profile.interval_ns) {
+                    self.skip(free_ns);
+                    self.relive_all(runs);
+                }
                 live_ns = next.after(RUN_NS).since(self.present());
             }
             let live_ns = live_ns.min(until.since(self.present()));
@@ -88,6 +107,49 @@ impl Trial<'_> {
         }
     }
 
+    /// Lets all observers expect what they would, had they heard what was sent while the world stood
+    /// still. Not at once: what was under way then arrives by its old fate. And somebody may just have
+    /// been asked by its home whether it lives, and have repeated its heartbeat.
+    fn relive_all(&mut self, runs: &Runs) {
+        for _ in 0..RELIVE_TRIES {
+            self.world.run_until(self.world.now.after(SECOND));
+            if self.relive(runs) {
+                return;
+            }
+        }
+    }
+
+    /// The same; false when somebody has heard something else last than a heartbeat of the grid, and
+    /// expects what it did before.
+    fn relive(&mut self, runs: &Runs) -> bool {
+        let (skipped_ns, interval_ns) = (self.skipped_ns, self.plan.profile.interval_ns);
+        let World { members, network, .. } = &mut self.world;
+        let mut is_all = true;
+        for (from, to, phase_ns) in &runs.paths {
+            let sender = members[*from].agent().and_then(Agent::identity);
+            let Some(slot) = sender.map(|sender| sender.slot) else { continue };
+            let observer = members[*to].agent_mut();
+            let Some(arrival) = observer.and_then(|agent| agent.arrival_mut(slot)) else {
+                continue;
+            };
+            let Some(heard) = arrival.heard().map(|heard| heard.after(skipped_ns)) else {
+                continue;
+            };
+            let newest = heard.0.saturating_sub(*phase_ns) / interval_ns;
+            let fate = |back: u64| {
+                let sent = Time((newest - back) * interval_ns + phase_ns);
+                network.fate(sent, (*from, *to))
+            };
+            if fate(0) != Some(heard) {
+                is_all = false;
+                continue;
+            }
+            let arrivals = (0..RELIVED).rev();
+            arrival.relive(skipped_ns, arrivals.filter_map(|back| Some((back, fate(back)?))));
+        }
+        is_all
+    }
+
     /// Listens for two intervals, and looks up what becomes of all heartbeats until `until`, unless
     /// that is known.
     fn find_runs(&mut self, runs: &mut Runs, until: Time) {
@@ -108,30 +170,30 @@ impl Trial<'_> {
         let mut begin: Vec<Time> = Vec::new();
         for (from, to, phase_ns) in &paths {
             let path = dice.path(*from, *to);
-            let sent = |number: u64| Time(number * interval_ns + phase_ns);
-            let is_lost = |number| path.at(sent(number)).is_lost(loss);
-            begin.extend(losses_in_a_row(beats.clone(), run, is_lost).map(sent));
+            let grid = (interval_ns, *phase_ns);
+            begin.extend(losses_in_a_row(path, grid, beats.clone(), (run, loss)));
         }
         begin.sort_unstable();
         *runs = Runs { paths, until, begin };
     }
 }
 
-/// The first of each `run` or more in a row that are lost, as far as one of these is among them whose
-/// number `run` divides; of very long rows perhaps not the very first.
+/// When the first of each `run` or more in a row leave that are lost, as far as one of these is among
+/// them whose number `run` divides; of very long rows perhaps not the very first.
 fn losses_in_a_row(
+    path: Path,
+    (interval_ns, phase_ns): (u64, u64),
     numbers: RangeInclusive<u64>,
-    run: u64,
-    is_lost: impl Fn(u64) -> bool,
-) -> impl Iterator<Item = u64> {
-    let divided = numbers.start() / run..numbers.end() / run + 1;
-    divided.map(move |part| part * run).filter_map(move |number| {
-        if !is_lost(number) {
-            return None;
-        }
+    (run, loss): (u64, u64),
+) -> impl Iterator<Item = Time> {
+    let sent = move |number: u64| Time(number * interval_ns + phase_ns);
+    let is_lost = move |number| path.at(sent(number)).is_lost(loss);
+    let (first, last) = (numbers.start() / run, numbers.end() / run);
+    let divided = path.lost(sent(first * run), interval_ns * run, last - first + 1, loss);
+    divided.map(move |part| (first + part) * run).filter_map(move |number| {
         let before = (1..run).take_while(|back| is_lost(number.saturating_sub(*back))).count();
         let after = (1..run).take_while(|on| is_lost(number + on)).count();
-        (1 + before as u64 + after as u64 >= run).then(|| number - before as u64)
+        (1 + before as u64 + after as u64 >= run).then(|| sent(number - before as u64))
     })
 }
 
@@ -139,38 +201,6 @@ fn losses_in_a_row(
 mod tests {
     use super::*;
     use crate::dice::Dice;
-    use syncom_group::{Arrival, Profile};
-    use syncom_seam::MS;
-
-    #[test]
-    fn after_living_for_a_while_nothing_is_left_of_what_was_expected_before() {
-        let profile = Profile::DEFAULT;
-        let beats = |ns: u64| ns / profile.interval_ns;
-        for seed in 0..300 {
-            let path = Dice::new(seed).path(0, 1);
-            let heard = |number: u64| {
-                let sent = Time(number * profile.interval_ns);
-                let throw = path.at(sent);
-                (!throw.is_lost(100)).then(|| sent.after(50_000 + throw.below(100_000)))
-            };
-            let mut calm = Arrival::new(Time(0), profile.interval_ns);
-            let mut shaken = calm.clone();
-            calm.on_heartbeat(1, profile.interval_ns, Time(profile.interval_ns));
-            shaken.on_heartbeat(1, profile.interval_ns, Time(profile.interval_ns));
-            // One of them has seen 150 ms of error, and then as much calm as is waited for.
-            let (shock, ends) = (10, 10 + beats(CALM_NS) + beats(WARM_NS));
-            for number in 2..=ends {
-                let Some(heard) = heard(number) else { continue };
-                let late_ns = if number == shock { 150 * MS } else { 0 };
-                shaken.on_heartbeat(number, profile.interval_ns, heard.after(late_ns));
-                if number > shock + beats(CALM_NS) {
-                    calm.on_heartbeat(number, profile.interval_ns, heard);
-                }
-            }
-            let deadline = |arrival: &Arrival| arrival.deadline(&profile, 0);
-            assert_eq!(deadline(&calm), deadline(&shaken), "seed {seed}");
-        }
-    }
 
     #[test]
     fn whoever_looks_at_every_fourth_misses_no_four_in_a_row() {
@@ -178,7 +208,8 @@ mod tests {
         for to in 0..40 {
             let path = Dice::new(11).path(1, to);
             let is_lost = |number| path.at(Time(number)).is_lost(2_500);
-            let quick: Vec<u64> = losses_in_a_row(1_000..=1_999, 4, is_lost).collect();
+            let quick = losses_in_a_row(path, (1, 0), 1_000..=1_999, (4, 2_500));
+            let quick: Vec<u64> = quick.map(|begin| begin.0).collect();
             let begins = |at: &u64| (0..4).all(|on| is_lost(at + on)) && !is_lost(at - 1);
             for at in (1_000..=1_996).filter(begins) {
                 assert!(quick.contains(&at), "{to}: {at} is not among {quick:?}");
