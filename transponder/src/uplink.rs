@@ -11,6 +11,7 @@ pub(crate) mod evidence;
 pub(crate) mod hold;
 pub(crate) mod reach;
 pub(crate) mod second;
+pub(crate) mod silences;
 pub(crate) mod suspects;
 pub(crate) mod suspicion;
 pub(crate) mod verdict;
