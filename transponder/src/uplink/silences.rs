@@ -128,11 +128,6 @@ impl Silences {
         self.len = kept;
     }
 
-    /// Whether there is more in the window than one observer that does not hear the node yet.
-    pub(crate) fn are_remarkable(&self) -> bool {
-        self.held[..self.len].iter().any(|one| one.to != Time::NEVER) || self.len > 1
-    }
-
     /// Whether more than L observers, each at its own time, missed the node for as long as is held
     /// against one.
     pub(crate) fn add_up(&self, now: Time, measure: &Measure) -> bool {

@@ -424,8 +424,7 @@ impl Suspicion {
         let is_remarkable =
             self.is_gray || (self.probable_at > Time(0) && self.inquiry.is_doubted(now));
         let keep_ns = if is_remarkable { DOUBT_NS } else { 2 * silence_ns };
-        let is_kept = self.is_probable || self.silences.are_remarkable();
-        !is_kept && (age_ns >= keep_ns || (is_empty && !is_remarkable))
+        !self.is_probable && (age_ns >= keep_ns || (is_empty && !is_remarkable))
     }
 
     /// What the verdict depends on, as of now. Notes since when the case stands as it does.
