@@ -16,8 +16,8 @@ const SILENCES_MAX: usize = 24;
 const WINDOW: u64 = 3;
 /// They begin and end no nearer to each other than so many times m·η: a moment's trouble is none.
 const LENGTH: u64 = 2;
-/// They are so many halves of m·η for each of L, in sum. A fifth of all datagrams lost makes one such
-/// sum in days of a node, four fifths nearly always within 2.5 s.
+/// They are so many halves of m·η for each of L, in sum: hardly ever where a fifth of all datagrams is
+/// lost, nearly always within 2.5 s where four fifths are.
 const HALVES: u64 = 5;
 
 /// By what the silences about one node are measured.
