@@ -44,14 +44,38 @@ fn whoever_was_missed_by_many_for_long_though_it_lived_is_gray_and_not_whoever_s
             rig.kill(3);
         }
         observers.iter().for_each(|one| rig.accuse(*one, 3, 900));
-        rig.run(SECOND);
+        rig.run(500 * MS);
+        assert!(rig.records(EventKind::GRAY).is_empty(), "a moment of trouble");
+        rig.run(500 * MS);
         rig.alive.insert(3);
         observers.iter().for_each(|one| rig.accuse_as(*one, 3, 0, 1, Report::RETRACT, 0));
-        rig.run(300 * MS);
-        assert!(rig.records(EventKind::GRAY).is_empty(), "patience is not over");
         rig.run(3 * SECOND);
         let grays = rig.records(EventKind::GRAY).len();
         assert_eq!(grays, named, "{accusers} accusers, answers: {answers}");
         assert!(rig.records(EventKind::DEAD).is_empty());
     }
+}
+
+/// How often node 3 is called gray when its observers, so many of them, accuse it in turn: each is
+/// silent for 850 ms, accuses it, and hears it so much later, `apart_ms` after the one before.
+fn named_in_turn(observers: usize, rounds: usize, apart_ms: u64) -> usize {
+    let mut rig = Rig::new(20, 4);
+    let places = rig.observers(3);
+    for (seq, at) in (1..).zip((0..rounds).map(|round| round % observers)) {
+        rig.accuse_as(places[at], 3, 850, seq, 0, 0);
+        rig.run(apart_ms * MS);
+        rig.accuse_as(places[at], 3, 0, seq, Report::RETRACT, 0);
+    }
+    assert!(rig.records(EventKind::DEAD).is_empty());
+    rig.records(EventKind::GRAY).len()
+}
+
+#[test]
+fn silences_of_many_add_up_though_no_two_accuse_at_one_time() {
+    assert_eq!(named_in_turn(8, 4, 300), 1);
+    assert_eq!(named_in_turn(3, 6, 300), 1, "some of them twice");
+    assert_eq!(named_in_turn(2, 20, 300), 0, "two that are deaf");
+    assert_eq!(named_in_turn(8, 3, 300), 0, "not enough");
+    assert_eq!(named_in_turn(8, 6, 100), 0, "a moment of trouble");
+    assert_eq!(named_in_turn(8, 20, 1_500), 0, "one now and then");
 }

@@ -4,6 +4,7 @@ use crate::homes::{HOME_MISSES, Homes};
 use crate::uplink::asks::Asks;
 use crate::uplink::evidence::{Evidence, Word};
 use crate::uplink::second::{Agreement, Second};
+use crate::uplink::silences::{Measure, Silences};
 use crate::uplink::verdict::{Asked, Situation};
 use crate::uplink::veto::{DOUBT_NS, Inquiry};
 use crate::world::{World, bit};
@@ -84,6 +85,8 @@ pub(crate) struct Suspicion {
     accusers: u64,
     /// Since when of this spell it was so though a sign of life stood; 0 when it was not.
     contested: Time,
+    /// What observers missed of it though it lived.
+    silences: Silences,
     /// Since when it is so, but for moments; before the first time, since when there is a case.
     pub(crate) since: Time,
     /// Nothing is announced before: the station was full.
@@ -136,6 +139,7 @@ impl Suspicion {
             relapses: 0,
             accusers: 0,
             contested: Time(0),
+            silences: Silences::default(),
             since: now,
             not_before: now,
             second: Second::default(),
@@ -392,7 +396,25 @@ impl Suspicion {
             && ago_ns <= silence_ns;
         let goes_on = (was_contested && self.are_many(sight))
             || (self.relapses > 1 && ago_ns <= 2 * silence_ns);
-        now.since(self.since) >= PATIENCE * silence_ns && (self.is_probable || goes_on)
+        let is_one =
+            now.since(self.since) >= PATIENCE * silence_ns && (self.is_probable || goes_on);
+        is_one || self.silences.add_up(now, &self.measure(sight))
+    }
+
+    /// By what silences are measured.
+    fn measure(&self, sight: &Sight<'_>) -> Measure {
+        Measure {
+            silence_ns: sight.silence_ns(self.slot),
+            margin_ns: sight.interval_ns(self.slot) + sight.profile.margin_min_ns,
+            low: sight.world.quorum().low,
+        }
+    }
+
+    /// Whether it is the word of a present observer that misses the node. One that suspects itself is
+    /// deaf, perhaps, and one that never heard the node misses nothing.
+    fn is_missed_by(&self, word: &Word, sight: &Sight<'_>) -> bool {
+        let is_sure = !word.suspects_itself && word.heard > Time(0);
+        is_sure && self.bit_of(word, sight).is_some_and(|bit| bit < OBSERVERS_MAX)
     }
 
     /// Whether too few accuse for so long that the case may be forgotten. One that was not what it
@@ -415,6 +437,11 @@ impl Suspicion {
         let is_probable = (tally.distinct > 0 || stands) && tally.distinct >= low;
         let silence_ns = sight.silence_ns(self.slot);
         self.note_spell(is_probable, tally, sight);
+        let (measure, lived) = (self.measure(sight), self.lived(sight));
+        let mut silences = core::mem::take(&mut self.silences);
+        let is_valid = |word: &Word| self.is_missed_by(word, sight);
+        silences.note(self.evidence.words(), is_valid, lived, (now, &measure));
+        self.silences = silences;
         let is_recent = now.since(self.lived(sight)) < 3 * silence_ns;
         let domains = tally.domains_able.count_ones().min(2);
         Situation {

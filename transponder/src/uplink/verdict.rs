@@ -49,7 +49,7 @@ pub(crate) struct Situation {
     /// What the other home says.
     pub(crate) agreement: Agreement,
     /// It has been probable, again and again, for as long as patience goes: 3·m·η with the silence
-    /// before.
+    /// before. Or what many missed of it in turn adds up to as much.
     pub(crate) is_long: bool,
     /// It was announced gray.
     pub(crate) is_gray: bool,

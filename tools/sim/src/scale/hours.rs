@@ -28,9 +28,10 @@ const STORY_MAX: usize = 1 << 14;
 const ALL: usize = 1 << 22;
 /// How long a cluster may take until all are back after trouble, in ns.
 const RETURN_NS: u64 = 30 * SECOND;
-/// Whoever is hardly heard is gray within this, in ms, 19 times of 20; whom its observers hear just often
-/// enough, later.
+/// Whoever is hardly heard is gray within this, in ms, 99 times of 100.
 const GRAY_MS: f64 = 3_000.0;
+/// And always within this, in ms, by whatever luck its observers hear it.
+const GRAY_LAST_MS: f64 = 4_000.0;
 
 /// What lives are like.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -218,7 +219,7 @@ impl Life {
         let judged = &self.judged;
         let mut named_ms = judged.named_ms.clone();
         named_ms.sort_unstable_by(f64::total_cmp);
-        // Of a few, the last five of a hundred are none or one.
+        // Of fewer than a hundred, the last of a hundred is the last one.
         let many = named_ms.len() >= 100;
         let late = named_ms.iter().filter(|ms| **ms > GRAY_MS).count();
         let figure = |name, value, most| Figure { name, value, most };
@@ -236,10 +237,10 @@ impl Life {
             figure("not_named", count(judged.unnamed), None),
             figure("gray_falsely", count(self.gray_falsely), None),
             figure("gray_p50_ms", percentile(&named_ms, 50), Some(GRAY_MS)),
-            figure("gray_p95_ms", percentile(&named_ms, 95), many.then_some(GRAY_MS)),
-            figure("gray_p99_ms", percentile(&named_ms, 99), None),
+            figure("gray_p95_ms", percentile(&named_ms, 95), None),
+            figure("gray_p99_ms", percentile(&named_ms, 99), many.then_some(GRAY_MS)),
             figure("gray_late", count(late), None),
-            figure("gray_last_ms", percentile(&named_ms, 100), None),
+            figure("gray_last_ms", percentile(&named_ms, 100), Some(GRAY_LAST_MS)),
         ];
         let violations = self.wrongs().map(str::to_owned).collect();
         Finding { stage, virtual_ms: self.lived_ns / MS, events: self.events, figures, violations }
