@@ -12,7 +12,7 @@ const REFILL_MIN: u32 = 64;
 
 /// Slots that a kernel which copies gets for a loop that looks all the time and finds little. It
 /// fills them in turn, so they are as many as caches and page tables of both sides keep at hand: a
-/// datagram gets there 0.1 to 0.2 µs sooner than through 2048.
+/// datagram gets there up to 0.2 µs sooner than through 2048.
 const STOCK_MIN: u32 = 256;
 /// How many times the most that was found at once lies ready: for a loop that is away for longer
 /// than it ever was.
