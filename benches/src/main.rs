@@ -37,19 +37,24 @@ usage: syncom-benches COMMAND [--json]
   peers commit [--clients N] [--rounds N] [--seconds N] [--out DIR]
             durable writes to three replicas, ours and etcd's
   peers detect [--nodes N] [--kills N] [--only SYSTEM|PROFILE,...] [--out DIR]
-            how soon killed agents are known to be dead, ours and Serf's, and what that costs";
+            how soon killed agents are known to be dead, ours and Serf's, and what that costs
+  peers suspect [--how stop|starve] [--nodes N] [--tries N] [--seed N]
+            how many nodes that run are declared dead under trouble, ours and Serf's";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     if let ["peers", "commit", rest @ ..] = args.as_slice() {
-        return commits(rest);
+        return case(peers::commit::Options::parse(rest), peers::commit::run);
     }
     if let ["peers", "detect", rest @ ..] = args.as_slice() {
-        return deaths(rest);
+        return case(peers::detect::Options::parse(rest), peers::detect::run);
+    }
+    if let ["peers", "suspect", rest @ ..] = args.as_slice() {
+        return case(peers::suspect::Options::parse(rest), peers::suspect::run);
     }
     if let ["peers", rest @ ..] = args.as_slice() {
-        return compare(rest);
+        return case(peers::Options::parse(rest), peers::run);
     }
     if let ["instructions", rest @ ..] = args.as_slice() {
         instructions::run(rest.first().and_then(|only| only.parse().ok()));
@@ -92,31 +97,10 @@ fn micro(scale: Scale) -> Vec<Bench> {
     benches
 }
 
-fn commits(args: &[&str]) -> ExitCode {
-    let Some(options) = peers::commit::Options::parse(args) else { return usage() };
-    match peers::commit::run(&options) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("syncom-benches: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn deaths(args: &[&str]) -> ExitCode {
-    let Some(options) = peers::detect::Options::parse(args) else { return usage() };
-    match peers::detect::run(&options) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("syncom-benches: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn compare(args: &[&str]) -> ExitCode {
-    let Some(options) = peers::Options::parse(args) else { return usage() };
-    match peers::run(&options) {
+/// Runs a case with what follows its name.
+fn case<O>(options: Option<O>, run: impl FnOnce(&O) -> Result<(), String>) -> ExitCode {
+    let Some(options) = options else { return usage() };
+    match run(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("syncom-benches: {error}");

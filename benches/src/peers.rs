@@ -12,6 +12,7 @@ mod options;
 mod ours;
 mod row;
 mod serf;
+pub(crate) mod suspect;
 mod systems;
 mod turn;
 

@@ -5,6 +5,7 @@
 //! kill does not wait for Serf to have noticed the last one.
 
 use super::detect::{Costs, Figures, Meter};
+use super::suspect::{Spinners, Stroke};
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -124,6 +125,59 @@ pub(super) fn measure(
     })
 }
 
+/// How agents bore strokes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Health {
+    pub(super) tries: usize,
+    /// Times that an agent stood still.
+    pub(super) stopped: usize,
+    /// Of these, how many were declared dead.
+    pub(super) noticed: usize,
+    /// Deaths of agents that ran all along, each counted once a try.
+    pub(super) false_dead: usize,
+    pub(super) healed_max_ms: u64,
+}
+
+/// Lets strokes fall on agents of this profile, one after the other, each when all are well again.
+///
+/// # Errors
+/// When agents cannot be started, or do not find each other again.
+pub(super) fn suspect(
+    program: &Path,
+    profile: &str,
+    nodes: usize,
+    strokes: &[Stroke],
+) -> Result<Health, String> {
+    let mut swarm = Swarm::start(program, profile, nodes)?;
+    swarm.until("all agents know each other", |swarm| {
+        (0..nodes).all(|agent| swarm.known_to(agent) == nodes)
+    })?;
+    let mut health = Health::default();
+    for stroke in strokes {
+        swarm.wait(SETTLE_NS);
+        let before = swarm.heard.len();
+        let spinners = Spinners::of(stroke)?;
+        swarm.signal(stroke.stopped(), "-STOP")?;
+        swarm.wait(stroke.lasts_ns());
+        swarm.signal(stroke.stopped(), "-CONT")?;
+        drop(spinners);
+        let ended = clock::now();
+        // What was decided meanwhile is said within so long by whoever stood still.
+        swarm.wait(SETTLE_NS);
+        swarm.until("nobody misses anybody", Swarm::is_well)?;
+        let last = swarm.heard[before..].iter().map(|news| news.at).max().unwrap_or(ended);
+        let dead = swarm.heard[before..].iter().filter(|news| news.is_death);
+        let dead: BTreeSet<usize> = dead.map(|news| news.about).collect();
+        let noticed = dead.iter().filter(|agent| stroke.stopped().contains(agent)).count();
+        health.tries += 1;
+        health.stopped += stroke.stopped().len();
+        health.noticed += noticed;
+        health.false_dead += dead.len() - noticed;
+        health.healed_max_ms = health.healed_max_ms.max(last.since(ended) / MS);
+    }
+    Ok(health)
+}
+
 impl Swarm {
     fn start(program: &Path, profile: &str, nodes: usize) -> Result<Self, String> {
         let (sender, news) = channel();
@@ -190,6 +244,32 @@ impl Swarm {
         let news = self.heard.iter().filter(|news| news.is_death && news.about == victim);
         let living = news.filter(|news| !dead.contains(&news.agent) && seen.insert(news.agent));
         living.map(|news| news.at).collect()
+    }
+
+    /// Whether nobody believes anybody to be dead.
+    fn is_well(&self) -> bool {
+        let mut missed = BTreeSet::new();
+        for News { agent, is_death, about, .. } in &self.heard {
+            if *is_death {
+                missed.insert((agent, about));
+            } else {
+                missed.remove(&(agent, about));
+            }
+        }
+        missed.is_empty()
+    }
+
+    fn signal(&self, agents: &[usize], signal: &str) -> Result<(), String> {
+        let pids = agents.iter().filter_map(|agent| self.agents.get(*agent));
+        let pids: Vec<String> = pids.map(|agent| agent.id().to_string()).collect();
+        if pids.is_empty() {
+            return Ok(());
+        }
+        let status = Command::new("kill").arg(signal).args(&pids).status();
+        match status {
+            Ok(status) if status.success() => Ok(()),
+            Ok(_) | Err(_) => Err(format!("cannot send {signal} to agents of Serf")),
+        }
     }
 
     fn kill(&mut self, victim: usize) {
