@@ -233,12 +233,12 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     options.out.as_deref().map_or(Ok(()), |folder| keep(folder, &lines))
 }
 
-/// What heartbeats may cost, in bytes per node and second; 0 for no bound.
+/// What heartbeats may cost, in bytes per node and second; nothing for no bound.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some hundred bytes")]
-fn budget(one: Contender, rows: &[Row]) -> Result<u64, String> {
-    let Some(profile) = one.dear_as else { return Ok(0) };
+fn budget(one: Contender, rows: &[Row]) -> Result<Option<u64>, String> {
+    let Some(profile) = one.dear_as else { return Ok(None) };
     base(rows, profile)
-        .map(|serf| serf.idle.bytes as u64)
+        .map(|serf| Some(serf.idle.bytes as u64))
         .ok_or_else(|| format!("what Serf's profile {profile} costs is not known"))
 }
 
@@ -251,13 +251,17 @@ fn base<'a>(rows: &'a [Row], profile: &str) -> Option<&'a Figures> {
 fn take_ours(
     program: &Path,
     one: Contender,
-    budget: u64,
+    budget: Option<u64>,
     options: &Options,
 ) -> Result<Figures, String> {
-    let output = Command::new(program)
-        .args(["bench", "detect", "--json", "--profile", one.profile, "--how", one.how])
+    let mut command = Command::new(program);
+    command.args(["bench", "detect"]);
+    if let Some(budget) = budget {
+        command.args(["--heartbeat-budget", &budget.to_string()]);
+    }
+    let output = command
+        .args(["--json", "--profile", one.profile, "--how", one.how])
         .args(["--nodes", &options.nodes.to_string(), "--kills", &options.kills.to_string()])
-        .args(["--heartbeat-budget", &budget.to_string()])
         .arg("--dir")
         .arg(target())
         .stdin(Stdio::null())

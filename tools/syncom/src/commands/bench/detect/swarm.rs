@@ -28,8 +28,8 @@ const OBSERVERS_MAX: u32 = 8;
 const SETTLED_BEATS: u64 = 16;
 /// How often conditions are looked at.
 const LOOK: Duration = Duration::from_millis(20);
-/// How long they may take to hold.
-const PATIENCE_NS: u64 = 60 * SECOND;
+/// How long they may take to hold: where a budget makes heartbeats rare, each takes some seconds.
+const PATIENCE_NS: u64 = 240 * SECOND;
 /// A service that does nothing for days.
 const SERVICE: [&str; 2] = ["sleep", "3600"];
 
