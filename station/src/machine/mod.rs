@@ -33,4 +33,4 @@ pub(crate) mod storm;
 pub(crate) use machine::{Effect, Machine};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

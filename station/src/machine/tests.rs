@@ -54,15 +54,14 @@ impl Feeder {
     }
 }
 
-fn bytes<E: Emit>(frame: &E) -> Vec<u8> {
+pub(crate) fn bytes<E: Emit>(frame: &E) -> Vec<u8> {
     let mut out = super::encoder::Encoder::default();
     out.frame(frame);
     out.finish()
 }
 
-fn join(node: u8, boot: u64) -> Join<'static> {
-    const NAMES: [&str; 4] = ["node0", "node1", "node2", "node3"];
-    let head = JoinHead {
+pub(crate) fn join_head(node: u8, boot: u64) -> JoinHead {
+    JoinHead {
         uuid: Uuid([node; 16]),
         boot: Boot(boot),
         pid: 0,
@@ -72,7 +71,12 @@ fn join(node: u8, boot: u64) -> Join<'static> {
         weight: 0,
         number: 0,
         spare: 0,
-    };
+    }
+}
+
+fn join(node: u8, boot: u64) -> Join<'static> {
+    const NAMES: [&str; 4] = ["node0", "node1", "node2", "node3"];
+    let head = join_head(node, boot);
     Join { head, name: NAMES[usize::from(node)], domain: "rack1", services: Announced::NONE }
 }
 

@@ -2,8 +2,8 @@
 
 use crate::machine::Machine;
 use crate::machine::command::{Command, Finish, NewOrder, begin};
-use crate::machine::encoder::Encoder;
 use crate::machine::policy;
+use crate::machine::tests::{bytes, join_head};
 use crate::manager::thought::think;
 use std::collections::BTreeMap;
 use syncom_seam::{MS, SECOND};
@@ -17,7 +17,7 @@ use syncom_wire::policy::{Action, Policy, PolicyHead, Rule, RuleHead, Step, Step
 use syncom_wire::report::EventKind;
 use syncom_wire::selector::{Holds, Operator, Selector, Term as Part};
 use syncom_wire::uplink::{Batch, BatchHead, Record, RecordHead};
-use syncom_wire::{Addr, Boot, Emit, Incarnation, OrderId, PeerId, Slot, Subject, Term, Uuid};
+use syncom_wire::{Boot, Incarnation, OrderId, PeerId, Slot, Subject, Term};
 
 const TERM: Term = Term(3);
 
@@ -82,26 +82,6 @@ fn selector(pattern: &str) -> Vec<u8> {
         .unwrap();
     let len = writer.written();
     out[..len].to_vec()
-}
-
-fn bytes<E: Emit>(frame: &E) -> Vec<u8> {
-    let mut out = Encoder::default();
-    out.frame(frame);
-    out.finish()
-}
-
-fn join_head(node: u8, boot: u64) -> JoinHead {
-    JoinHead {
-        uuid: Uuid([node; 16]),
-        boot: Boot(boot),
-        pid: 0,
-        role: Join::AGENT,
-        reserved: 0,
-        addr: Addr::v4([10, 0, 0, node], 4000),
-        weight: 0,
-        number: 0,
-        spare: 0,
-    }
 }
 
 impl Bench {

@@ -1,5 +1,6 @@
-//! Fences: only the dead are fenced, no more of them than the guard lets, none in a storm that fewer than
-//! three satellites could agree to, each try on one node and once in a life of it, whoever managed when; and every death is decided about.
+//! Fences: only the dead are fenced, no more of them than the guard lets, none in a storm that fewer
+//! than three satellites could agree to, each try on one node and once in a life of it, whoever managed
+//! when; and every death is decided about.
 
 use crate::invariants::Watch;
 use crate::outbox::SeenEvent;
