@@ -10,7 +10,7 @@
 
 use super::Plan;
 use super::figures::{Figure, Finding, count, percentile};
-use super::judged::Judged;
+use super::judged::{GRAY_NS, Judged};
 use super::stages::Trial;
 use super::still::Runs;
 use super::trouble::Trouble;
@@ -28,8 +28,6 @@ const STORY_MAX: usize = 1 << 14;
 const ALL: usize = 1 << 22;
 /// How long a cluster may take until all are back after trouble, in ns.
 const RETURN_NS: u64 = 30 * SECOND;
-/// Whoever is hardly heard is gray within this, in ms, 99 times of 100.
-const GRAY_MS: f64 = 3_000.0;
 /// The last of all within this, in ms: of 14,314 it came after 3,885.
 const GRAY_LAST_MS: f64 = 4_000.0;
 
@@ -181,6 +179,7 @@ impl Life {
         all.false_ones.extend(judged.false_ones);
         all.unnoticed.extend(judged.unnoticed);
         all.named_ms.extend(judged.named_ms);
+        all.late.extend(judged.late);
         all.slandered.extend(judged.slandered);
     }
 
@@ -193,7 +192,8 @@ impl Life {
         self.violations.extend(life.violations);
         self.gray_falsely += life.gray_falsely;
         // Told when that life was over, and only counted from then on: years are full of them.
-        self.take(Judged { slandered: Vec::new(), ..life.judged });
+        let judged = Judged { late: Vec::new(), slandered: Vec::new(), ..life.judged };
+        self.take(judged);
     }
 
     /// Deaths of nodes that ran.
@@ -208,9 +208,11 @@ impl Life {
         false_ones.iter().chain(unnoticed).chain(&self.violations).map(String::as_str)
     }
 
-    /// Nodes that were called gray though all could hear them, with their stories: of one life.
-    pub fn slandered(&self) -> impl Iterator<Item = &str> {
-        self.judged.slandered.iter().map(String::as_str)
+    /// Nodes that were called gray though all could hear them, or late or never though hardly anybody
+    /// could, with their stories: of one life.
+    pub fn misjudged(&self) -> impl Iterator<Item = &str> {
+        let Judged { late, slandered, .. } = &self.judged;
+        slandered.iter().chain(late).map(String::as_str)
     }
 
     /// The figures, and what is promised of them.
@@ -221,7 +223,8 @@ impl Life {
         named_ms.sort_unstable_by(f64::total_cmp);
         // Of fewer than a hundred, the last of a hundred is the last one.
         let many = named_ms.len() >= 100;
-        let late = named_ms.iter().filter(|ms| **ms > GRAY_MS).count();
+        let gray_ms = count(GRAY_NS / MS);
+        let late = named_ms.iter().filter(|ms| **ms > gray_ms).count();
         let figure = |name, value, most| Figure { name, value, most };
         let figures = vec![
             figure("node_hours", self.node_hours, None),
@@ -236,9 +239,9 @@ impl Life {
             figure("mumbling", count(judged.named_ms.len() + judged.unnamed), None),
             figure("not_named", count(judged.unnamed), None),
             figure("gray_falsely", count(self.gray_falsely), None),
-            figure("gray_p50_ms", percentile(&named_ms, 50), Some(GRAY_MS)),
+            figure("gray_p50_ms", percentile(&named_ms, 50), Some(gray_ms)),
             figure("gray_p95_ms", percentile(&named_ms, 95), None),
-            figure("gray_p99_ms", percentile(&named_ms, 99), many.then_some(GRAY_MS)),
+            figure("gray_p99_ms", percentile(&named_ms, 99), many.then_some(gray_ms)),
             figure("gray_late", count(late), None),
             figure("gray_last_ms", percentile(&named_ms, 100), Some(GRAY_LAST_MS)),
         ];
@@ -260,10 +263,10 @@ mod tests {
             for name in ["node1", "node2"] {
                 life.take(Judged { slandered: story(name), ..Judged::default() });
             }
-            assert!(life.slandered().eq(["node1 was called gray", "node2 was called gray"]));
+            assert!(life.misjudged().eq(["node1 was called gray", "node2 was called gray"]));
             years.add(life);
         }
-        assert_eq!(years.slandered().count(), 0);
+        assert_eq!(years.misjudged().count(), 0);
         let finding = years.finding("whole", 3);
         let figure = finding.figures.iter().find(|figure| figure.name == "gray_falsely");
         assert_eq!(figure.map(|figure| figure.value), Some(6.0));

@@ -22,6 +22,8 @@ const NOTICED_NS: u64 = 4 * SECOND;
 const CABLE_NOTICED_NS: u64 = 10 * SECOND;
 /// What was held against a node may make it gray for so long after it, in ns.
 const GRUDGE_NS: u64 = 10 * SECOND;
+/// Whoever is hardly heard is gray within this, in ns, 99 times of 100.
+pub(super) const GRAY_NS: u64 = 3 * SECOND;
 /// Words of the transcript that are shown with a false death: those of so long before it, in ns.
 const STORY_NS: u64 = 4 * SECOND;
 /// Most of them.
@@ -42,6 +44,8 @@ pub(super) struct Judged {
     pub(super) named_ms: Vec<f64>,
     /// How many were never named.
     pub(super) unnamed: usize,
+    /// Nodes that were hardly heard and named late or never, each with its story.
+    pub(super) late: Vec<String>,
     /// Nodes that were called gray though all could hear them, each with its story.
     pub(super) slandered: Vec<String>,
     /// Nodes that hardly heard anybody.
@@ -80,10 +84,10 @@ impl Trial<'_> {
             let mut cables = trouble.cables.iter().filter(|cable| cable.member == member);
             match is_death {
                 true if stops.iter().any(is_just) => judged.just += 1,
-                true => judged.false_ones.push(self.story(event, member, stops)),
+                true => judged.false_ones.push(self.case(event, member, stops)),
                 false if event.kind != "gray" => {}
                 false if stops.iter().any(is_held) || cables.any(is_mumbled) => {}
-                false => judged.slandered.push(self.story(event, member, stops)),
+                false => judged.slandered.push(self.case(event, member, stops)),
             }
         }
         let of = |member: usize| noticed.get(&member).map_or(&[][..], Vec::as_slice);
@@ -99,22 +103,44 @@ impl Trial<'_> {
         for cable in trouble.cables.iter().filter(|cable| !cable.is_deaf) {
             let (from, to) = cable.at;
             let named = of(cable.member).iter().find(|(at, _)| *at > from && *at < to);
-            match named {
-                Some((at, _)) => judged.named_ms.push(count(at.since(from)) / count(MS)),
+            let named_ns = named.map(|(at, _)| at.since(from));
+            match named_ns {
+                Some(ns) => judged.named_ms.push(count(ns) / count(MS)),
                 None if to.since(from) >= CABLE_NOTICED_NS => judged.unnamed += 1,
-                None => {}
+                None => continue,
+            }
+            if named_ns.is_none_or(|ns| ns > GRAY_NS) {
+                judged.late.push(self.late(cable, named_ns, of(cable.member)));
             }
         }
         judged
     }
 
     /// All that is known of what was falsely said.
-    fn story(&self, event: &SeenEvent, member: usize, stops: &[Spell]) -> String {
+    fn case(&self, event: &SeenEvent, member: usize, stops: &[Spell]) -> String {
         let at = committed(event);
+        let what = format!("{} at {at}: {}", event.kind, event.detail);
+        self.story(&what, member, at, stops)
+    }
+
+    /// All that is known of a node that was hardly heard and named late or never.
+    fn late(&self, cable: &BadCable, named_ns: Option<u64>, noticed: &[(Time, bool)]) -> String {
+        let (from, to) = cable.at;
+        let what = match named_ns {
+            Some(ns) => format!("named {} ms after {from}, when its cable went bad", ns / MS),
+            None => format!("never named, though its cable was bad from {from} to {to}"),
+        };
+        let before = noticed.iter().filter(|(at, _)| *at <= from).last();
+        let before = before.map_or(String::new(), |(at, _)| format!(", noticed before at {at}"));
+        let at = from.after(named_ns.unwrap_or(0).max(GRAY_NS));
+        self.story(&(what + &before), cable.member, at, &[])
+    }
+
+    /// What happened to a member shortly before `at`, under the sentence `what`.
+    fn story(&self, what: &str, member: usize, at: Time, stops: &[Spell]) -> String {
         let skipped_ns = self.skipped_ns;
-        let (name, seed) = (&event.subject, self.plan.seed);
-        let kind = &event.kind;
-        let mut story = format!("seed {seed}: {kind} {name} at {at}: {}", event.detail);
+        let (name, seed) = (&self.world.members[member].name, self.plan.seed);
+        let mut story = format!("seed {seed}: {name}: {what}");
         let near = |spell: &&Spell| spell.0 < at && at.since(spell.1) < 10 * SECOND;
         for (from, to) in stops.iter().filter(near) {
             story.push_str(&format!("\n    it stood still from {from} to {to}"));

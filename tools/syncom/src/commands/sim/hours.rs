@@ -31,7 +31,7 @@ pub(super) fn run(args: &args::Sim) -> Outcome {
             "  seed {seed}: {done:.1} of {} node-hours, {events} events, {wall_ms} ms",
             args.hours
         );
-        for wrong in life.wrongs().chain(life.slandered()) {
+        for wrong in life.wrongs().chain(life.misjudged()) {
             eprintln!("    seed {seed}: {wrong}");
         }
     });
