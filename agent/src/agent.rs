@@ -15,7 +15,7 @@ use crate::state::{Event, State};
 use crate::timers::TimerKind;
 use crate::watched::Sign;
 use syncom_group::{Arrival, Pace};
-use syncom_seam::{Counter, Done, Loss, Now, Origin, Outbox, Role, Timer};
+use syncom_seam::{Counter, Done, Loss, Now, Origin, Outbox, Role, Time, Timer};
 use syncom_wire::beat::Beat;
 use syncom_wire::control::Verb;
 use syncom_wire::heartbeat::{Heartbeat, HomeAnswer};
@@ -137,7 +137,8 @@ impl Agent {
             self.heartbeats.on_call(now, from.addr, self.services.counts(), &self.node, out);
             return;
         }
-        self.observing.on_sign(now, &Sign::of(beat), from.heard, &mut self.node, out);
+        let heard = (from.heard, self.is_awake(now.at));
+        self.observing.on_sign(now, &Sign::of(beat), heard, &mut self.node, out);
         if beat.flags & Heartbeat::ARM != 0 && self.observing.watches(beat.slot) {
             self.heartbeats.arm(now, from.addr, &self.node, out);
         }
@@ -145,8 +146,8 @@ impl Agent {
 
     fn on_beat<O: Outbox>(&mut self, now: Now, from: &Origin, beat: &Beat, out: &mut O) {
         let Some(slot) = from.peer.slot() else { return out.count(Counter::DropRole, 1) };
-        let sign = Sign::of_brief(slot, beat);
-        self.observing.on_sign(now, &sign, from.heard, &mut self.node, out);
+        let heard = (from.heard, self.is_awake(now.at));
+        self.observing.on_sign(now, &Sign::of_brief(slot, beat), heard, &mut self.node, out);
     }
 
     fn on_home_answer<O: Outbox>(
@@ -269,12 +270,17 @@ impl Agent {
     /// A process that comes to itself after a pause first makes good what it would get wrong.
     fn notice_pause<O: Outbox>(&mut self, now: Now, out: &mut O) {
         let late_ns = self.heartbeats.late_ns(now.at);
-        if late_ns > self.node.pace.interval_ns() {
+        if !self.is_awake(now.at) {
             out.count(Counter::Pauses, 1);
             self.node.health.blame(now.at);
             self.observing.on_pause(now.at, late_ns, &self.node);
             self.heartbeats.forgive(now.at);
         }
+    }
+
+    /// Whether it has not stood still for longer than it has noticed.
+    fn is_awake(&self, now: Time) -> bool {
+        self.heartbeats.late_ns(now) <= self.node.pace.interval_ns()
     }
 
     fn on_peers<O: Outbox>(&mut self, now: Now, out: &mut O) {

@@ -17,7 +17,7 @@ use syncom_wire::heartbeat::Heartbeat;
 use syncom_wire::limits::HOMES;
 use syncom_wire::neighbours::Neighbours;
 use syncom_wire::probe::Probe;
-use syncom_wire::report::{AckItem, EventKind, Report, ReportAck, ReportHead, ReportId};
+use syncom_wire::report::{AckItem, EventKind, Report, ReportHead, ReportId};
 use syncom_wire::watch::Watch;
 use syncom_wire::{Addr, Incarnation, PeerId, Slot, Subject};
 
@@ -140,7 +140,7 @@ impl Observing {
         &mut self,
         now: Now,
         beat: &Sign,
-        heard: Time,
+        (heard, is_awake): (Time, bool),
         node: &mut Node,
         out: &mut O,
     ) {
@@ -162,7 +162,9 @@ impl Observing {
             let soon_ns = node.pace.interval_ns().min(watched.arrival.interval_ns());
             watched.leave_at = watched.leave_at.min(now.at.after(soon_ns));
         }
+        watched.excuse_gaps(now.at < self.mute_until);
         if watched.is_late(node, now.at) || !watched.claim.is_open() {
+            at.filter(|_| is_awake).into_iter().for_each(|at| self.tell_gaps(at, now, node, out));
             return;
         }
         watched.claim = match watched.claim {
@@ -183,6 +185,27 @@ impl Observing {
             self.speak(at, identity, now, node, out);
         }
         self.arm(now.at, node, out);
+    }
+
+    /// Says of a subject that is heard, but of which most is missing, that it is so. One that misses most
+    /// of half of its subjects is deaf itself, and says nothing.
+    fn tell_gaps<O: Outbox>(&mut self, at: usize, now: Now, node: &Node, out: &mut O) {
+        let Some(identity) = node.identity.filter(|_| !node.numbers.is_spent()) else { return };
+        let has_gaps = self.watched.get(at).is_some_and(|watched| watched.has_gaps_to_tell(now.at));
+        if !has_gaps || self.is_deaf() {
+            return;
+        }
+        if let Some(watched) = self.watched.get_mut(at) {
+            watched.note_gaps_told(now.at);
+            let flags = Report::RETRACT | Report::ASKED | Report::PATCHY;
+            send(watched, node.numbers.newest(), flags, identity, now, node, out);
+        }
+    }
+
+    /// Whether most of what half of the subjects send is missing here.
+    fn is_deaf(&self) -> bool {
+        2 * self.watched.iter().filter(|watched| watched.arrival.is_patchy()).count()
+            >= self.watched.len()
     }
 
     /// What is expected of the node in this slot.
@@ -215,8 +238,7 @@ impl Observing {
     pub(crate) fn on_pause(&mut self, now: Time, gap_ns: u64, node: &Node) {
         self.mute_until = now.after(2 * node.pace.interval_ns());
         for watched in &mut self.watched {
-            watched.arrival.shift(gap_ns);
-            watched.grace_until = watched.grace_until.after(gap_ns);
+            watched.on_pause(gap_ns);
         }
     }
 
@@ -357,8 +379,16 @@ impl Observing {
                 return;
             }
         };
-        let flags = flags | if self.suspect_since.is_some() { Report::SELF_SUSPECT } else { 0 };
-        send(watched, seq, flags, identity, now, node, out);
+        if let Some(watched) = self.watched.get(at) {
+            send(watched, seq, flags | self.doubts(watched), identity, now, node, out);
+        }
+    }
+
+    /// What is to be said with each word about a subject.
+    fn doubts(&self, watched: &Watched) -> u16 {
+        let of_itself = if self.suspect_since.is_some() { Report::SELF_SUSPECT } else { 0 };
+        let is_patchy = watched.arrival.is_patchy() && !self.is_deaf();
+        of_itself | if is_patchy { Report::PATCHY } else { 0 }
     }
 
     /// A home asks about a subject that others accuse: says again what was said, or that it was heard.
@@ -381,8 +411,7 @@ impl Observing {
             Claim::None if watched.is_late(node, now.at) || node.numbers.is_spent() => return,
             Claim::None => (node.numbers.newest(), Report::RETRACT),
         };
-        let suspect = if self.suspect_since.is_some() { Report::SELF_SUSPECT } else { 0 };
-        let flags = flags | suspect | Report::ASKED;
+        let flags = flags | self.doubts(watched) | Report::ASKED;
         let head = report(watched, seq, flags, identity, now, node);
         out.send(home, &Report { head, subject: "", kind: "", detail: "" });
         out.count(Counter::ReportsSent, 1);
@@ -464,34 +493,6 @@ pub(crate) fn tell<O: Outbox>(now: Now, head: ReportHead, node: &Node, out: &mut
         if let Some(home) = node.homes.choice(head.subject, n, &node.roster, now.at) {
             out.send(home, &Report { head, subject: "", kind: "", detail: "" });
             out.count(Counter::ReportsSent, 1);
-        }
-    }
-}
-
-/// Levels of acknowledgements, as they matter to an accusation.
-impl Claim {
-    fn on_ack(&mut self, item: AckItem, from: PeerId, homes: usize, now: Time) {
-        match self {
-            Self::Accused { seq, received, next, refresh_ns, .. } if *seq == item.seq => {
-                match item.level {
-                    ReportAck::COMMITTED => *self = Self::Settled,
-                    ReportAck::RECEIVED if !*received => {
-                        *received = true;
-                        *next = now.after(*refresh_ns);
-                    }
-                    ReportAck::BUSY => *next = now.after(SECOND),
-                    _ => {}
-                }
-            }
-            Self::Retracting { seq, heard_by, .. }
-                if *seq == item.seq && item.level != ReportAck::BUSY =>
-            {
-                let first = *heard_by.get_or_insert(from);
-                if first != from || homes < 2 || item.level == ReportAck::COMMITTED {
-                    *self = Self::None;
-                }
-            }
-            Self::None | Self::Settled | Self::Accused { .. } | Self::Retracting { .. } => {}
         }
     }
 }

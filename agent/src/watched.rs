@@ -2,10 +2,11 @@
 
 use crate::node::Node;
 use syncom_group::Arrival;
-use syncom_seam::{MS, Time};
+use syncom_seam::{MS, SECOND, Time};
 use syncom_wire::beat::Beat;
 use syncom_wire::heartbeat::Heartbeat;
 use syncom_wire::neighbours::Neighbour;
+use syncom_wire::report::{AckItem, ReportAck};
 use syncom_wire::watch::Watch;
 use syncom_wire::{Incarnation, PeerId, Slot};
 
@@ -74,6 +75,32 @@ impl Claim {
     pub(crate) const fn is_open(&self) -> bool {
         matches!(self, Self::Accused { .. } | Self::Settled)
     }
+
+    /// Takes the level of an acknowledgement, as it matters to an accusation.
+    pub(crate) fn on_ack(&mut self, item: AckItem, from: PeerId, homes: usize, now: Time) {
+        match self {
+            Self::Accused { seq, received, next, refresh_ns, .. } if *seq == item.seq => {
+                match item.level {
+                    ReportAck::COMMITTED => *self = Self::Settled,
+                    ReportAck::RECEIVED if !*received => {
+                        *received = true;
+                        *next = now.after(*refresh_ns);
+                    }
+                    ReportAck::BUSY => *next = now.after(SECOND),
+                    _ => {}
+                }
+            }
+            Self::Retracting { seq, heard_by, .. }
+                if *seq == item.seq && item.level != ReportAck::BUSY =>
+            {
+                let first = *heard_by.get_or_insert(from);
+                if first != from || homes < 2 || item.level == ReportAck::COMMITTED {
+                    *self = Self::None;
+                }
+            }
+            Self::None | Self::Settled | Self::Accused { .. } | Self::Retracting { .. } => {}
+        }
+    }
 }
 
 /// What an observer takes from a sign of life, in full or in short.
@@ -134,6 +161,10 @@ pub(crate) struct Watched {
     pub(crate) claim: Claim,
     /// A home has asked whether we still hear it: until then a single heartbeat may be missed.
     asked_until: Time,
+    /// What is missing up to the next heartbeat was lost here.
+    is_excused: bool,
+    /// Before this moment it is not said again that most of what it sends is missing.
+    patchy_next: Time,
     told: Told,
     /// When it told so, and when its progress counter had last moved by then.
     told_at: Time,
@@ -155,6 +186,8 @@ impl Watched {
             leave_at: Time::NEVER,
             claim: Claim::None,
             asked_until: Time(0),
+            is_excused: false,
+            patchy_next: Time(0),
             told: Told::default(),
             told_at: now,
             moved_at: now,
@@ -295,6 +328,33 @@ impl Watched {
         }
         let early = self.arrival.deadline_after(1, profile, health);
         if early < self.asked_until { early } else { self.arrival.deadline(profile, health) }
+    }
+
+    /// This process or its machine stood still for so long: what it missed is nobody's fault.
+    pub(crate) fn on_pause(&mut self, gap_ns: u64) {
+        self.arrival.shift(gap_ns);
+        self.grace_until = self.grace_until.after(gap_ns);
+        self.is_excused = true;
+    }
+
+    /// A heartbeat came: excuses what is missing before it, when it is the first after a pause, or comes so
+    /// shortly after one that it may have waited.
+    pub(crate) const fn excuse_gaps(&mut self, is_after_pause: bool) {
+        if self.is_excused || is_after_pause {
+            self.arrival.excuse();
+        }
+        self.is_excused = is_after_pause;
+    }
+
+    /// Whether to say that most of it is missing though nothing else is to be said.
+    pub(crate) fn has_gaps_to_tell(&self, now: Time) -> bool {
+        let is_due = self.patchy_next <= now && self.leave_at == Time::NEVER;
+        self.arrival.is_patchy() && is_due && self.claim == Claim::None
+    }
+
+    /// That was said: the homes keep it for 3·m·η.
+    pub(crate) fn note_gaps_told(&mut self, now: Time) {
+        self.patchy_next = now.after(2 * self.arrival.interval_ns());
     }
 
     /// Whether the subject is late by now.

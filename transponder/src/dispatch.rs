@@ -224,16 +224,19 @@ impl Transponder {
         let silent_since = Time(from.heard.0.saturating_sub(u64::from(head.heard_ago_us) * US));
         let is_heard = head.flags & Report::NEVER_HEARD == 0;
         let is_retracted = head.flags & Report::RETRACT != 0;
+        let suspects_itself = head.flags & Report::SELF_SUSPECT != 0;
+        let is_patchy = head.flags & Report::PATCHY != 0 && !suspects_itself;
         let word = Word {
             slot: id.slot,
             incarnation: id.incarnation,
             seq: id.seq,
             is_retracted,
-            suspects_itself: head.flags & Report::SELF_SUSPECT != 0,
+            suspects_itself,
             health: head.health,
             domain: head.domain,
             silent_since: if is_heard || !is_retracted { silent_since } else { Time(0) },
             heard: if is_heard { silent_since } else { Time(0) },
+            patchy: if is_patchy { from.heard } else { Time(0) },
             first: from.heard,
             last: from.heard,
         };

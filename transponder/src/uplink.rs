@@ -12,7 +12,6 @@ pub(crate) mod hold;
 pub(crate) mod reach;
 pub(crate) mod refusal;
 pub(crate) mod second;
-pub(crate) mod silences;
 pub(crate) mod suspects;
 pub(crate) mod suspicion;
 pub(crate) mod verdict;

@@ -38,12 +38,21 @@ pub struct Arrival {
     /// J: smoothed error of the expectation, in ns.
     error_ns: u64,
     heard: Option<Time>,
+    /// Bit per heartbeat, [`RECENT`](Self::RECENT) up to the last one that was taken, which has the lowest
+    /// bit: whether it is missing.
+    missing: u8,
     /// Shifts of the last arrivals against their schedule, in ns. Behind all else: of these, a
     /// heartbeat touches one.
     shifts: [i64; WINDOW],
 }
 
 impl Arrival {
+    /// Heartbeats of which it is known whether they are missing.
+    pub const RECENT: u32 = u8::BITS;
+    /// So many of those are missing when the sender can hardly be heard: hardly ever by chance where one
+    /// of a hundred is lost (5 of 10⁹ times), nearly always where four of five are.
+    pub const PATCHY: u32 = 5;
+
     /// Expects the first heartbeat one interval after `now`, which is when the sender was told of
     /// us at the earliest. Without experience the margin is generous.
     #[must_use]
@@ -58,6 +67,7 @@ impl Arrival {
             sum: 0,
             error_ns: interval_ns / 4,
             heard: None,
+            missing: 0,
         }
     }
 
@@ -67,14 +77,18 @@ impl Arrival {
         let first = self.heard.is_none();
         self.heard = Some(self.heard.map_or(heard, |before| before.max(heard)));
         if seq <= self.seq && !first {
+            let back = u32::try_from(self.seq.saturating_sub(seq)).unwrap_or(u32::MAX);
+            self.missing &= !1_u8.checked_shl(back).unwrap_or(0);
             return false;
         }
         let interval_ns = interval_ns.clamp(MS, INTERVAL_MAX_NS);
         let gap = seq.saturating_sub(self.seq);
         if self.count == 0 || interval_ns != self.interval_ns || gap > GAP_MAX {
+            self.missing = 0;
             self.restart(seq, interval_ns, heard);
             return true;
         }
+        self.note_missing(gap);
         let due = self.due.after(gap * interval_ns);
         let shift = difference(heard, due);
         let error_ns = shift.abs_diff(self.mean());
@@ -151,6 +165,18 @@ impl Arrival {
         (self.seq, self.heard, self.due) = (seq, heard, due);
     }
 
+    /// Whether most of what the sender has sent is missing, up to the last heartbeat that came:
+    /// [`PATCHY`](Self::PATCHY) of [`RECENT`](Self::RECENT). Of those before it was known to us, none is.
+    #[must_use]
+    pub const fn is_patchy(&self) -> bool {
+        self.missing.count_ones() >= Self::PATCHY
+    }
+
+    /// Holds nothing that is missing against the sender: it was lost here.
+    pub const fn excuse(&mut self) {
+        self.missing = 0;
+    }
+
     /// Whether a heartbeat has begun the schedule. Words do not: who says that it lives may speak to
     /// others only.
     #[must_use]
@@ -193,6 +219,14 @@ impl Arrival {
         (self.seq, self.due, self.interval_ns) = (seq, heard, interval_ns);
         (self.count, self.sum) = (0, 0);
         self.push(0);
+    }
+
+    /// A heartbeat came, so many numbers after the one before it.
+    fn note_missing(&mut self, gap: u64) {
+        let gap = u32::try_from(gap).unwrap_or(u32::MAX);
+        let before = self.missing.checked_shl(gap).unwrap_or(0);
+        let between = 1_u8.checked_shl(gap).map_or(u8::MAX, |bound| bound - 1);
+        self.missing = before | (between & !1);
     }
 
     fn push(&mut self, shift: i64) {

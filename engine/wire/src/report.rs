@@ -142,6 +142,9 @@ impl Report<'_> {
     /// Flag: a home asked. Not acknowledged; the number is that of the newest report before, so that
     /// it outranks what was said earlier and nothing that is said later.
     pub const ASKED: u16 = 16;
+    /// Flag: of the last eight heartbeats that the subject sent, five at least have not come to this
+    /// reporter. Also said unasked, with the flags of a word that a home asked for.
+    pub const PATCHY: u16 = 64;
 }
 
 impl Emit for Report<'_> {

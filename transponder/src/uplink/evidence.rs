@@ -34,6 +34,8 @@ pub(crate) struct Word {
     pub(crate) silent_since: Time,
     /// When it heard the subject last; 0 when never.
     pub(crate) heard: Time,
+    /// When it said last that it misses most of what the subject sends; 0 when never.
+    pub(crate) patchy: Time,
     /// When this word came first.
     pub(crate) first: Time,
     /// When it came last.
@@ -51,6 +53,7 @@ impl Word {
         domain: 0,
         silent_since: Time(0),
         heard: Time(0),
+        patchy: Time(0),
         first: Time(0),
         last: Time(0),
     };
@@ -61,10 +64,12 @@ impl Word {
 
     /// The join of two words of one reporter.
     fn join(&self, other: &Self) -> Self {
+        let patchy = self.patchy.max(other.patchy);
         match self.rank().cmp(&other.rank()) {
-            core::cmp::Ordering::Less => *other,
-            core::cmp::Ordering::Greater => *self,
+            core::cmp::Ordering::Less => Self { patchy, ..*other },
+            core::cmp::Ordering::Greater => Self { patchy, ..*self },
             core::cmp::Ordering::Equal => Self {
+                patchy,
                 suspects_itself: self.suspects_itself | other.suspects_itself,
                 health: self.health.max(other.health),
                 domain: self.domain.max(other.domain),
@@ -228,9 +233,15 @@ mod tests {
     }
 
     fn word() -> impl Strategy<Value = Word> {
-        let times = (0..1000u64, 0..1000u64, 0..1000u64, 0..1000u64);
+        let times = (0..1000u64, 0..1000u64, 0..1000u64, 0..1000u64, 0..1000u64);
         ((0..24u32, 0..3u32, 0..4u64), any::<[bool; 2]>(), 0..8u8, 0..4u16, times).prop_map(
-            |((slot, incarnation, seq), flags, health, domain, (silent, heard, first, last))| {
+            |(
+                (slot, incarnation, seq),
+                flags,
+                health,
+                domain,
+                (silent, heard, patchy, first, last),
+            )| {
                 Word {
                     slot: Slot(slot),
                     incarnation: Incarnation(incarnation),
@@ -241,6 +252,7 @@ mod tests {
                     domain,
                     silent_since: Time(silent),
                     heard: Time(heard),
+                    patchy: Time(patchy),
                     first: Time(first),
                     last: Time(last),
                 }

@@ -107,7 +107,8 @@ impl Suspects {
         word: &Word,
         out: &mut O,
     ) -> Taken {
-        if word.is_retracted && self.get(slot, incarnation).is_none() {
+        let is_nothing = word.is_retracted && word.patchy == Time(0);
+        if is_nothing && self.get(slot, incarnation).is_none() {
             return Taken::Repeated;
         }
         let Some(case) = self.open(sight, slot, incarnation) else { return Taken::NoRoom };

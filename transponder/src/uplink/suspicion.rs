@@ -1,16 +1,16 @@
 //! The case against one life of one node, and how its votes add up.
 
+mod patience;
+
 use crate::homes::{HOME_MISSES, Homes};
 use crate::uplink::asks::Asks;
 use crate::uplink::evidence::{Evidence, Word};
 use crate::uplink::second::{Agreement, Second};
-use crate::uplink::silences::{Measure, Silences};
 use crate::uplink::verdict::{Asked, Situation};
-use crate::uplink::veto::{DOUBT_NS, Inquiry};
+use crate::uplink::veto::Inquiry;
 use crate::world::{World, bit};
 use syncom_group::{Profile, VOTE, vote};
 use syncom_seam::{MS, Now, SECOND, Time, US};
-use syncom_wire::limits::OBSERVERS_MAX;
 use syncom_wire::opinion::Opinion;
 use syncom_wire::report::EventKind;
 use syncom_wire::uplink::RecordHead;
@@ -22,8 +22,6 @@ const WORD_LIFE_NS: u64 = 10 * SECOND;
 /// Patience with a node that is accused and not dead: so many times the silence that an observer holds
 /// against it, 3·m·η (ALGORITHMS.md 4.3).
 const PATIENCE: u64 = 3;
-/// The bits of present observers in a tally.
-const PRESENT: u64 = (1 << OBSERVERS_MAX) - 1;
 /// How long after the first accusation a life that nobody has ever heard is taken for dead, in ns:
 /// its welcome may have been lost several times.
 const UNBORN_NS: u64 = 5 * SECOND;
@@ -85,8 +83,6 @@ pub(crate) struct Suspicion {
     accusers: u64,
     /// Since when of this spell it was so though a sign of life stood; 0 when it was not.
     contested: Time,
-    /// What observers missed of it though it lived.
-    silences: Silences,
     /// Since when it is so, but for moments; before the first time, since when there is a case.
     pub(crate) since: Time,
     /// Nothing is announced before: the station was full.
@@ -139,7 +135,6 @@ impl Suspicion {
             relapses: 0,
             accusers: 0,
             contested: Time(0),
-            silences: Silences::default(),
             since: now,
             not_before: now,
             second: Second::default(),
@@ -353,100 +348,22 @@ impl Suspicion {
         lived > self.second.lived().after(margin_ns) && sight.now.at.since(lived) < schedule_ns
     }
 
-    /// Notes whether L accuse. A spell begins with the silence of the first of them, as far as that
-    /// is due to it; a moment below L, as when a lossy link lets a heartbeat through, does not end it,
-    /// nor does a longer one, up to patience, where more than L accused in turn: whoever is asked is heard
-    /// by all whom its answer reaches, and only another silence can tell more.
-    fn note_spell(&mut self, is_probable: bool, tally: &Tally, sight: &Sight<'_>) {
-        let was_probable = core::mem::replace(&mut self.is_probable, is_probable);
-        if !is_probable {
-            return;
-        }
-        let (now, silence_ns) = (sight.now.at, sight.silence_ns(self.slot));
-        self.relapses = self.relapses.saturating_add(u32::from(!was_probable));
-        self.accusers |= tally.observers & PRESENT;
-        let pauses = if self.are_many(sight) { PATIENCE } else { 2 };
-        if self.probable_at == Time(0) || now.since(self.probable_at) > pauses * silence_ns {
-            let first = self.evidence.words().iter().filter(|word| !word.is_retracted);
-            let first = first.map(|word| word.silent_since).min().unwrap_or(now);
-            self.since = first.max(Time(now.0.saturating_sub(silence_ns * 3 / 2))).min(now);
-            (self.relapses, self.contested) = (1, Time(0));
-            self.accusers = tally.observers & PRESENT;
-        }
-        self.probable_at = now;
-        if self.contested == Time(0) && self.inquiry.is_vetoed() {
-            self.contested = now;
-        }
-    }
-
-    /// Whether more than L accused in this spell. Two that are deaf are always the same two, however often
-    /// they accuse; who can hardly be heard is accused by nearly all, in turn.
-    fn are_many(&self, sight: &Sight<'_>) -> bool {
-        self.accusers.count_ones() > sight.world.quorum().low
-    }
-
-    /// Whether a spell has lasted for as long as patience goes. It need not be accused at this very
-    /// moment when it was so more than once: being asked, a node on a bad link is heard for a while. Nor
-    /// when many accused it for long although it lived: whoever stood still is heard by all at once.
-    fn is_long(&self, sight: &Sight<'_>) -> bool {
-        let (now, silence_ns) = (sight.now.at, sight.silence_ns(self.slot));
-        let ago_ns = now.since(self.probable_at);
-        let was_contested = self.contested > Time(0)
-            && self.probable_at.since(self.contested) >= silence_ns
-            && ago_ns <= silence_ns;
-        let goes_on = (was_contested && self.are_many(sight))
-            || (self.relapses > 1 && ago_ns <= 2 * silence_ns);
-        let is_one =
-            now.since(self.since) >= PATIENCE * silence_ns && (self.is_probable || goes_on);
-        is_one || self.silences.add_up(now, &self.measure(sight))
-    }
-
-    /// By what silences are measured.
-    fn measure(&self, sight: &Sight<'_>) -> Measure {
-        Measure {
-            silence_ns: sight.silence_ns(self.slot),
-            margin_ns: sight.interval_ns(self.slot) + sight.profile.margin_min_ns,
-            low: sight.world.quorum().low,
-        }
-    }
-
-    /// Whether it is the word of a present observer that misses the node. One that suspects itself is
-    /// deaf, perhaps, and one that never heard the node misses nothing.
-    fn is_missed_by(&self, word: &Word, sight: &Sight<'_>) -> bool {
-        let is_sure = !word.suspects_itself && word.heard > Time(0);
-        is_sure && self.bit_of(word, sight).is_some_and(|bit| bit < OBSERVERS_MAX)
-    }
-
-    /// Whether too few accuse for so long that the case may be forgotten. One that was not what it
-    /// seemed is remembered for a while: the next accusation will not be new.
-    fn is_over(&self, is_empty: bool, silence_ns: u64, now: Time) -> bool {
-        let age_ns = now.since(self.probable_at.max(self.since));
-        let is_remarkable =
-            self.is_gray || (self.probable_at > Time(0) && self.inquiry.is_doubted(now));
-        let keep_ns = if is_remarkable { DOUBT_NS } else { 2 * silence_ns };
-        !self.is_probable && (age_ns >= keep_ns || (is_empty && !is_remarkable))
-    }
-
     /// What the verdict depends on, as of now. Notes since when the case stands as it does.
     pub(crate) fn situation(&mut self, tally: &Tally, sight: &Sight<'_>) -> Situation {
         let now = sight.now.at;
         let quorum = sight.world.quorum();
         let low = quorum.low.min(tally.distinct + tally.quiet);
         let stands = self.is_own && sight.homes.is_silent(self.slot, self.incarnation, 2, now);
-        let is_empty = tally.distinct == 0 && !stands && !self.is_called(now);
+        let is_patchy = self.evidence.words().iter().any(|word| self.is_patchy_to(word, sight));
+        let is_empty = tally.distinct == 0 && !stands && !self.is_called(now) && !is_patchy;
         let is_probable = (tally.distinct > 0 || stands) && tally.distinct >= low;
         let silence_ns = sight.silence_ns(self.slot);
         self.note_spell(is_probable, tally, sight);
-        let (measure, lived) = (self.measure(sight), self.lived(sight));
-        let mut silences = core::mem::take(&mut self.silences);
-        let is_valid = |word: &Word| self.is_missed_by(word, sight);
-        silences.note(self.evidence.words(), is_valid, lived, (now, &measure));
-        self.silences = silences;
         let is_recent = now.since(self.lived(sight)) < 3 * silence_ns;
         let domains = tally.domains_able.count_ones().min(2);
         Situation {
             is_probable: self.is_probable,
-            is_over: self.is_over(is_empty, silence_ns, now),
+            is_over: !is_patchy && self.is_over(is_empty, silence_ns, now),
             is_weighty: tally.weighted >= quorum.high_votes(),
             is_numerous: tally.unweighted >= quorum.high,
             is_diverse: tally.domains.count_ones() >= domains || tally.distinct == 0,

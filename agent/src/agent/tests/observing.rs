@@ -152,7 +152,40 @@ fn is_over_after(homes: &[u16]) -> bool {
     }
     world.clear();
     world.beats(&[20, 21, 22, 23], 28, 5);
-    said(&world).is_empty()
+    said(&world).iter().all(|(_, _, head)| head.flags & Report::PATCHY != 0)
+}
+
+/// What a member that watches eight says unasked when of the first `of` one heartbeat in three comes.
+fn said_of_gaps(of: usize) -> Vec<(Time, Addr, ReportHead)> {
+    let all = [20, 21, 22, 23, 24, 25, 26, 27];
+    let mut world = watching(&all);
+    for round in 21..51 {
+        let heard = |place: &usize| *place >= of || round % 3 == 0;
+        (0..8).filter(heard).for_each(|place| world.beat(all[place], round));
+        world.run_ms(200);
+    }
+    said(&world)
+}
+
+#[test]
+fn whoever_is_heard_but_one_time_in_three_is_told_of_and_nobody_is_accused() {
+    let told = said_of_gaps(1);
+    let heads: Vec<_> = told.iter().map(|(_, _, head)| *head).collect();
+    let flags = Report::RETRACT | Report::ASKED | Report::PATCHY;
+    assert!(heads.len() >= 10, "to both homes, again and again");
+    assert!(
+        heads.iter().all(|head| head.flags == flags && head.subject == Subject::node(Slot(20)))
+    );
+    assert!(heads.iter().all(|head| head.heard_ago_us < 10_000), "when it is heard");
+    let apart = told.windows(3).map(|said| said[2].0.since(said[0].0));
+    assert!(apart.into_iter().all(|ns| ns >= 400 * MS), "not with each heartbeat");
+}
+
+#[test]
+fn whoever_misses_most_of_half_of_its_subjects_says_nothing_of_gaps() {
+    let later = |of: usize| said_of_gaps(of)[2 * (of - 1)..].len();
+    assert!(later(3) >= 10);
+    assert_eq!(later(4), 0, "but for what it said before it knew of all four");
 }
 
 #[test]

@@ -207,3 +207,37 @@ fn absurd_numbers_do_no_harm() {
     arrival.shift(u64::MAX);
     assert_eq!(arrival.expected(), Time::NEVER);
 }
+
+#[test]
+fn most_is_missing_when_five_of_the_last_eight_have_not_come() {
+    let of = |heard: &[u64]| {
+        let mut arrival = Arrival::new(Time(0), ETA);
+        for seq in heard {
+            arrival.on_heartbeat(*seq, ETA, Time(seq * ETA));
+        }
+        arrival.is_patchy()
+    };
+    assert!(!of(&[1, 2, 3, 4, 5]));
+    assert!(!of(&[30]), "what was sent before it was known to us is not missing");
+    assert!(!of(&[30, 35]), "four are missing");
+    assert!(of(&[30, 36]));
+    assert!(of(&[30, 33, 36, 38]), "2 + 2 + 1");
+    assert!(!of(&[30, 33, 36, 38, 39]), "the first of them is long ago");
+    assert!(!of(&[30, 36, 34]), "late is not missing");
+    assert!(of(&[30, 60]) && !of(&[30, 60, 61, 62, 63, 64]));
+    assert!(of(&[30, 36, 3]), "nor does an old one fill a gap");
+}
+
+#[test]
+fn what_is_excused_is_not_held_against_the_sender_nor_what_was_sent_at_another_interval() {
+    let mut arrival = Arrival::new(Time(0), ETA);
+    arrival.on_heartbeat(1, ETA, Time(ETA));
+    arrival.on_heartbeat(8, ETA, Time(8 * ETA));
+    assert!(arrival.is_patchy());
+    arrival.excuse();
+    assert!(!arrival.is_patchy());
+    arrival.on_heartbeat(15, ETA, Time(15 * ETA));
+    assert!(arrival.is_patchy());
+    arrival.on_heartbeat(30, 2 * ETA, Time(16 * ETA));
+    assert!(!arrival.is_patchy());
+}
