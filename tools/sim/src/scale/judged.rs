@@ -130,7 +130,7 @@ impl Trial<'_> {
             Some(ns) => format!("named {} ms after {from}, when its cable went bad", ns / MS),
             None => format!("never named, though its cable was bad from {from} to {to}"),
         };
-        let before = noticed.iter().filter(|(at, _)| *at <= from).last();
+        let before = noticed.iter().rfind(|(at, _)| *at <= from);
         let before = before.map_or(String::new(), |(at, _)| format!(", noticed before at {at}"));
         let at = from.after(named_ns.unwrap_or(0).max(GRAY_NS));
         self.story(&(what + &before), cable.member, at, &[])
