@@ -46,7 +46,7 @@ impl Orders {
             known.reply_to = from.addr;
             known.repeats = 0;
             out.count(Counter::OrdersRepeated, 1);
-            known.send(now, identity, node, out);
+            known.send(now, identity, None, out);
             self.arm(node, out);
             return;
         }
@@ -66,7 +66,7 @@ impl Orders {
             Ok(()) => {
                 out.count(Counter::OrdersExecuted, 1);
                 if let Some(known) = self.memory.get_mut(id) {
-                    known.send(now, identity, node, out);
+                    known.send(now, identity, None, out);
                 }
                 self.arm(node, out);
             }
@@ -117,7 +117,7 @@ impl Orders {
         let Some(identity) = node.identity else { return };
         self.memory.finish(id, now.at, code, output, output_total);
         if let Some(known) = self.memory.get_mut(id) {
-            known.send(now, identity, node, out);
+            known.send(now, identity, Some(node), out);
         }
         self.arm(node, out);
     }
@@ -133,7 +133,7 @@ impl Orders {
                 one.ends = Time::NEVER;
             }
             if one.next_moment() <= now.at {
-                one.send(now, identity, node, out);
+                one.send(now, identity, Some(node), out);
             }
         }
         self.arm(node, out);
@@ -162,6 +162,10 @@ impl Orders {
                 out.spawn(Spawn { token, argv, output_max: OUTPUT_MAX, stdin: [].into() });
                 fresh.progress = Progress::Running { token };
                 self.memory.keep(fresh);
+            }
+            Verb::Ping => {
+                self.memory.keep(fresh);
+                self.memory.finish(id, now.at, 0, &[], 0);
             }
             verb @ (Verb::ServiceStart
             | Verb::ServiceStop
@@ -198,10 +202,22 @@ impl Remembered {
         }
     }
 
-    /// Answers with what there is.
-    fn send<O: Outbox>(&mut self, now: Now, identity: Identity, node: &mut Node, out: &mut O) {
-        let wait_ns = node.homes.time_out_ns(self.reply_to, self.repeats);
-        self.next = now.at.after(node.rng.jitter(wait_ns));
+    /// Answers with what there is: directly to an order, which comes again where the answer is lost;
+    /// or, with `unasked`, by itself, and then until somebody says that it arrived.
+    fn send<O: Outbox>(
+        &mut self,
+        now: Now,
+        identity: Identity,
+        unasked: Option<&mut Node>,
+        out: &mut O,
+    ) {
+        let mut flags = 0;
+        self.next = Time::NEVER;
+        if let Some(node) = unasked {
+            let wait_ns = node.homes.receipt_time_out_ns(self.reply_to, self.repeats);
+            self.next = now.at.after(node.rng.jitter(wait_ns));
+            flags = Receipt::ASKS_ACK;
+        }
         self.repeats = self.repeats.saturating_add(1);
         let mut head = ReceiptHead {
             id: self.id,
@@ -209,7 +225,7 @@ impl Remembered {
             incarnation: identity.incarnation,
             state: Receipt::ACCEPTED,
             cut: 0,
-            reserved: 0,
+            flags,
             code: 0,
             output_total: 0,
             took_us: now.at.since(self.started) / 1_000,
@@ -233,7 +249,7 @@ fn refuse<O: Outbox>(id: OrderId, code: i32, to: Addr, identity: Identity, out: 
         incarnation: identity.incarnation,
         state: Receipt::REFUSED,
         cut: 0,
-        reserved: 0,
+        flags: 0,
         code,
         output_total: 0,
         took_us: 0,

@@ -21,6 +21,8 @@ pub enum Verb {
     ServiceRestart = 4,
     /// Tell whether a managed service runs: its name.
     ServiceStatus = 5,
+    /// Do nothing and answer: whom an order reaches, and how soon. The payload says nothing.
+    Ping = 6,
 }
 
 impl Verb {
@@ -33,6 +35,7 @@ impl Verb {
             3 => Some(Self::ServiceStop),
             4 => Some(Self::ServiceRestart),
             5 => Some(Self::ServiceStatus),
+            6 => Some(Self::Ping),
             _ => None,
         }
     }
@@ -123,8 +126,8 @@ layout! {
         state: u8,
         /// 1 when the output was cut.
         cut: u8,
-        /// Zero.
-        reserved: u16,
+        /// [`Receipt::ASKS_ACK`], or 0.
+        flags: u16,
         /// Exit code, or the reason of a refusal (see [`Receipt`]).
         code: i32,
         /// Bytes of the whole output.
@@ -150,6 +153,10 @@ impl Receipt<'_> {
     pub const DONE: u8 = 2;
     /// State: it will not be done; `code` says why.
     pub const REFUSED: u8 = 3;
+
+    /// Flag: the node says it again until a [`ReceiptAck`] comes. What answers an order directly has
+    /// no such flag: where it is lost, the order comes again.
+    pub const ASKS_ACK: u16 = 1;
 
     /// Refusal: the order's term is older than one seen before.
     pub const STALE_TERM: i32 = -1;
@@ -181,6 +188,9 @@ impl<'a> Parse<'a> for Receipt<'a> {
         let head: ReceiptHead = reader.fixed()?;
         if !matches!(head.state, Self::ACCEPTED | Self::DONE | Self::REFUSED) {
             return Err(Malformed("unknown receipt state"));
+        }
+        if head.flags & !Self::ASKS_ACK != 0 {
+            return Err(Malformed("reserved bits set"));
         }
         Ok(Self { head, output: reader.long(OUTPUT_MAX)? })
     }

@@ -155,7 +155,7 @@ fn what_is_kept_for_later_must_be_zero_in_every_kind_that_keeps_some() {
         (Kind::Welcome, 2),
         (Kind::RosterAsk, 8),
         (Kind::Order, 6),
-        (Kind::Receipt, 2),
+        (Kind::Receipt, 1),
         (Kind::StreamNak, 2),
         (Kind::StreamReset, 1),
         (Kind::SnapshotAsk, 8),

@@ -36,7 +36,7 @@ fn receipt(rig: &mut Rig, slot: u32, state: u8, code: i32, output: &[u8]) {
         incarnation: Incarnation(1),
         state,
         cut: 0,
-        reserved: 0,
+        flags: Receipt::ASKS_ACK,
         code,
         output_total: u64::try_from(output.len()).unwrap(),
         took_us: 1,

@@ -35,7 +35,7 @@ fn orders(s: &mut Source, visit: &mut dyn FnMut(Kind, Vec<u8>, Frame<'_>)) {
     let mut head: ReceiptHead = s.fixed();
     head.state = 1 + head.state % 3;
     head.cut %= 2;
-    head.reserved = 0;
+    head.flags &= Receipt::ASKS_ACK;
     let output = s.payload();
     show!(s, visit, Receipt, Receipt { head, output: &output });
 
