@@ -337,20 +337,20 @@ pub struct Graph {
 /// `syncom sim`.
 #[derive(Clone, Debug, Args)]
 pub struct Sim {
-    /// The seed, `soak` for many, `scale` for one large cluster that is measured, or `hours` for clusters
-    /// that live on in trouble
+    /// The seed, `soak` for many, `scale` for one large cluster that is measured, `orders` for orders to
+    /// all of such a one, or `hours` for clusters that live on in trouble
     #[arg(default_value = "1")]
     pub seed: String,
     /// With `soak`: how many seeds
     #[arg(long, default_value_t = 10)]
     pub seeds: u64,
-    /// With `soak`, `scale` and `hours`: the first seed
+    /// With `soak`, `scale`, `orders` and `hours`: the first seed
     #[arg(long, default_value_t = 1)]
     pub first: u64,
     /// Nodes
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub nodes: u32,
-    /// Satellites [default: 2; with `scale` one for a thousand nodes]
+    /// Satellites [default: 2; with `scale` and `orders` one for a thousand nodes]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=100))]
     pub satellites: Option<u16>,
     /// With `scale`: what happens after all nodes have joined, of quiet, kills, power, tenth and
@@ -360,9 +360,18 @@ pub struct Sim {
     /// With `scale`: how fast the cluster wants to know
     #[arg(long, value_enum, default_value_t)]
     pub profile: ProfileName,
-    /// Per cent of datagrams that are lost [default: 0 with `scale`, 1 with `hours`]
-    #[arg(long, value_parser = clap::value_parser!(u64).range(0..=50))]
-    pub loss: Option<u64>,
+    /// Per cent of datagrams that are lost [default: 0 with `scale` and `orders`, 1 with `hours`]
+    #[arg(long, value_parser = per_cent)]
+    pub loss: Option<f64>,
+    /// With `orders`: how many orders, one after the other
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    pub turns: u16,
+    /// With `orders`: satellites that die while each of them is under way
+    #[arg(long, default_value_t = 0)]
+    pub kill: u16,
+    /// With `orders`: of so many nodes one does not answer
+    #[arg(long, default_value_t = 0, value_name = "NODES")]
+    pub deaf_of: u32,
     /// With `hours`: how many node-hours at least
     #[arg(long, default_value_t = 10.0)]
     pub hours: f64,
@@ -390,6 +399,12 @@ pub struct Sim {
     /// Print one JSON object per seed
     #[arg(long)]
     pub json: bool,
+}
+
+/// Parts of a hundred, at most half, with up to two decimals.
+fn per_cent(text: &str) -> Result<f64, String> {
+    let value = text.parse::<f64>().ok().filter(|value| (0.0..=50.0).contains(value));
+    value.ok_or_else(|| format!("{text:?} is no percentage from 0 to 50"))
 }
 
 fn odd_replicas(text: &str) -> Result<u16, String> {
