@@ -11,7 +11,7 @@ use crate::services::{Performed, Services, words};
 use crate::timers::TimerKind;
 use syncom_seam::limits::{ORDERS_RUNNING_MAX, OUTPUT_MAX};
 use syncom_seam::{Counter, Exit, MS, Now, Origin, Outbox, Spawn, Time};
-use syncom_wire::order::{Order, Receipt, ReceiptAck, ReceiptHead, Verb};
+use syncom_wire::order::{Order, OrderHead, Receipt, ReceiptAck, ReceiptHead, Verb};
 use syncom_wire::{Addr, OrderId};
 
 /// Sendings of one receipt that nobody acknowledged; then the satellite has to ask again.
@@ -41,6 +41,12 @@ impl Orders {
         let Some(identity) = node.identity else { return };
         let id = order.head.id;
         let is_current = node.see_term(order.head.term);
+        if order.head.flags & OrderHead::CANCEL != 0 {
+            if is_current {
+                self.cancel(now, from, id, out);
+            }
+            return;
+        }
         if let Some(known) = self.memory.get_mut(id) {
             // Whoever asks last gets the answer: the satellite that asked first may be gone.
             known.reply_to = from.addr;
@@ -74,6 +80,25 @@ impl Orders {
                 out.count(Counter::OrdersRefused, 1);
                 refuse(id, code, from.addr, identity, out);
             }
+        }
+    }
+
+    /// Ends what runs for an order; one that has not come yet is not begun when it does.
+    fn cancel<O: Outbox>(&mut self, now: Now, from: &Origin, id: OrderId, out: &mut O) {
+        if let Some(known) = self.memory.get_mut(id) {
+            if let Progress::Running { token } = known.progress
+                && known.ends != Time::NEVER
+            {
+                out.kill(token, SIGKILL);
+                known.ends = Time::NEVER;
+            }
+            return;
+        }
+        self.memory.keep(Remembered::new(id, now.at, Time::NEVER, from.addr));
+        self.memory.finish(id, now.at, Receipt::CANCELLED, &[], 0);
+        if let Some(known) = self.memory.get_mut(id) {
+            // Nobody waits for it.
+            known.acked = true;
         }
     }
 

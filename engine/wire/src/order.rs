@@ -54,7 +54,7 @@ layout! {
         verb: u8,
         /// See [`OrderHead::ALL`].
         policy: u8,
-        /// Zero.
+        /// [`OrderHead::CANCEL`], or 0.
         flags: u16,
         /// How many receipts complete it, for quorum and first-n.
         need: u32,
@@ -71,6 +71,10 @@ impl OrderHead {
     /// Policy: complete when `need` destinations have answered; the rest need not try.
     pub const FIRST: u8 = 2;
 
+    /// Flag: the node stops what it does for this order, and does not begin it any more. Nobody
+    /// answers that.
+    pub const CANCEL: u16 = 1;
+
     fn check(&self) -> Result<(), Malformed> {
         if Verb::from_wire(self.verb).is_none() {
             return Err(Malformed("unknown verb"));
@@ -78,7 +82,7 @@ impl OrderHead {
         if self.policy > Self::FIRST {
             return Err(Malformed("unknown policy"));
         }
-        if self.flags != 0 {
+        if self.flags & !Self::CANCEL != 0 {
             return Err(Malformed("reserved bits set"));
         }
         Ok(())
@@ -170,6 +174,8 @@ impl Receipt<'_> {
     pub const NO_ANSWER: i32 = -5;
     /// Not a node's answer: the node was dead or had left.
     pub const NODE_DEAD: i32 = -6;
+    /// Refusal: the order was cancelled before it came.
+    pub const CANCELLED: i32 = -7;
 }
 
 impl Emit for Receipt<'_> {
@@ -249,11 +255,18 @@ layout! {
         shard: u32,
         /// How long the satellite may work without showing progress, in ms.
         lease_ms: u32,
-        /// 1 when the satellite should stop and forget it.
+        /// See [`ShardHead::FORGET`]; 0 for a shard to work on.
         cancel: u8,
         /// Zero.
         reserved: [u8; 7],
     }
+}
+
+impl ShardHead {
+    /// Cancel: the satellite forgets it.
+    pub const FORGET: u8 = 1;
+    /// Cancel: the satellite forgets it, and tells those that have not answered to stop.
+    pub const STOP: u8 = 2;
 }
 
 /// A satellite's part of an order.

@@ -52,7 +52,7 @@ pub(crate) type Parts = Vec<(u32, PeerId, SlotSet)>;
 /// An order that is under way.
 #[derive(Debug)]
 pub(crate) struct Job {
-    policy: u8,
+    pub(crate) policy: u8,
     need: usize,
     to: SlotSet,
     answered: SlotSet,
@@ -71,6 +71,8 @@ pub(crate) struct Job {
     pub(crate) deadline: Time,
     pub(crate) first_us: u64,
     pub(crate) last_us: u64,
+    /// An operator wants it stopped.
+    pub(crate) is_cancelled: bool,
     pub(crate) done: u32,
     pub(crate) failed: u32,
     /// Until then its outcome is not proposed again.
@@ -97,6 +99,7 @@ impl Job {
             deadline: now.after(u64::from(order.deadline_ms) * MS),
             first_us: 0,
             last_us: 0,
+            is_cancelled: false,
             done: 0,
             failed: 0,
             proposed_until: Time(0),

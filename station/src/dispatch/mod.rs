@@ -8,6 +8,7 @@
 mod job;
 
 use crate::machine::command::{Command, Finish, NewOrder};
+use crate::machine::orders::OrderEntry;
 use crate::station::Station;
 use crate::transport::LANE_FABRIC;
 pub(crate) use job::Job;
@@ -60,10 +61,25 @@ impl Station {
 
     /// An order has ended: its satellites forget it.
     pub(crate) fn on_order_closed<O: Outbox>(&mut self, now: Now, id: OrderId, out: &mut O) {
-        let Some(job) = self.dispatch.jobs.remove(&id) else { return };
+        let job = self.dispatch.jobs.remove(&id);
+        // Whoever has cancelled it.
+        self.answer_submitted(now, id, out);
+        let Some(job) = job else { return };
+        let cancelled = |entry: &OrderEntry| entry.state.state == OrderState::CANCELLED;
+        let is_cancelled = self.machine.orders.get(id).is_some_and(cancelled);
+        let is_enough = job.policy == OrderHead::FIRST;
+        let how = if is_cancelled || is_enough { ShardHead::STOP } else { ShardHead::FORGET };
         for (number, shard) in &job.shards {
-            self.send_shard(now, id, *number, shard.satellite, &SlotSet::new(), true, out);
+            self.send_shard(now, id, *number, shard.satellite, &SlotSet::new(), how, out);
         }
+    }
+
+    /// An operator wants an order to stop; false when this leader does not carry it out.
+    pub(crate) fn cancel_order<O: Outbox>(&mut self, now: Now, id: OrderId, out: &mut O) -> bool {
+        let Some(job) = self.dispatch.jobs.get_mut(&id) else { return false };
+        job.is_cancelled = true;
+        self.finish_if_complete(now, id, out);
+        true
     }
 
     /// This leader's manager has begun: it starts all open orders again.
@@ -173,7 +189,7 @@ impl Station {
 
     fn send_parts<O: Outbox>(&mut self, now: Now, id: OrderId, parts: &Parts, out: &mut O) {
         for (number, satellite, to) in parts {
-            self.send_shard(now, id, *number, *satellite, to, false, out);
+            self.send_shard(now, id, *number, *satellite, to, 0, out);
         }
     }
 
@@ -185,7 +201,7 @@ impl Station {
         number: u32,
         satellite: PeerId,
         to: &SlotSet,
-        cancel: bool,
+        cancel: u8,
         out: &mut O,
     ) {
         let Some(entry) = self.machine.orders.get(id) else { return };
@@ -204,12 +220,12 @@ impl Station {
         let shard_head = ShardHead {
             shard: number,
             lease_ms: u32::try_from(LEASE_NS / MS).unwrap_or(u32::MAX),
-            cancel: u8::from(cancel),
+            cancel,
             reserved: [0; 7],
         };
         let image = to.to_image();
         let Ok(to) = IdSet::parse(&image) else { return };
-        let payload: &[u8] = if cancel { &[] } else { &order.payload };
+        let payload: &[u8] = if cancel > 0 { &[] } else { &order.payload };
         let frame = Shard { order: head, head: shard_head, to, payload };
         let key = Key { peer: satellite, lane: LANE_FABRIC };
         // No room: no progress will come, and the residual goes to others.
@@ -280,11 +296,15 @@ impl Station {
         let Some(job) = self.dispatch.jobs.get_mut(&id) else { return };
         let complete = job.is_complete();
         let expired = now.at >= job.deadline.after(GRACE_NS);
-        if !(complete || expired) || job.proposed_until > now.at {
+        if !(complete || expired || job.is_cancelled) || job.proposed_until > now.at {
             return;
         }
         job.proposed_until = now.at.after(AGAIN_NS);
-        let state = if complete { OrderState::COMPLETE } else { OrderState::EXPIRED };
+        let state = match (complete, job.is_cancelled) {
+            (true, _) => OrderState::COMPLETE,
+            (false, true) => OrderState::CANCELLED,
+            (false, false) => OrderState::EXPIRED,
+        };
         let finish = Finish {
             id,
             state,

@@ -56,6 +56,8 @@ pub enum Command {
     Report(Report),
     /// Run a command on every node of a set and gather the results
     Run(Run),
+    /// Stop an order that is under way: what runs for it is killed
+    Cancel(Cancel),
     /// Show what the recovery manager decided
     Decisions(Decisions),
     /// Show, check or apply the rules of recovery
@@ -316,9 +318,33 @@ pub struct Run {
     /// Print JSON, the result in the last line
     #[arg(long)]
     pub json: bool,
+    /// Be content when so many nodes have answered; those that have begun go on
+    #[arg(long, value_name = "NODES", value_parser = clap::value_parser!(u32).range(1..))]
+    pub quorum: Option<u32>,
+    /// Be content when so many nodes have answered, and stop the others
+    #[arg(long, value_name = "NODES", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(conflicts_with = "quorum")]
+    pub first: Option<u32>,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub command: Vec<String>,
+}
+
+/// `syncom cancel`.
+#[derive(Clone, Debug, Args)]
+pub struct Cancel {
+    /// The order's number, as `run` prints it
+    #[arg(value_name = "ORDER", value_parser = order_number)]
+    pub order: u64,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// An order's number: sixteen hexadecimal digits.
+fn order_number(text: &str) -> Result<u64, String> {
+    let number = (text.len() == 16).then(|| u64::from_str_radix(text, 16).ok()).flatten();
+    number.ok_or_else(|| format!("{text:?} is no order; its number has 16 hexadecimal digits"))
 }
 
 /// `syncom graph`.

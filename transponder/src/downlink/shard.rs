@@ -15,7 +15,7 @@ use syncom_seam::{Counter, MS, Outbox, Rng, SECOND, Time};
 use syncom_stream::{Key, Streams};
 use syncom_wire::limits::IDSET_MAX;
 use syncom_wire::order::{Order, OrderHead, ProgressHead, Receipt, Shard, ShardProgress};
-use syncom_wire::{OrderId, Slot};
+use syncom_wire::{Addr, OrderId, Slot};
 
 /// Least time between two reports of progress with news, in ns.
 const PROGRESS_NS: u64 = 10 * MS;
@@ -35,6 +35,8 @@ pub(crate) struct Means<'a> {
     pub(crate) rng: &'a mut Rng,
     /// How long answers to orders take at present, whoever gives them.
     pub(crate) trip: &'a RoundTrip,
+    /// Where the burst goes that is being made; empty between bursts.
+    pub(crate) burst: &'a mut Vec<Addr>,
 }
 
 impl Means<'_> {
@@ -167,6 +169,17 @@ impl ShardJob {
         self.told.after(pause_ns).min(self.next_due).min(self.deadline)
     }
 
+    /// Tells those that were sent it, and have not answered, to stop: once, since whoever does not hear
+    /// it stops when the order's time is over.
+    pub(crate) fn stop<O: Outbox>(&self, world: &World, homes: &Homes, out: &mut O) {
+        let head = OrderHead { flags: OrderHead::CANCEL, ..self.order };
+        for delivery in self.deliveries.iter().filter(|delivery| delivery.is_under_way()) {
+            if let Some(addr) = homes.addr(world, delivery.slot) {
+                out.send(addr, &Order { head, payload: &[] });
+            }
+        }
+    }
+
     /// Whether every destination was answered for.
     pub(crate) const fn is_complete(&self) -> bool {
         self.answered as usize == self.deliveries.len()
@@ -194,20 +207,30 @@ impl ShardJob {
 
     fn deliver<O: Outbox>(&mut self, means: &mut Means<'_>, out: &mut O) {
         if means.now >= self.next_due {
-            self.repeat(means, out);
+            self.repeat(means);
         }
         while self.has_turn() {
             let at = self.turn;
             self.turn += 1;
             if self.deliveries[at].state == State::Waiting {
-                self.send(at, means, out);
+                self.send(at, means);
                 self.in_flight += 1;
             }
         }
+        if means.burst.is_empty() {
+            return;
+        }
+        // The same for all: encoded and sealed once.
+        let left_ms = self.deadline.since(means.now) / MS;
+        let deadline_ms = u32::try_from(left_ms).unwrap_or(u32::MAX);
+        let head = OrderHead { deadline_ms, ..self.order };
+        out.send_all(means.burst, &Order { head, payload: &self.payload });
+        out.count(Counter::OrdersDelivered, means.burst.len() as u64);
+        means.burst.clear();
     }
 
     /// Sends again to those whose time is over, a window of them at most.
-    fn repeat<O: Outbox>(&mut self, means: &mut Means<'_>, out: &mut O) {
+    fn repeat(&mut self, means: &mut Means<'_>) {
         self.next_due = Time::NEVER;
         let mut budget = self.window;
         let mut is_slow = false;
@@ -217,7 +240,7 @@ impl ShardJob {
                 let rto_ns = means.rto_ns(self.deliveries[at].slot);
                 if !self.deliveries[at].is_patient(means.now, rto_ns, means.rng) {
                     is_slow |= self.deliveries[at].state == State::Sent;
-                    self.send(at, means, out);
+                    self.send(at, means);
                     budget -= 1;
                 }
             }
@@ -229,17 +252,13 @@ impl ShardJob {
         }
     }
 
-    fn send<O: Outbox>(&mut self, at: usize, means: &mut Means<'_>, out: &mut O) {
+    /// Puts a destination into the burst.
+    fn send(&mut self, at: usize, means: &mut Means<'_>) {
         let rto_ns = means.rto_ns(self.deliveries[at].slot);
         let delivery = &mut self.deliveries[at];
         delivery.on_sent(means.now, rto_ns, means.rng);
         self.next_due = self.next_due.min(delivery.due());
-        let Some(addr) = means.homes.addr(means.world, delivery.slot) else { return };
-        let left_ms = self.deadline.since(means.now) / MS;
-        let deadline_ms = u32::try_from(left_ms).unwrap_or(u32::MAX);
-        let head = OrderHead { deadline_ms, ..self.order };
-        out.send(addr, &Order { head, payload: &self.payload });
-        out.count(Counter::OrdersDelivered, 1);
+        means.burst.extend(means.homes.addr(means.world, delivery.slot));
     }
 
     /// Reports progress when there is news or the lease needs it; whether all is told.

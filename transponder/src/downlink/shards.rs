@@ -7,10 +7,11 @@ use crate::world::World;
 use alloc::vec;
 use alloc::vec::Vec;
 use syncom_group::RoundTrip;
-use syncom_seam::limits::SHARDS_MAX;
+use syncom_seam::limits::{DELIVERIES_MAX, SHARDS_MAX};
 use syncom_seam::{Counter, Origin, Outbox, Rng, Time};
 use syncom_stream::{Key, Streams};
-use syncom_wire::order::{Receipt, ReceiptAck, Shard};
+use syncom_wire::Addr;
+use syncom_wire::order::{Receipt, ReceiptAck, Shard, ShardHead};
 
 /// Bytes of output that may wait to be told. Beyond them receipts are not acknowledged, and the
 /// nodes send them again: back-pressure, without loss.
@@ -25,6 +26,8 @@ pub(crate) struct Shards {
     has_news: bool,
     /// How long answers take, whoever gives them.
     trip: RoundTrip,
+    /// Room for where a burst goes.
+    burst: Vec<Addr>,
 }
 
 impl Shards {
@@ -34,6 +37,7 @@ impl Shards {
             buffer: vec![0; MESSAGE_MAX],
             has_news: false,
             trip: RoundTrip::new(),
+            burst: Vec::with_capacity(DELIVERIES_MAX),
         }
     }
 
@@ -54,10 +58,15 @@ impl Shards {
         &mut self,
         now: Time,
         shard: &Shard<'_>,
-        world: &World,
+        (world, homes): (&World, &Homes),
         out: &mut O,
     ) {
         let id = (shard.order.id, shard.head.shard);
+        if shard.head.cancel == ShardHead::STOP
+            && let Some(job) = self.jobs.iter().find(|job| job.id() == id)
+        {
+            job.stop(world, homes, out);
+        }
         self.jobs.retain(|job| job.id() != id);
         if shard.head.cancel != 0 {
             return;
@@ -118,8 +127,8 @@ impl Shards {
         out: &mut O,
     ) {
         self.has_news = false;
-        let Self { buffer, trip, jobs, .. } = self;
-        let mut means = Means { now, world, homes, rng, trip };
+        let Self { buffer, trip, jobs, burst, .. } = self;
+        let mut means = Means { now, world, homes, rng, trip, burst };
         jobs.retain_mut(|job| !job.on_tick(&mut means, leader, streams, buffer, out));
     }
 }

@@ -23,7 +23,7 @@ fn order_head(s: &mut Source) -> OrderHead {
     let mut head: OrderHead = s.fixed();
     head.verb = 1 + head.verb % 5;
     head.policy %= 3;
-    head.flags = 0;
+    head.flags &= OrderHead::CANCEL;
     head.reserved = 0;
     head
 }

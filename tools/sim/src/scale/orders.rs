@@ -26,11 +26,11 @@ const ORDER_MAX_NS: u64 = 30 * SECOND;
 /// Satellites are killed within so long of an order's first shard, in ns.
 const KILLS_NS: u64 = 2 * MS;
 /// How long killed satellites stay down, in ns.
-const DOWN_NS: u64 = 3 * SECOND;
+const DOWN_NS: u64 = SECOND / 2;
 /// How long the cluster rests between two orders, and before the first one, in ns.
 const REST_NS: u64 = 200 * MS;
-/// How long it takes until killed satellites work again.
-const RECOVERY_NS: u64 = 10 * SECOND;
+/// How long it takes until killed satellites work again, in ns.
+const RECOVERY_NS: u64 = 3 * SECOND;
 
 /// What is asked of a cluster.
 #[derive(Clone, Debug)]
@@ -51,8 +51,8 @@ impl Orders {
         let mut trial = trial(&self.plan);
         let mut findings = vec![trial.joins()];
         said(&findings[0]);
-        for _ in 0..self.turns {
-            let rest_ns = if self.kill > 0 { RECOVERY_NS } else { REST_NS };
+        for turn in 0..self.turns {
+            let rest_ns = if self.kill > 0 && turn > 0 { RECOVERY_NS } else { REST_NS };
             trial.world.run_until(trial.world.now.after(rest_ns));
             let finding = self.turn(&mut trial);
             said(&finding);
@@ -64,7 +64,7 @@ impl Orders {
     /// One order to all nodes.
     fn turn(&self, trial: &mut Trial<'_>) -> Finding {
         let mark = trial.mark();
-        let deaf = if self.deaf_of > 0 { self.plan.nodes / self.deaf_of } else { 0 };
+        let deaf = self.plan.nodes.checked_div(self.deaf_of).unwrap_or(0);
         let deaf = trial.pick(deaf);
         for member in &deaf {
             trial.world.network.deafen(*member, 10_000);
@@ -129,7 +129,7 @@ impl Orders {
             .collect();
         let twice = runs.iter().filter(|times| **times > 1).count();
         let missing = self.plan.nodes - seen.state.map_or(0, |state| state.done as usize);
-        let deaf = if self.deaf_of > 0 { self.plan.nodes / self.deaf_of } else { 0 };
+        let deaf = self.plan.nodes.checked_div(self.deaf_of).unwrap_or(0);
         let figure = |name, value, most| Figure { name, value, most };
         vec![
             figure("opened_ms", ms(seen.opened), None),
