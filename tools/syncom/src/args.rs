@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod commit;
 pub mod detect;
+pub mod downlink;
 mod recovery;
 mod station;
 pub mod suspect;
