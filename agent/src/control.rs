@@ -67,7 +67,8 @@ impl Control {
                 | Verb::Drain
                 | Verb::Replace
                 | Verb::Watched
-                | Verb::Judged,
+                | Verb::Judged
+                | Verb::Cancel,
             ) => refer(&asker, node, out),
             None => {
                 reply(&asker, Reply::REFUSED, 0, node, out, &Line { text: "unknown question" });

@@ -20,6 +20,8 @@ const AVOID_NS: u64 = 5 * SECOND;
 const AVOIDED_MAX: usize = 8;
 /// Least time-out of anything that waits for a satellite, in ns.
 pub(crate) const RTO_MIN_NS: u64 = 20 * MS;
+/// Least time-out of a receipt, for which an operator waits, in ns.
+const RECEIPT_RTO_MIN_NS: u64 = 5 * MS;
 /// Longest time-out, in ns.
 pub(crate) const RTO_MAX_NS: u64 = SECOND;
 /// Time-out before anything was measured: long enough for most networks, in ns.
@@ -192,6 +194,16 @@ impl HomeLinks {
         let known = self.iter().find(|link| link.addr == addr && link.rtt.srtt_ns().is_some());
         let first_ns = known.map_or(RTO_FIRST_NS, |link| link.rtt.rto_ns());
         first_ns.max(RTO_MIN_NS).saturating_mul(1 << repeats.min(16)).min(RTO_MAX_NS)
+    }
+
+    /// How long to wait for a satellite to say that a receipt arrived, after `repeats` in vain, in ns.
+    /// A satellite that is no home is hardly further away than the homes are.
+    pub(crate) fn receipt_time_out_ns(&self, addr: Addr, repeats: u32) -> u64 {
+        let measured = || self.iter().filter(|link| link.rtt.srtt_ns().is_some());
+        let own = measured().find(|link| link.addr == addr).map(|link| link.rtt.rto_ns());
+        let first_ns = own.or_else(|| measured().map(|link| link.rtt.rto_ns()).max());
+        let first_ns = first_ns.unwrap_or(RTO_FIRST_NS).max(RECEIPT_RTO_MIN_NS);
+        first_ns.saturating_mul(1 << repeats.min(16)).min(RTO_MAX_NS)
     }
 
     /// Where choice number `n` for `subject` listens: satellites by preference, round and round;

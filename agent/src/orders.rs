@@ -11,7 +11,7 @@ use crate::services::{Performed, Services, words};
 use crate::timers::TimerKind;
 use syncom_seam::limits::{ORDERS_RUNNING_MAX, OUTPUT_MAX};
 use syncom_seam::{Counter, Exit, MS, Now, Origin, Outbox, Spawn, Time};
-use syncom_wire::order::{Order, Receipt, ReceiptAck, ReceiptHead, Verb};
+use syncom_wire::order::{Order, OrderHead, Receipt, ReceiptAck, ReceiptHead, Verb};
 use syncom_wire::{Addr, OrderId};
 
 /// Sendings of one receipt that nobody acknowledged; then the satellite has to ask again.
@@ -41,12 +41,18 @@ impl Orders {
         let Some(identity) = node.identity else { return };
         let id = order.head.id;
         let is_current = node.see_term(order.head.term);
+        if order.head.flags & OrderHead::CANCEL != 0 {
+            if is_current {
+                self.cancel(now, from, id, out);
+            }
+            return;
+        }
         if let Some(known) = self.memory.get_mut(id) {
             // Whoever asks last gets the answer: the satellite that asked first may be gone.
             known.reply_to = from.addr;
             known.repeats = 0;
             out.count(Counter::OrdersRepeated, 1);
-            known.send(now, identity, node, out);
+            known.send(now, identity, None, out);
             self.arm(node, out);
             return;
         }
@@ -66,7 +72,7 @@ impl Orders {
             Ok(()) => {
                 out.count(Counter::OrdersExecuted, 1);
                 if let Some(known) = self.memory.get_mut(id) {
-                    known.send(now, identity, node, out);
+                    known.send(now, identity, None, out);
                 }
                 self.arm(node, out);
             }
@@ -74,6 +80,25 @@ impl Orders {
                 out.count(Counter::OrdersRefused, 1);
                 refuse(id, code, from.addr, identity, out);
             }
+        }
+    }
+
+    /// Ends what runs for an order; one that has not come yet is not begun when it does.
+    fn cancel<O: Outbox>(&mut self, now: Now, from: &Origin, id: OrderId, out: &mut O) {
+        if let Some(known) = self.memory.get_mut(id) {
+            if let Progress::Running { token } = known.progress
+                && known.ends != Time::NEVER
+            {
+                out.kill(token, SIGKILL);
+                known.ends = Time::NEVER;
+            }
+            return;
+        }
+        self.memory.keep(Remembered::new(id, now.at, Time::NEVER, from.addr));
+        self.memory.finish(id, now.at, Receipt::CANCELLED, &[], 0);
+        if let Some(known) = self.memory.get_mut(id) {
+            // Nobody waits for it.
+            known.acked = true;
         }
     }
 
@@ -117,7 +142,7 @@ impl Orders {
         let Some(identity) = node.identity else { return };
         self.memory.finish(id, now.at, code, output, output_total);
         if let Some(known) = self.memory.get_mut(id) {
-            known.send(now, identity, node, out);
+            known.send(now, identity, Some(node), out);
         }
         self.arm(node, out);
     }
@@ -133,7 +158,7 @@ impl Orders {
                 one.ends = Time::NEVER;
             }
             if one.next_moment() <= now.at {
-                one.send(now, identity, node, out);
+                one.send(now, identity, Some(node), out);
             }
         }
         self.arm(node, out);
@@ -162,6 +187,10 @@ impl Orders {
                 out.spawn(Spawn { token, argv, output_max: OUTPUT_MAX, stdin: [].into() });
                 fresh.progress = Progress::Running { token };
                 self.memory.keep(fresh);
+            }
+            Verb::Ping => {
+                self.memory.keep(fresh);
+                self.memory.finish(id, now.at, 0, &[], 0);
             }
             verb @ (Verb::ServiceStart
             | Verb::ServiceStop
@@ -198,10 +227,22 @@ impl Remembered {
         }
     }
 
-    /// Answers with what there is.
-    fn send<O: Outbox>(&mut self, now: Now, identity: Identity, node: &mut Node, out: &mut O) {
-        let wait_ns = node.homes.time_out_ns(self.reply_to, self.repeats);
-        self.next = now.at.after(node.rng.jitter(wait_ns));
+    /// Answers with what there is: directly to an order, which comes again where the answer is lost;
+    /// or, with `unasked`, by itself, and then until somebody says that it arrived.
+    fn send<O: Outbox>(
+        &mut self,
+        now: Now,
+        identity: Identity,
+        unasked: Option<&mut Node>,
+        out: &mut O,
+    ) {
+        let mut flags = 0;
+        self.next = Time::NEVER;
+        if let Some(node) = unasked {
+            let wait_ns = node.homes.receipt_time_out_ns(self.reply_to, self.repeats);
+            self.next = now.at.after(node.rng.jitter(wait_ns));
+            flags = Receipt::ASKS_ACK;
+        }
         self.repeats = self.repeats.saturating_add(1);
         let mut head = ReceiptHead {
             id: self.id,
@@ -209,7 +250,7 @@ impl Remembered {
             incarnation: identity.incarnation,
             state: Receipt::ACCEPTED,
             cut: 0,
-            reserved: 0,
+            flags,
             code: 0,
             output_total: 0,
             took_us: now.at.since(self.started) / 1_000,
@@ -233,7 +274,7 @@ fn refuse<O: Outbox>(id: OrderId, code: i32, to: Addr, identity: Identity, out: 
         incarnation: identity.incarnation,
         state: Receipt::REFUSED,
         cut: 0,
-        reserved: 0,
+        flags: 0,
         code,
         output_total: 0,
         took_us: 0,

@@ -39,7 +39,9 @@ usage: syncom-benches COMMAND [--json]
   peers detect [--nodes N] [--kills N] [--only SYSTEM|PROFILE,...] [--out DIR]
             how soon killed agents are known to be dead, ours and Serf's, and what that costs
   peers suspect [--how stop|starve] [--nodes N] [--tries N] [--seed N]
-            how many nodes that run are declared dead under trouble, ours and Serf's";
+            how many nodes that run are declared dead under trouble, ours and Serf's
+  peers downlink [--nodes N] [--rounds N]
+            one order to a thousand targets on this machine, beside pdsh and clush";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -49,6 +51,9 @@ fn main() -> ExitCode {
     }
     if let ["peers", "detect", rest @ ..] = args.as_slice() {
         return case(peers::detect::Options::parse(rest), peers::detect::run);
+    }
+    if let ["peers", "downlink", rest @ ..] = args.as_slice() {
+        return case(peers::downlink::Options::parse(rest), peers::downlink::run);
     }
     if let ["peers", "suspect", rest @ ..] = args.as_slice() {
         return case(peers::suspect::Options::parse(rest), peers::suspect::run);

@@ -8,6 +8,7 @@ mod chart;
 pub(crate) mod commit;
 mod debian;
 pub(crate) mod detect;
+pub(crate) mod downlink;
 mod options;
 mod ours;
 mod row;

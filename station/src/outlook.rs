@@ -4,8 +4,9 @@ use crate::config::Held;
 use crate::raft::pull::Pull;
 use crate::station::Station;
 use syncom_seam::Time;
+use syncom_wire::control::OrderState;
 use syncom_wire::event::Decision;
-use syncom_wire::{PeerId, Term};
+use syncom_wire::{OrderId, PeerId, Term};
 
 impl Station {
     /// Whether this replica leads; one that has stopped does not.
@@ -45,6 +46,19 @@ impl Station {
     #[must_use]
     pub const fn events(&self) -> u64 {
         self.machine.events.last()
+    }
+
+    /// How far an order is, as far as this replica knows: of one under way, only the leader does.
+    #[must_use]
+    pub fn order(&self, id: OrderId) -> Option<OrderState> {
+        let entry = self.machine.orders.get(id)?;
+        Some(if entry.is_open() { self.order_state(id, entry.state) } else { entry.state })
+    }
+
+    /// The outcomes of an order that has ended, as frames; nothing of any other.
+    #[must_use]
+    pub fn outcomes(&self, id: OrderId) -> &[u8] {
+        self.machine.orders.get(id).map_or(&[], |entry| &entry.outcomes)
     }
 
     /// What the recovery manager decided, oldest first, as far as it is kept.

@@ -6,7 +6,7 @@
 use crate::config::StationConfig;
 use crate::control::Desk;
 use crate::control::reading::Reading;
-use crate::dispatch::Dispatch;
+use crate::dispatch::{Dispatch, LOOK};
 use crate::feeding::Feeds;
 use crate::leaving::Leaving;
 use crate::machine::{Effect, Machine};
@@ -340,7 +340,6 @@ impl Station {
             self.miss_satellites(now, out);
             self.miss_replicas(now, out);
             self.manage(now, out);
-            self.tick_dispatch(now, out);
             self.pump_feeds(now, out);
             self.tick_replacing(now, out);
         }
@@ -405,6 +404,7 @@ impl SeamRole for Station {
         }
         match timer.kind {
             TICK if timer.generation == self.timer_generation => self.on_tick(now, out),
+            LOOK => self.look_at_orders(now, out),
             FLUSH => self.proposals.on_timer(now.at, timer, out),
             _ => {}
         }

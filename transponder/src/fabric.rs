@@ -65,7 +65,10 @@ impl Transponder {
             match frame {
                 Ok(Frame::ViewDelta(delta)) => self.on_view_delta(now, &delta, out),
                 Ok(Frame::BatchAck(ack)) => self.on_batch_ack(now, &ack, out),
-                Ok(Frame::Shard(shard)) => self.shards.on_shard(now.at, &shard, &self.world, out),
+                Ok(Frame::Shard(shard)) => {
+                    let known = (&self.world, &self.homes);
+                    self.shards.on_shard(now.at, &shard, known, out);
+                }
                 Ok(Frame::Roster(roster)) => {
                     self.feed.set_replicas(&roster);
                     let epoch = roster.head.epoch.max(self.world.roster().epoch());

@@ -8,13 +8,11 @@ use crate::world::World;
 use alloc::collections::BTreeMap;
 use core::ops::Bound;
 use syncom_group::Profile;
-use syncom_seam::{MS, Now, Origin, Time, US};
+use syncom_seam::{Now, Origin, Time, US};
 use syncom_wire::heartbeat::{Heartbeat, HomeAnswer};
 use syncom_wire::limits::NODES_MAX;
 use syncom_wire::{Addr, Incarnation, Slot};
 
-/// Shortest retransmission time-out towards a node, in ns.
-pub(crate) const RTO_MIN_NS: u64 = 20 * MS;
 /// Heartbeats to a home that may be missed before it misses the node.
 pub(crate) const HOME_MISSES: u64 = 3;
 
@@ -200,11 +198,6 @@ impl Homes {
             Some(_) | None => profile.interval_for_ns(self.rtt_ns(slot)),
         }
     }
-
-    /// Time-out of a first transmission to a node, in ns.
-    pub(crate) fn rto_ns(&self, slot: Slot) -> u64 {
-        (2 * self.rtt_ns(slot)).clamp(RTO_MIN_NS, 1_000 * MS)
-    }
 }
 
 /// A home's answer to a heartbeat, as the world stands.
@@ -226,6 +219,7 @@ pub(crate) fn answer(now: Now, from: &Origin, beat: &Heartbeat, world: &World) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use syncom_seam::MS;
     use syncom_wire::{Boot, PeerId};
 
     #[test]

@@ -2,7 +2,6 @@
 
 use crate::atlas::Atlas;
 use crate::config::TransponderConfig;
-use crate::downlink::shard::Means;
 use crate::downlink::shards::Shards;
 use crate::entry::Gate;
 use crate::feed::{self, Feed};
@@ -29,6 +28,8 @@ const TICK: u16 = 1;
 const SLOW: u16 = 2;
 /// Timer: the open batch is old enough.
 const BATCH: u16 = 3;
+/// Timer: orders have something to repeat or to tell.
+const ORDERS: u16 = 4;
 
 /// Pause between two ticks, in ns; with thousands of cases a little more, with a short interval less.
 const TICK_NS: u64 = 5 * MS;
@@ -36,6 +37,8 @@ const TICK_NS: u64 = 5 * MS;
 const TICKS_PER_INTERVAL: u64 = 50;
 /// Cases that lengthen the pause by another [`TICK_NS`].
 const CASES_PER_TICK: usize = 500;
+/// Least pause between two looks at orders, in ns.
+const ORDERS_NS: u64 = MS / 2;
 /// Streams of a satellite: a few lanes to each replica.
 const STREAMS_MAX: usize = 32;
 /// Pause before this satellite asks to be a member again, in ns.
@@ -75,6 +78,8 @@ pub struct Transponder {
     join_sent: Option<Time>,
     is_tick_armed: bool,
     is_batch_armed: bool,
+    /// When orders are looked at, and the generation of the timer that does it.
+    orders_at: (Time, u32),
 }
 
 impl Transponder {
@@ -108,6 +113,7 @@ impl Transponder {
             join_sent: None,
             is_tick_armed: false,
             is_batch_armed: false,
+            orders_at: (Time::NEVER, 0),
             config,
         }
     }
@@ -190,7 +196,6 @@ impl Transponder {
         let population = (world.population(), world.domains());
         self.combiner.on_tick(now.at, &config.policies, population, batches, out);
         self.pushes.on_tick(now.at, world, homes, out);
-        self.deliver(now, out);
         self.flush(now, out);
     }
 
@@ -231,8 +236,7 @@ impl Transponder {
 
     pub(crate) fn deliver<O: Outbox>(&mut self, now: Now, out: &mut O) {
         let Self { world, homes, rng, streams, shards, feed, .. } = self;
-        let mut means = Means { now: now.at, world, homes, rng };
-        shards.on_tick(&mut means, feed.leader(), streams, out);
+        shards.on_tick((now.at, world, homes), rng, feed.leader(), streams, out);
     }
 
     fn on_slow_tick<O: Outbox>(&mut self, now: Now, out: &mut O) {
@@ -276,7 +280,6 @@ impl Transponder {
             || self.stats.is_awaited()
             || self.combiner.is_busy()
             || self.batches.is_busy()
-            || self.shards.is_busy()
             || self.pushes.is_busy()
     }
 
@@ -293,6 +296,14 @@ impl Transponder {
         {
             self.is_batch_armed = true;
             out.arm(Timer { kind: BATCH, generation: 0, key: 0 }, due.max(now));
+        }
+        if let Some(due) = self.shards.next_moment() {
+            let due = due.max(now.after(ORDERS_NS));
+            let (at, generation) = &mut self.orders_at;
+            if due < *at {
+                (*at, *generation) = (due, generation.wrapping_add(1));
+                out.arm(Timer { kind: ORDERS, generation: *generation, key: 0 }, due);
+            }
         }
     }
 }
@@ -315,6 +326,11 @@ impl Role for Transponder {
                 self.on_tick(now, out);
             }
             SLOW => self.on_slow_tick(now, out),
+            ORDERS if timer.generation == self.orders_at.1 => {
+                self.orders_at.0 = Time::NEVER;
+                self.deliver(now, out);
+            }
+            ORDERS => {}
             BATCH => {
                 self.is_batch_armed = false;
                 self.flush(now, out);

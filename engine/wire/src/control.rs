@@ -45,6 +45,8 @@ pub enum Verb {
     /// What the satellite makes of the node in slot `cursor`: a Case frame when somebody accuses it.
     /// Satellites only.
     Judged = 15,
+    /// Stop the order `cursor`: an OrderState frame when it has ended.
+    Cancel = 16,
 }
 
 impl Verb {
@@ -67,6 +69,7 @@ impl Verb {
             13 => Some(Self::Replace),
             14 => Some(Self::Watched),
             15 => Some(Self::Judged),
+            16 => Some(Self::Cancel),
             _ => None,
         }
     }
@@ -337,7 +340,7 @@ layout! {
         failed: u32,
         /// Destinations that have not answered.
         missing: u32,
-        /// 1 waits, 2 under way, 3 complete, 4 expired.
+        /// 1 waits, 2 under way, 3 complete, 4 expired, 5 cancelled.
         state: u8,
         /// Zero.
         reserved: [u8; 7],
@@ -359,9 +362,11 @@ impl OrderState {
     pub const COMPLETE: u8 = 3;
     /// State: the deadline passed first.
     pub const EXPIRED: u8 = 4;
+    /// State: an operator stopped it.
+    pub const CANCELLED: u8 = 5;
 
     const fn check(&self) -> Result<(), Malformed> {
-        if self.state < Self::WAITING || self.state > Self::EXPIRED {
+        if self.state < Self::WAITING || self.state > Self::CANCELLED {
             return Err(Malformed("unknown state of an order"));
         }
         Ok(())

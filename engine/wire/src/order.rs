@@ -21,6 +21,8 @@ pub enum Verb {
     ServiceRestart = 4,
     /// Tell whether a managed service runs: its name.
     ServiceStatus = 5,
+    /// Do nothing and answer: whom an order reaches, and how soon. The payload says nothing.
+    Ping = 6,
 }
 
 impl Verb {
@@ -33,6 +35,7 @@ impl Verb {
             3 => Some(Self::ServiceStop),
             4 => Some(Self::ServiceRestart),
             5 => Some(Self::ServiceStatus),
+            6 => Some(Self::Ping),
             _ => None,
         }
     }
@@ -51,7 +54,7 @@ layout! {
         verb: u8,
         /// See [`OrderHead::ALL`].
         policy: u8,
-        /// Zero.
+        /// [`OrderHead::CANCEL`], or 0.
         flags: u16,
         /// How many receipts complete it, for quorum and first-n.
         need: u32,
@@ -68,6 +71,10 @@ impl OrderHead {
     /// Policy: complete when `need` destinations have answered; the rest need not try.
     pub const FIRST: u8 = 2;
 
+    /// Flag: the node stops what it does for this order, and does not begin it any more. Nobody
+    /// answers that.
+    pub const CANCEL: u16 = 1;
+
     fn check(&self) -> Result<(), Malformed> {
         if Verb::from_wire(self.verb).is_none() {
             return Err(Malformed("unknown verb"));
@@ -75,7 +82,7 @@ impl OrderHead {
         if self.policy > Self::FIRST {
             return Err(Malformed("unknown policy"));
         }
-        if self.flags != 0 {
+        if self.flags & !Self::CANCEL != 0 {
             return Err(Malformed("reserved bits set"));
         }
         Ok(())
@@ -123,8 +130,8 @@ layout! {
         state: u8,
         /// 1 when the output was cut.
         cut: u8,
-        /// Zero.
-        reserved: u16,
+        /// [`Receipt::ASKS_ACK`], or 0.
+        flags: u16,
         /// Exit code, or the reason of a refusal (see [`Receipt`]).
         code: i32,
         /// Bytes of the whole output.
@@ -151,6 +158,10 @@ impl Receipt<'_> {
     /// State: it will not be done; `code` says why.
     pub const REFUSED: u8 = 3;
 
+    /// Flag: the node says it again until a [`ReceiptAck`] comes. What answers an order directly has
+    /// no such flag: where it is lost, the order comes again.
+    pub const ASKS_ACK: u16 = 1;
+
     /// Refusal: the order's term is older than one seen before.
     pub const STALE_TERM: i32 = -1;
     /// Refusal: too many orders at once.
@@ -163,6 +174,8 @@ impl Receipt<'_> {
     pub const NO_ANSWER: i32 = -5;
     /// Not a node's answer: the node was dead or had left.
     pub const NODE_DEAD: i32 = -6;
+    /// Refusal: the order was cancelled before it came.
+    pub const CANCELLED: i32 = -7;
 }
 
 impl Emit for Receipt<'_> {
@@ -181,6 +194,9 @@ impl<'a> Parse<'a> for Receipt<'a> {
         let head: ReceiptHead = reader.fixed()?;
         if !matches!(head.state, Self::ACCEPTED | Self::DONE | Self::REFUSED) {
             return Err(Malformed("unknown receipt state"));
+        }
+        if head.flags & !Self::ASKS_ACK != 0 {
+            return Err(Malformed("reserved bits set"));
         }
         Ok(Self { head, output: reader.long(OUTPUT_MAX)? })
     }
@@ -239,11 +255,18 @@ layout! {
         shard: u32,
         /// How long the satellite may work without showing progress, in ms.
         lease_ms: u32,
-        /// 1 when the satellite should stop and forget it.
+        /// See [`ShardHead::FORGET`]; 0 for a shard to work on.
         cancel: u8,
         /// Zero.
         reserved: [u8; 7],
     }
+}
+
+impl ShardHead {
+    /// Cancel: the satellite forgets it.
+    pub const FORGET: u8 = 1;
+    /// Cancel: the satellite forgets it, and tells those that have not answered to stop.
+    pub const STOP: u8 = 2;
 }
 
 /// A satellite's part of an order.

@@ -60,7 +60,10 @@ impl Station {
         let Some(verb) = ask.verb() else {
             return self.refuse(now, from.addr, ask, "this version knows no such question", out);
         };
-        let writes = matches!(verb, Verb::Submit | Verb::SetPolicy | Verb::Drain | Verb::Replace);
+        let writes = matches!(
+            verb,
+            Verb::Submit | Verb::SetPolicy | Verb::Drain | Verb::Replace | Verb::Cancel
+        );
         let leader_only = ask.head.freshness == Ask::LEADER || writes;
         if leader_only && !self.is_settled() {
             return self.send_elsewhere(now, from.addr, ask.head.request, out);
@@ -69,6 +72,7 @@ impl Station {
             Verb::Submit => self.on_submit(now, from, ask, out),
             Verb::SetPolicy => self.on_set_policy(now, from, ask, out),
             Verb::Drain => self.on_drain(now, from, ask, out),
+            Verb::Cancel => self.on_cancel(now, from, ask, out),
             Verb::Replace => self.on_replace(now, from, ask, out),
             Verb::Report | Verb::Watched | Verb::Judged => {
                 self.refuse(
@@ -102,7 +106,8 @@ impl Station {
                 | Verb::Drain
                 | Verb::Replace
                 | Verb::Watched
-                | Verb::Judged,
+                | Verb::Judged
+                | Verb::Cancel,
             )
             | None => return,
         };
@@ -136,6 +141,19 @@ impl Station {
         }
         if self.wait_for(now, from, ask, id, out) {
             self.propose(now, &Command::Submit(new_order(id, &submit)), out);
+        }
+    }
+
+    /// An operator stops an order: he hears how far it came when that is in the log.
+    fn on_cancel<O: Outbox>(&mut self, now: Now, from: &Origin, ask: &Ask<'_>, out: &mut O) {
+        let id = OrderId(ask.head.cursor);
+        if !self.machine.orders.get(id).is_some_and(|entry| entry.is_open()) {
+            let page = self.order_page(id.0);
+            return self.reply(now, from.addr, ask.head.request, page, out);
+        }
+        if self.wait_for(now, from, ask, id, out) && !self.cancel_order(now, id, out) {
+            self.desk.pending.remove(&id);
+            self.say_busy(now, from.addr, ask.head.request, out);
         }
     }
 
@@ -174,7 +192,7 @@ impl Station {
         }
     }
 
-    /// An order was committed: whoever waits for it hears so.
+    /// An order was committed, or has ended: whoever waits for that hears so.
     pub(crate) fn answer_submitted<O: Outbox>(&mut self, now: Now, id: OrderId, out: &mut O) {
         if self.desk.pending.contains_key(&id) {
             let page = self.order_page(id.0);

@@ -218,7 +218,7 @@ impl Station {
     }
 
     /// An open order's progress is the leader's to know.
-    fn order_state(&self, id: OrderId, state: OrderState) -> OrderState {
+    pub(crate) fn order_state(&self, id: OrderId, state: OrderState) -> OrderState {
         let Some(job) = self.dispatch.job(id) else { return state };
         let answered = job.done.saturating_add(job.failed);
         OrderState {

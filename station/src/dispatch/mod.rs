@@ -1,28 +1,31 @@
 //! Carrying orders out: shards to satellites, outcomes back, the residual to others.
 //!
 //! A shard is a set of destinations given to one satellite. A satellite that shows no progress for
-//! [`SILENCE_NS`], whose stream broke or that died loses its shards; what they had left is given to
-//! the others under new numbers. Nodes know an order by its number, so nobody does it twice.
+//! [`LEASE_NS`](job::LEASE_NS), whose stream broke or that died loses its shards; what they had left
+//! is given to the others under new numbers. Nodes know an order by its number, so nobody does it
+//! twice.
 
 mod job;
 
 use crate::machine::command::{Command, Finish, NewOrder};
+use crate::machine::orders::OrderEntry;
 use crate::station::Station;
 use crate::transport::LANE_FABRIC;
 pub(crate) use job::Job;
-use std::collections::BTreeMap;
+use job::{LEASE_NS, Parts};
+use std::collections::{BTreeMap, BTreeSet};
 use syncom_group::{Candidate, Rendezvous, SlotSet};
-use syncom_seam::{Counter, MS, Now, Outbox, SECOND, Time};
+use syncom_seam::{Counter, MS, Now, Outbox, SECOND, Time, Timer};
 use syncom_stream::Key;
 use syncom_wire::control::OrderState;
 use syncom_wire::idset::IdSet;
 use syncom_wire::order::{OrderHead, Receipt, Shard, ShardHead, ShardProgress, Verb};
 use syncom_wire::{Frames, OrderId, PeerId};
 
-/// How long a satellite may work without showing progress.
-const LEASE_MS: u32 = 50;
-/// Silence after which a shard is given to others: ten leases.
-const SILENCE_NS: u64 = 500 * MS;
+/// Timer: open orders are looked at, while there are any.
+pub(crate) const LOOK: u16 = 3;
+/// How often they are, in ns: what it adds to a lease is little beside it.
+const LOOK_NS: u64 = LEASE_NS / 20;
 /// How long past its deadline an order waits for the last outcomes.
 const GRACE_NS: u64 = 200 * MS;
 /// An outcome that was proposed and not applied is proposed again after this long.
@@ -32,9 +35,11 @@ const AGAIN_NS: u64 = SECOND;
 #[derive(Debug, Default)]
 pub(crate) struct Dispatch {
     jobs: BTreeMap<OrderId, Job>,
+    is_look_armed: bool,
 }
 
 impl Dispatch {
+    /// Forgets all orders; the timer finds nothing to do.
     pub(crate) fn clear(&mut self) {
         self.jobs.clear();
     }
@@ -56,10 +61,25 @@ impl Station {
 
     /// An order has ended: its satellites forget it.
     pub(crate) fn on_order_closed<O: Outbox>(&mut self, now: Now, id: OrderId, out: &mut O) {
-        let Some(job) = self.dispatch.jobs.remove(&id) else { return };
+        let job = self.dispatch.jobs.remove(&id);
+        // Whoever has cancelled it.
+        self.answer_submitted(now, id, out);
+        let Some(job) = job else { return };
+        let cancelled = |entry: &OrderEntry| entry.state.state == OrderState::CANCELLED;
+        let is_cancelled = self.machine.orders.get(id).is_some_and(cancelled);
+        let is_enough = job.policy == OrderHead::FIRST;
+        let how = if is_cancelled || is_enough { ShardHead::STOP } else { ShardHead::FORGET };
         for (number, shard) in &job.shards {
-            self.send_shard(now, id, *number, shard.satellite, &SlotSet::new(), true, out);
+            self.send_shard(now, id, *number, shard.satellite, &SlotSet::new(), how, out);
         }
+    }
+
+    /// An operator wants an order to stop; false when this leader does not carry it out.
+    pub(crate) fn cancel_order<O: Outbox>(&mut self, now: Now, id: OrderId, out: &mut O) -> bool {
+        let Some(job) = self.dispatch.jobs.get_mut(&id) else { return false };
+        job.is_cancelled = true;
+        self.finish_if_complete(now, id, out);
+        true
     }
 
     /// This leader's manager has begun: it starts all open orders again.
@@ -83,7 +103,16 @@ impl Station {
         self.bury(&mut job);
         self.dispatch.jobs.insert(id, job);
         self.assign(now, id, out);
+        self.arm_look(now, out);
         self.finish_if_complete(now, id, out);
+    }
+
+    /// Open orders are looked at now and then.
+    fn arm_look<O: Outbox>(&mut self, now: Now, out: &mut O) {
+        if !self.dispatch.is_look_armed && !self.dispatch.jobs.is_empty() {
+            self.dispatch.is_look_armed = true;
+            out.arm(Timer { kind: LOOK, generation: 0, key: 0 }, now.at.after(LOOK_NS));
+        }
     }
 
     /// Members that are dead or gone will not answer.
@@ -110,6 +139,26 @@ impl Station {
         }
     }
 
+    /// Satellites that orders may be handed to.
+    fn serving(&self) -> BTreeSet<PeerId> {
+        let serving = self.machine.membership.members().satellites_serving();
+        let serving = serving.map(|entry| entry.head.peer);
+        serving.filter(|peer| self.feeds.is_attached(*peer)).collect()
+    }
+
+    /// What makes the first of these satellites the home of a node.
+    fn rendezvous(&self, among: &BTreeSet<PeerId>) -> Rendezvous {
+        let serving = self.machine.membership.members().satellites_serving();
+        let among = serving.filter(|entry| among.contains(&entry.head.peer));
+        let mut homes = Rendezvous::new();
+        homes.set(among.map(|entry| Candidate {
+            peer: entry.head.peer,
+            weight: entry.head.weight,
+            leaving: false,
+        }));
+        homes
+    }
+
     /// Gives every destination that no satellite works on to its best attached home. What a rule has
     /// run outside, where nobody checks the term, leaves only under the manager's lease.
     fn assign<O: Outbox>(&mut self, now: Now, id: OrderId, out: &mut O) {
@@ -118,24 +167,29 @@ impl Station {
         if entry.is_some_and(|entry| is_external(&entry.order)) && !self.holds_lease(now.at) {
             return;
         }
-        let mut homes = Rendezvous::new();
-        let serving = self.machine.membership.members().satellites_serving();
-        let candidate = |entry: &syncom_group::Entry| Candidate {
-            peer: entry.head.peer,
-            weight: entry.head.weight,
-            leaving: false,
-        };
-        let attached = serving.map(candidate).filter(|one| self.feeds.is_attached(one.peer));
-        homes.set(attached);
+        let Some(job) = self.dispatch.jobs.get(&id).filter(|job| job.is_loose) else { return };
+        let homes = self.rendezvous(&job.trusted(&self.serving()));
         let Some(job) = self.dispatch.jobs.get_mut(&id) else { return };
-        let shards = job.split(now.at, |slot, avoid| {
-            let mut choices = homes.preference(slot);
-            let first = choices.next();
-            // Whoever just failed gets it only when there is nobody else.
-            if first.is_some() && first == avoid { choices.next().or(first) } else { first }
-        });
-        for (number, satellite, to) in shards {
-            self.send_shard(now, id, number, satellite, &to, false, out);
+        let parts = job.split(now.at, |slot| homes.preference(slot).next());
+        self.send_parts(now, id, &parts, out);
+    }
+
+    /// Late in an order, gives others what the last satellites have left.
+    fn back_up<O: Outbox>(&mut self, now: Now, id: OrderId, out: &mut O) {
+        let Some(job) = self.dispatch.jobs.get(&id) else { return };
+        let helpers = job.helpers(now.at, &self.serving());
+        if helpers.is_empty() {
+            return;
+        }
+        let homes = self.rendezvous(&helpers);
+        let Some(job) = self.dispatch.jobs.get_mut(&id) else { return };
+        let parts = job.back_up(now.at, |slot| homes.preference(slot).next());
+        self.send_parts(now, id, &parts, out);
+    }
+
+    fn send_parts<O: Outbox>(&mut self, now: Now, id: OrderId, parts: &Parts, out: &mut O) {
+        for (number, satellite, to) in parts {
+            self.send_shard(now, id, *number, *satellite, to, 0, out);
         }
     }
 
@@ -147,7 +201,7 @@ impl Station {
         number: u32,
         satellite: PeerId,
         to: &SlotSet,
-        cancel: bool,
+        cancel: u8,
         out: &mut O,
     ) {
         let Some(entry) = self.machine.orders.get(id) else { return };
@@ -165,13 +219,13 @@ impl Station {
         };
         let shard_head = ShardHead {
             shard: number,
-            lease_ms: LEASE_MS,
-            cancel: u8::from(cancel),
+            lease_ms: u32::try_from(LEASE_NS / MS).unwrap_or(u32::MAX),
+            cancel,
             reserved: [0; 7],
         };
         let image = to.to_image();
         let Ok(to) = IdSet::parse(&image) else { return };
-        let payload: &[u8] = if cancel { &[] } else { &order.payload };
+        let payload: &[u8] = if cancel > 0 { &[] } else { &order.payload };
         let frame = Shard { order: head, head: shard_head, to, payload };
         let key = Key { peer: satellite, lane: LANE_FABRIC };
         // No room: no progress will come, and the residual goes to others.
@@ -188,10 +242,6 @@ impl Station {
     ) {
         let id = progress.head.id;
         let Some(job) = self.dispatch.jobs.get_mut(&id) else { return };
-        let number = progress.head.shard;
-        if !job.renew(number, from, now.at) {
-            return;
-        }
         for frame in Frames::new(progress.outcomes) {
             let Ok(syncom_wire::Frame::Outcome(outcome)) = frame else { continue };
             if outcome.code == Receipt::NO_ANSWER {
@@ -201,11 +251,9 @@ impl Station {
             nodes.insert_all(outcome.nodes);
             job.answer(outcome.code, outcome.cut, &nodes, outcome.output, now.at);
         }
-        if progress.head.last == 1 {
-            job.shards.remove(&number);
-            if now.at < job.deadline {
-                self.assign(now, id, out);
-            }
+        job.renew(progress.head.shard, from, progress.head.last == 1, now.at);
+        if now.at < job.deadline {
+            self.assign(now, id, out);
         }
         self.finish_if_complete(now, id, out);
     }
@@ -214,7 +262,7 @@ impl Station {
     pub(crate) fn give_up_shards<O: Outbox>(&mut self, now: Now, peer: PeerId, out: &mut O) {
         let mut touched = Vec::new();
         for (id, job) in &mut self.dispatch.jobs {
-            if job.give_up(|shard| shard.satellite == peer) {
+            if job.give_up(peer) {
                 touched.push(*id);
             }
         }
@@ -223,16 +271,24 @@ impl Station {
         }
     }
 
-    pub(crate) fn tick_dispatch<O: Outbox>(&mut self, now: Now, out: &mut O) {
+    /// Looks at all open orders: whose lease is over, who is late, what has ended.
+    pub(crate) fn look_at_orders<O: Outbox>(&mut self, now: Now, out: &mut O) {
+        self.dispatch.is_look_armed = false;
+        if !self.is_settled() || self.dispatch.jobs.is_empty() {
+            return;
+        }
+        let serving = self.serving();
         let ids: Vec<OrderId> = self.dispatch.jobs.keys().copied().collect();
         for id in ids {
             let Some(job) = self.dispatch.jobs.get_mut(&id) else { continue };
-            job.give_up(|shard| now.at.since(shard.heard) >= SILENCE_NS);
-            if now.at < job.deadline && job.has_unassigned() {
+            if now.at < job.deadline {
+                job.expire(now.at, &serving);
                 self.assign(now, id, out);
+                self.back_up(now, id, out);
             }
             self.finish_if_complete(now, id, out);
         }
+        self.arm_look(now, out);
     }
 
     /// Proposes an order's outcome once its policy is met or its time is up.
@@ -240,11 +296,15 @@ impl Station {
         let Some(job) = self.dispatch.jobs.get_mut(&id) else { return };
         let complete = job.is_complete();
         let expired = now.at >= job.deadline.after(GRACE_NS);
-        if !(complete || expired) || job.proposed_until > now.at {
+        if !(complete || expired || job.is_cancelled) || job.proposed_until > now.at {
             return;
         }
         job.proposed_until = now.at.after(AGAIN_NS);
-        let state = if complete { OrderState::COMPLETE } else { OrderState::EXPIRED };
+        let state = match (complete, job.is_cancelled) {
+            (true, _) => OrderState::COMPLETE,
+            (false, true) => OrderState::CANCELLED,
+            (false, false) => OrderState::EXPIRED,
+        };
         let finish = Finish {
             id,
             state,

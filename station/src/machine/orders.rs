@@ -97,7 +97,7 @@ impl Orders {
         let state = &mut entry.state;
         (state.done, state.failed) = (done, failed);
         state.missing = state.destinations.saturating_sub(done.saturating_add(failed));
-        state.state = finish.state.clamp(OrderState::COMPLETE, OrderState::EXPIRED);
+        state.state = finish.state.clamp(OrderState::COMPLETE, OrderState::CANCELLED);
         (state.first_us, state.last_us) = (finish.first_us, finish.last_us);
         self.outcome_bytes += finish.outcomes.len();
         entry.outcomes = finish.outcomes;

@@ -8,7 +8,7 @@ use syncom_stream::{Config, Delivery, Key, Streams};
 use syncom_wire::heartbeat::Heartbeat;
 use syncom_wire::idset::IdSet;
 use syncom_wire::member::{Attach, ViewDelta};
-use syncom_wire::order::{Outcome, ProgressHead, Shard, ShardProgress};
+use syncom_wire::order::{Outcome, ProgressHead, Shard, ShardHead, ShardProgress};
 use syncom_wire::probe::Probe;
 use syncom_wire::uplink::{Batch, BatchAck, BatchHead, ItemResult};
 use syncom_wire::{Addr, Boot, Emit, Frame, FrameHeader, Frames, OrderId, PeerId, Term, View};
@@ -44,6 +44,8 @@ pub(crate) struct Satellite {
     /// Every shard that came, by its order.
     pub(crate) orders: Vec<OrderId>,
     pub(crate) cancelled: u32,
+    /// How many of these shards it is to stop, too.
+    pub(crate) stopped: u32,
     /// Answer for each node by itself, with an output of its own of so many bytes.
     pub(crate) chatty: usize,
     /// Who said that it leads: its number, when it was asked, and when that came.
@@ -67,6 +69,7 @@ impl Satellite {
             deaf: false,
             orders: Vec::new(),
             cancelled: 0,
+            stopped: 0,
             chatty: 0,
             proofs: Vec::new(),
         }
@@ -146,8 +149,9 @@ impl Satellite {
 
     /// Answers for all destinations at once, as if they had done it.
     fn on_shard<O: Outbox>(&mut self, now: Now, shard: &Shard<'_>, out: &mut O) {
-        if shard.head.cancel == 1 {
+        if shard.head.cancel != 0 {
             self.cancelled += 1;
+            self.stopped += u32::from(shard.head.cancel == ShardHead::STOP);
             return;
         }
         self.orders.push(shard.order.id);

@@ -258,6 +258,51 @@ fn an_operators_order_gathers_every_output_however_many_pages() {
     assert!(pages > 1, "120 KB do not fit one answer");
 }
 
+/// An order of some policy to three nodes, whose satellite answers nothing; its number.
+fn unanswered_order(cluster: &mut Cluster, policy: u8, need: u32) -> u64 {
+    for n in 1..=3 {
+        cluster.satellite(1).submit(agent(n), 1);
+    }
+    cluster.run_until("all joined", |c| c.satellite(1).members.counts().alive == 3);
+    cluster.satellite(1).deaf = true;
+    let mut to = SlotSet::new();
+    (0..3).for_each(|slot| assert!(to.insert(Slot(slot))));
+    let image = to.to_image();
+    let head = OrderHead {
+        id: OrderId(0),
+        term: Term(0),
+        deadline_ms: 60_000,
+        verb: OrderVerb::Run as u8,
+        policy,
+        flags: 0,
+        need,
+        reserved: 0,
+    };
+    let submit = Submit { head, to: IdSet::parse(&image).unwrap(), payload: b"sleep\09\0" };
+    let argument = bytes(&submit);
+    let leader = cluster.settle();
+    let answer = cluster.ask(leader, &Ask { argument: &argument, ..ask(Verb::Submit, 1, 0) });
+    cluster.run(300);
+    order_states(&answer[0])[0].id.0
+}
+
+#[test]
+fn a_cancelled_order_ends_and_its_satellites_stop_what_runs() {
+    let mut cluster = running(14);
+    let id = unanswered_order(&mut cluster, OrderHead::ALL, 0);
+    let leader = cluster.settle();
+    for _ in 0..2 {
+        let answer = cluster.ask(leader, &ask(Verb::Cancel, Ask::LEADER, id));
+        let state = order_states(&answer[0])[0];
+        assert_eq!((state.state, state.missing), (OrderState::CANCELLED, 3), "and again");
+    }
+    cluster.run(300);
+    let satellite = cluster.satellite(1);
+    assert_eq!((satellite.cancelled, satellite.stopped), (1, 1));
+    let unknown = cluster.ask(leader, &ask(Verb::Cancel, Ask::LEADER, id + 0x1_0000)).remove(0);
+    assert!(order_states(&unknown).is_empty());
+}
+
 fn order_states(answer: &[u8]) -> Vec<OrderState> {
     let (header, body) = FrameHeader::split(answer).unwrap();
     let Ok(Frame::Reply(reply)) = Frame::parse(header, body) else { panic!("no reply") };

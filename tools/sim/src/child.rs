@@ -13,6 +13,11 @@ pub(crate) struct Children {
 /// Name of the program that stands for a managed service.
 pub(crate) const SERVICE: &str = "service";
 
+/// A command whose argument begins so takes no longer than `true` does.
+pub(crate) const QUICK: &str = "quick";
+/// Half of what that is at most, in ns.
+const QUICK_NS: u64 = MS / 2;
+
 impl Children {
     /// Starts a child; when it ends by itself, says after how many ns and how.
     pub(crate) fn start(&mut self, spawn: &Spawn, rng: &mut Rng) -> Option<(u64, Exit)> {
@@ -25,7 +30,10 @@ impl Children {
         let fails = Hook::of(&spawn.argv).is_some() && rng.chance(1, 3);
         let output = spawn.argv.join(" ").into_bytes();
         let output_total = output.len() as u64;
-        Some((MS + rng.below(20 * MS), Exit { code: i32::from(fails), output, output_total }))
+        let is_quick = spawn.argv.get(1).is_some_and(|argument| argument.starts_with(QUICK));
+        let took_ns = if is_quick { QUICK_NS } else { MS }
+            + rng.below(if is_quick { QUICK_NS } else { 20 * MS });
+        Some((took_ns, Exit { code: i32::from(fails), output, output_total }))
     }
 
     /// A signal to a child: if it still runs, it ends.

@@ -9,7 +9,7 @@ use syncom_wire::idset::{self, IdSet};
 use syncom_wire::order::{OrderHead, Submit};
 use syncom_wire::replica::Replace;
 use syncom_wire::report::{EventKind, Report, ReportHead, ReportId};
-use syncom_wire::{Addr, Frame, Frames, Incarnation, OrderId, Slot, Subject, Term};
+use syncom_wire::{Addr, Frame, Frames, Incarnation, OrderId, Slot, Subject, Term, limits};
 
 /// A report that a client made.
 #[derive(Clone, Debug)]
@@ -36,6 +36,7 @@ pub(crate) struct Replacing {
 pub(crate) struct Ordered {
     pub(crate) argument: String,
     pub(crate) slots: Vec<u32>,
+    pub(crate) deadline_ms: u32,
     /// Its number, once the station took it.
     pub(crate) id: Option<u64>,
     pub(crate) complete: Option<(u32, u32, u32)>,
@@ -71,10 +72,21 @@ impl Client {
 
     /// A new order for some slots; the question to send.
     pub(crate) fn order(&mut self, slots: Vec<u32>) -> (u64, Vec<u8>) {
+        self.order_of("order", slots, 20_000)
+    }
+
+    /// A new order with a command of this name; the question to send.
+    pub(crate) fn order_of(
+        &mut self,
+        name: &str,
+        slots: Vec<u32>,
+        deadline_ms: u32,
+    ) -> (u64, Vec<u8>) {
         let request = self.request();
-        let argument = format!("order-{request}");
-        let bytes = submit_ask(request, &argument, &slots);
-        self.orders.insert(request, Ordered { argument, slots, id: None, complete: None });
+        let argument = format!("{name}-{request}");
+        let bytes = submit_ask(request, &argument, &slots, deadline_ms);
+        self.orders
+            .insert(request, Ordered { argument, slots, deadline_ms, id: None, complete: None });
         (request, bytes)
     }
 
@@ -108,7 +120,7 @@ impl Client {
     pub(crate) fn repeat_orders(&self) -> Vec<Vec<u8>> {
         let open = self.orders.iter().filter(|(_, order)| order.complete.is_none());
         open.map(|(request, order)| match order.id {
-            None => submit_ask(*request, &order.argument, &order.slots),
+            None => submit_ask(*request, &order.argument, &order.slots, order.deadline_ms),
             Some(id) => ask(*request, Verb::OrderState, id, &[]),
         })
         .collect()
@@ -191,14 +203,14 @@ fn report_ask(request: u64, kind: &str) -> Vec<u8> {
     ask(request, Verb::Report, 0, &pack(&Report { head, subject: "sim", kind, detail: "load" }))
 }
 
-fn submit_ask(request: u64, argument: &str, slots: &[u32]) -> Vec<u8> {
+fn submit_ask(request: u64, argument: &str, slots: &[u32], deadline_ms: u32) -> Vec<u8> {
     let set = self::slots(slots);
     let payload = format!("run\0{argument}\0");
     let submit = Submit {
         head: OrderHead {
             id: OrderId(request),
             term: Term(0),
-            deadline_ms: 20_000,
+            deadline_ms,
             verb: syncom_wire::order::Verb::Run as u8,
             policy: OrderHead::ALL,
             flags: 0,
@@ -213,8 +225,9 @@ fn submit_ask(request: u64, argument: &str, slots: &[u32]) -> Vec<u8> {
 
 /// A set of slots, which must be in order.
 pub(crate) fn slots(slots: &[u32]) -> Vec<u8> {
-    let mut set = vec![0; 4096];
-    let ranges = slots.iter().map(|slot| (*slot, slot + 1));
+    let mut set = vec![0; limits::IDSET_MAX];
+    let runs = slots.chunk_by(|one, next| one + 1 == *next);
+    let ranges = runs.map(|run| (run[0], run[run.len() - 1] + 1));
     let len = idset::encode(ranges, &mut set).unwrap_or(0);
     set.truncate(len);
     set

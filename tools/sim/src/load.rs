@@ -64,7 +64,8 @@ impl World {
         }
     }
 
-    fn ask(&mut self, to: usize, question: &[u8]) {
+    /// A client asks a member.
+    pub(crate) fn ask(&mut self, to: usize, question: &[u8]) {
         let datagram = Datagram {
             from: address(CLIENT),
             peer: PeerId::client(self.seed),

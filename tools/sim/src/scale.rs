@@ -8,6 +8,7 @@ mod curve;
 mod figures;
 mod hours;
 mod judged;
+mod orders;
 pub mod picture;
 mod stages;
 mod still;
@@ -18,6 +19,7 @@ use crate::world::World;
 pub use curve::{Curve, Point};
 pub use figures::{Figure, Finding};
 pub use hours::{Hours, Life};
+pub use orders::Orders;
 pub use stages::Stage;
 use syncom_group::Profile;
 use syncom_seam::{MS, SECOND, Time, US};
@@ -88,6 +90,19 @@ const LOOK_NS: u64 = 10 * MS;
 /// Starts the cluster, lets all nodes join, and goes through the stages; says what it found after
 /// each of them, the joins first.
 pub fn run(plan: &Plan, mut said: impl FnMut(&Finding)) -> Vec<Finding> {
+    let mut trial = trial(plan);
+    let mut findings = vec![trial.joins()];
+    said(&findings[0]);
+    for stage in &plan.stages {
+        let finding = trial.stage(*stage);
+        said(&finding);
+        findings.push(finding);
+    }
+    findings
+}
+
+/// A cluster in which nothing has happened yet.
+fn trial(plan: &Plan) -> stages::Trial<'_> {
     let options = Options {
         nodes: plan.nodes,
         satellites: plan.satellites,
@@ -97,13 +112,5 @@ pub fn run(plan: &Plan, mut said: impl FnMut(&Finding)) -> Vec<Finding> {
     };
     let mut world = World::new(plan.seed, &options, plan.scenario());
     world.trace.count_only();
-    let mut trial = stages::Trial::new(world, plan);
-    let mut findings = vec![trial.joins()];
-    said(&findings[0]);
-    for stage in &plan.stages {
-        let finding = trial.stage(*stage);
-        said(&finding);
-        findings.push(finding);
-    }
-    findings
+    stages::Trial::new(world, plan)
 }

@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod commit;
 pub mod detect;
+pub mod downlink;
 mod recovery;
 mod station;
 pub mod suspect;
@@ -56,6 +57,8 @@ pub enum Command {
     Report(Report),
     /// Run a command on every node of a set and gather the results
     Run(Run),
+    /// Stop an order that is under way: what runs for it is killed
+    Cancel(Cancel),
     /// Show what the recovery manager decided
     Decisions(Decisions),
     /// Show, check or apply the rules of recovery
@@ -316,9 +319,33 @@ pub struct Run {
     /// Print JSON, the result in the last line
     #[arg(long)]
     pub json: bool,
+    /// Be content when so many nodes have answered; those that have begun go on
+    #[arg(long, value_name = "NODES", value_parser = clap::value_parser!(u32).range(1..))]
+    pub quorum: Option<u32>,
+    /// Be content when so many nodes have answered, and stop the others
+    #[arg(long, value_name = "NODES", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(conflicts_with = "quorum")]
+    pub first: Option<u32>,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub command: Vec<String>,
+}
+
+/// `syncom cancel`.
+#[derive(Clone, Debug, Args)]
+pub struct Cancel {
+    /// The order's number, as `run` prints it
+    #[arg(value_name = "ORDER", value_parser = order_number)]
+    pub order: u64,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// An order's number: sixteen hexadecimal digits.
+fn order_number(text: &str) -> Result<u64, String> {
+    let number = (text.len() == 16).then(|| u64::from_str_radix(text, 16).ok()).flatten();
+    number.ok_or_else(|| format!("{text:?} is no order; its number has 16 hexadecimal digits"))
 }
 
 /// `syncom graph`.
@@ -337,20 +364,20 @@ pub struct Graph {
 /// `syncom sim`.
 #[derive(Clone, Debug, Args)]
 pub struct Sim {
-    /// The seed, `soak` for many, `scale` for one large cluster that is measured, or `hours` for clusters
-    /// that live on in trouble
+    /// The seed, `soak` for many, `scale` for one large cluster that is measured, `orders` for orders to
+    /// all of such a one, or `hours` for clusters that live on in trouble
     #[arg(default_value = "1")]
     pub seed: String,
     /// With `soak`: how many seeds
     #[arg(long, default_value_t = 10)]
     pub seeds: u64,
-    /// With `soak`, `scale` and `hours`: the first seed
+    /// With `soak`, `scale`, `orders` and `hours`: the first seed
     #[arg(long, default_value_t = 1)]
     pub first: u64,
     /// Nodes
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub nodes: u32,
-    /// Satellites [default: 2; with `scale` one for a thousand nodes]
+    /// Satellites [default: 2; with `scale` and `orders` one for a thousand nodes]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=100))]
     pub satellites: Option<u16>,
     /// With `scale`: what happens after all nodes have joined, of quiet, kills, power, tenth and
@@ -360,9 +387,18 @@ pub struct Sim {
     /// With `scale`: how fast the cluster wants to know
     #[arg(long, value_enum, default_value_t)]
     pub profile: ProfileName,
-    /// Per cent of datagrams that are lost [default: 0 with `scale`, 1 with `hours`]
-    #[arg(long, value_parser = clap::value_parser!(u64).range(0..=50))]
-    pub loss: Option<u64>,
+    /// Per cent of datagrams that are lost [default: 0 with `scale` and `orders`, 1 with `hours`]
+    #[arg(long, value_parser = per_cent)]
+    pub loss: Option<f64>,
+    /// With `orders`: how many orders, one after the other
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    pub turns: u16,
+    /// With `orders`: satellites that die while each of them is under way
+    #[arg(long, default_value_t = 0)]
+    pub kill: u16,
+    /// With `orders`: of so many nodes one does not answer
+    #[arg(long, default_value_t = 0, value_name = "NODES")]
+    pub deaf_of: u32,
     /// With `hours`: how many node-hours at least
     #[arg(long, default_value_t = 10.0)]
     pub hours: f64,
@@ -390,6 +426,12 @@ pub struct Sim {
     /// Print one JSON object per seed
     #[arg(long)]
     pub json: bool,
+}
+
+/// Parts of a hundred, at most half, with up to two decimals.
+fn per_cent(text: &str) -> Result<f64, String> {
+    let value = text.parse::<f64>().ok().filter(|value| (0.0..=50.0).contains(value));
+    value.ok_or_else(|| format!("{text:?} is no percentage from 0 to 50"))
 }
 
 fn odd_replicas(text: &str) -> Result<u16, String> {

@@ -147,7 +147,9 @@ impl Client {
     /// How fresh an answer must be. Some facts are not in the log: the leader alone has them.
     const fn freshness(&self, verb: Verb) -> u8 {
         match verb {
-            Verb::Submit | Verb::SetPolicy | Verb::Drain | Verb::Replace => Ask::LEADER,
+            Verb::Submit | Verb::SetPolicy | Verb::Drain | Verb::Replace | Verb::Cancel => {
+                Ask::LEADER
+            }
             _ if self.stale => Ask::STALE,
             Verb::Status | Verb::Nodes | Verb::OrderState => Ask::LEADER,
             Verb::Events | Verb::Explain | Verb::Decisions | Verb::Graph | Verb::Policy => {

@@ -56,6 +56,7 @@ const fn owns_state(command: &Command) -> bool {
         | Command::Explain(_)
         | Command::Report(_)
         | Command::Run(_)
+        | Command::Cancel(_)
         | Command::Decisions(_)
         | Command::Policy(_)
         | Command::Drain(_)
@@ -93,6 +94,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Explain(args) => commands::explain::run(find()?, &args),
         Command::Report(args) => commands::report::run(find()?, &args),
         Command::Run(args) => commands::run::run(find()?, &args),
+        Command::Cancel(args) => commands::cancel::run(find()?, &args),
         Command::Decisions(args) => commands::listing::decisions(find()?, &args),
         Command::Policy(args) => commands::policy::run(find, &args.what),
         Command::Drain(args) => commands::drain::run(find()?, &args, true),

@@ -1,23 +1,30 @@
 //! One part of one order: its destinations, and what they answered.
+//!
+//! Destinations are sent to in bursts that answers pace: at first [`WINDOW_START`] of them are out,
+//! each answer lets two more follow, and what has to be repeated halves the window. Answers come to
+//! one socket, whose buffer holds so many and not the whole shard's.
 
-use crate::downlink::delivery::{Delivery, State};
+use crate::downlink::delivery::{Delivery, RTO_MIN_NS, State};
 use crate::downlink::outcomes::{MESSAGE_MAX, Outcomes};
 use crate::homes::Homes;
 use crate::world::World;
 use alloc::vec::Vec;
+use syncom_group::RoundTrip;
 use syncom_seam::limits::DELIVERIES_MAX;
-use syncom_seam::{Counter, MS, Outbox, Rng, Time};
+use syncom_seam::{Counter, MS, Outbox, Rng, SECOND, Time};
 use syncom_stream::{Key, Streams};
-use syncom_wire::OrderId;
 use syncom_wire::limits::IDSET_MAX;
 use syncom_wire::order::{Order, OrderHead, ProgressHead, Receipt, Shard, ShardProgress};
+use syncom_wire::{Addr, OrderId, Slot};
 
 /// Least time between two reports of progress with news, in ns.
 const PROGRESS_NS: u64 = 10 * MS;
 /// Longest time between two reports of progress: the leader's lease depends on them, in ns.
 const KEEP_ALIVE_NS: u64 = 20 * MS;
-/// Order frames per tick: a burst that socket buffers hold.
-const PER_TICK: usize = 256;
+/// Destinations sent to before the first answer: a burst that socket buffers hold.
+const WINDOW_START: usize = 512;
+/// The window after however many repetitions.
+const WINDOW_MIN: usize = 64;
 
 /// What the sending of an order needs to know.
 #[derive(Debug)]
@@ -26,6 +33,20 @@ pub(crate) struct Means<'a> {
     pub(crate) world: &'a World,
     pub(crate) homes: &'a Homes,
     pub(crate) rng: &'a mut Rng,
+    /// How long answers to orders take at present, whoever gives them.
+    pub(crate) trip: &'a RoundTrip,
+    /// Where the burst goes that is being made; empty between bursts.
+    pub(crate) burst: &'a mut Vec<Addr>,
+}
+
+impl Means<'_> {
+    /// Time-out of a first transmission to a node, in ns: twice its own round trip, or what the
+    /// answers of all take at present where that is longer.
+    fn rto_ns(&self, slot: Slot) -> u64 {
+        let measured = self.trip.srtt_ns().map_or(0, |_| self.trip.rto_ns());
+        let known = self.homes.rtt_ns(slot);
+        (2 * known).max(measured).clamp(RTO_MIN_NS, SECOND)
+    }
 }
 
 /// See the module.
@@ -39,7 +60,12 @@ pub(crate) struct ShardJob {
     deliveries: Vec<Delivery>,
     /// The first that may still be waiting.
     turn: usize,
-    under_way: usize,
+    /// Sent, and neither begun nor answered.
+    in_flight: usize,
+    /// How many may be that.
+    window: usize,
+    /// No repetition is due before.
+    next_due: Time,
     answered: u32,
     outcomes: Outcomes,
     told: Time,
@@ -55,10 +81,13 @@ impl ShardJob {
             payload: shard.payload.to_vec(),
             deliveries: shard.to.iter().map(Delivery::new).collect(),
             turn: 0,
-            under_way: 0,
+            in_flight: 0,
+            window: WINDOW_START,
+            next_due: Time::NEVER,
             answered: 0,
             outcomes: Outcomes::default(),
-            told: now,
+            // That it was taken is told at once.
+            told: Time(now.0.saturating_sub(KEEP_ALIVE_NS)),
         };
         job.on_view(world);
         job
@@ -82,8 +111,13 @@ impl ShardJob {
         }
     }
 
-    /// Takes a receipt of one of its destinations; whether it was one.
-    pub(crate) fn on_receipt(&mut self, now: Time, receipt: &Receipt<'_>) -> bool {
+    /// Takes a receipt of one of its destinations; whether it was one. Round trips go to `trip`.
+    pub(crate) fn on_receipt(
+        &mut self,
+        now: Time,
+        receipt: &Receipt<'_>,
+        trip: &mut RoundTrip,
+    ) -> bool {
         let head = &receipt.head;
         if head.id != self.order.id {
             return false;
@@ -91,10 +125,21 @@ impl ShardJob {
         let Ok(at) = self.deliveries.binary_search_by_key(&head.slot, |one| one.slot) else {
             return false;
         };
+        let delivery = &mut self.deliveries[at];
+        if let Some(ns) = delivery.round_trip_ns(now) {
+            trip.sample(ns);
+        }
+        let is_first = delivery.state == State::Sent;
+        if head.state == Receipt::REFUSED && head.code == Receipt::BUSY {
+            delivery.on_busy();
+            return true;
+        }
+        if is_first {
+            self.window = (self.window + 1).min(DELIVERIES_MAX);
+        }
         if head.state == Receipt::ACCEPTED {
-            self.deliveries[at].on_accepted(now);
-        } else if head.state == Receipt::REFUSED && head.code == Receipt::BUSY {
-            self.deliveries[at].on_busy();
+            delivery.on_accepted(now);
+            self.in_flight -= usize::from(is_first);
         } else {
             self.settle(at, head.code, head.cut, receipt.output);
         }
@@ -107,10 +152,32 @@ impl ShardJob {
         if delivery.state == State::Answered {
             return;
         }
-        self.under_way -= usize::from(delivery.is_under_way());
+        self.in_flight -= usize::from(delivery.state == State::Sent);
         delivery.state = State::Answered;
         self.answered += 1;
         self.outcomes.add(delivery.slot, code, cut, output);
+    }
+
+    /// Whether more destinations may be sent to right now.
+    pub(crate) const fn has_turn(&self) -> bool {
+        self.turn < self.deliveries.len() && self.in_flight < self.window
+    }
+
+    /// When there is something to do for it, unless something is heard before.
+    pub(crate) fn next_moment(&self) -> Time {
+        let pause_ns = if self.outcomes.is_empty() { KEEP_ALIVE_NS } else { PROGRESS_NS };
+        self.told.after(pause_ns).min(self.next_due).min(self.deadline)
+    }
+
+    /// Tells those that were sent it, and have not answered, to stop: once, since whoever does not hear
+    /// it stops when the order's time is over.
+    pub(crate) fn stop<O: Outbox>(&self, world: &World, homes: &Homes, out: &mut O) {
+        let head = OrderHead { flags: OrderHead::CANCEL, ..self.order };
+        for delivery in self.deliveries.iter().filter(|delivery| delivery.is_under_way()) {
+            if let Some(addr) = homes.addr(world, delivery.slot) {
+                out.send(addr, &Order { head, payload: &[] });
+            }
+        }
     }
 
     /// Whether every destination was answered for.
@@ -139,34 +206,59 @@ impl ShardJob {
     }
 
     fn deliver<O: Outbox>(&mut self, means: &mut Means<'_>, out: &mut O) {
-        let mut budget = PER_TICK;
-        for at in 0..self.turn {
-            if budget > 0 && self.deliveries[at].is_due(means.now) {
-                self.send(at, means, out);
-                budget -= 1;
-            }
+        if means.now >= self.next_due {
+            self.repeat(means);
         }
-        while budget > 0 && self.under_way < DELIVERIES_MAX && self.turn < self.deliveries.len() {
+        while self.has_turn() {
             let at = self.turn;
             self.turn += 1;
             if self.deliveries[at].state == State::Waiting {
-                self.send(at, means, out);
-                self.under_way += 1;
-                budget -= 1;
+                self.send(at, means);
+                self.in_flight += 1;
             }
         }
-    }
-
-    fn send<O: Outbox>(&mut self, at: usize, means: &mut Means<'_>, out: &mut O) {
-        let delivery = &mut self.deliveries[at];
-        let rto_ns = means.homes.rto_ns(delivery.slot);
-        delivery.on_sent(means.now, rto_ns, means.rng);
-        let Some(addr) = means.homes.addr(means.world, delivery.slot) else { return };
+        if means.burst.is_empty() {
+            return;
+        }
+        // The same for all: encoded and sealed once.
         let left_ms = self.deadline.since(means.now) / MS;
         let deadline_ms = u32::try_from(left_ms).unwrap_or(u32::MAX);
         let head = OrderHead { deadline_ms, ..self.order };
-        out.send(addr, &Order { head, payload: &self.payload });
-        out.count(Counter::OrdersDelivered, 1);
+        out.send_all(means.burst, &Order { head, payload: &self.payload });
+        out.count(Counter::OrdersDelivered, means.burst.len() as u64);
+        means.burst.clear();
+    }
+
+    /// Sends again to those whose time is over, a window of them at most.
+    fn repeat(&mut self, means: &mut Means<'_>) {
+        self.next_due = Time::NEVER;
+        let mut budget = self.window;
+        let mut is_slow = false;
+        for at in 0..self.turn {
+            let due = self.deliveries[at].due();
+            if due <= means.now && budget > 0 {
+                let rto_ns = means.rto_ns(self.deliveries[at].slot);
+                if !self.deliveries[at].is_patient(means.now, rto_ns, means.rng) {
+                    is_slow |= self.deliveries[at].state == State::Sent;
+                    self.send(at, means);
+                    budget -= 1;
+                }
+            }
+            self.next_due = self.next_due.min(self.deliveries[at].due());
+        }
+        // One that is lost now and then says nothing of the network.
+        if is_slow && self.window - budget > self.window / 16 {
+            self.window = (self.window / 2).max(WINDOW_MIN);
+        }
+    }
+
+    /// Puts a destination into the burst.
+    fn send(&mut self, at: usize, means: &mut Means<'_>) {
+        let rto_ns = means.rto_ns(self.deliveries[at].slot);
+        let delivery = &mut self.deliveries[at];
+        delivery.on_sent(means.now, rto_ns, means.rng);
+        self.next_due = self.next_due.min(delivery.due());
+        means.burst.extend(means.homes.addr(means.world, delivery.slot));
     }
 
     /// Reports progress when there is news or the lease needs it; whether all is told.

@@ -2,13 +2,16 @@
 
 use crate::downlink::outcomes::MESSAGE_MAX;
 use crate::downlink::shard::{Means, ShardJob};
+use crate::homes::Homes;
 use crate::world::World;
 use alloc::vec;
 use alloc::vec::Vec;
-use syncom_seam::limits::SHARDS_MAX;
-use syncom_seam::{Counter, Origin, Outbox, Time};
+use syncom_group::RoundTrip;
+use syncom_seam::limits::{DELIVERIES_MAX, SHARDS_MAX};
+use syncom_seam::{Counter, Origin, Outbox, Rng, Time};
 use syncom_stream::{Key, Streams};
-use syncom_wire::order::{Receipt, ReceiptAck, Shard};
+use syncom_wire::Addr;
+use syncom_wire::order::{Receipt, ReceiptAck, Shard, ShardHead};
 
 /// Bytes of output that may wait to be told. Beyond them receipts are not acknowledged, and the
 /// nodes send them again: back-pressure, without loss.
@@ -19,17 +22,28 @@ const BYTES_MAX: usize = 4 * 1024 * 1024;
 pub(crate) struct Shards {
     jobs: Vec<ShardJob>,
     buffer: Vec<u8>,
-    /// A shard came, or one was completed, since the last tick.
+    /// A shard came, one was completed, or one may go on, since the last tick.
     has_news: bool,
+    /// How long answers take, whoever gives them.
+    trip: RoundTrip,
+    /// Room for where a burst goes.
+    burst: Vec<Addr>,
 }
 
 impl Shards {
     pub(crate) fn new() -> Self {
-        Self { jobs: Vec::with_capacity(SHARDS_MAX), buffer: vec![0; MESSAGE_MAX], has_news: false }
+        Self {
+            jobs: Vec::with_capacity(SHARDS_MAX),
+            buffer: vec![0; MESSAGE_MAX],
+            has_news: false,
+            trip: RoundTrip::new(),
+            burst: Vec::with_capacity(DELIVERIES_MAX),
+        }
     }
 
-    pub(crate) const fn is_busy(&self) -> bool {
-        !self.jobs.is_empty()
+    /// When there is something to do, unless something is heard before.
+    pub(crate) fn next_moment(&self) -> Option<Time> {
+        self.jobs.iter().map(ShardJob::next_moment).min()
     }
 
     /// Whether a tick would do something right now.
@@ -44,10 +58,15 @@ impl Shards {
         &mut self,
         now: Time,
         shard: &Shard<'_>,
-        world: &World,
+        (world, homes): (&World, &Homes),
         out: &mut O,
     ) {
         let id = (shard.order.id, shard.head.shard);
+        if shard.head.cancel == ShardHead::STOP
+            && let Some(job) = self.jobs.iter().find(|job| job.id() == id)
+        {
+            job.stop(world, homes, out);
+        }
         self.jobs.retain(|job| job.id() != id);
         if shard.head.cancel != 0 {
             return;
@@ -60,7 +79,8 @@ impl Shards {
         self.has_news = true;
     }
 
-    /// Takes a receipt and says so, also when nobody waits for it any more: the node remembers.
+    /// Takes a receipt. Says so where the node asks for that, also when nobody waits for it any more;
+    /// what answers an order directly needs no word, because the order comes again until it is heard.
     pub(crate) fn on_receipt<O: Outbox>(
         &mut self,
         now: Time,
@@ -75,9 +95,10 @@ impl Shards {
             return;
         }
         for job in &mut self.jobs {
-            self.has_news |= job.on_receipt(now, receipt) && job.is_complete();
+            let is_its = job.on_receipt(now, receipt, &mut self.trip);
+            self.has_news |= is_its && (job.is_complete() || job.has_turn());
         }
-        if is_final {
+        if is_final && receipt.head.flags & Receipt::ASKS_ACK != 0 {
             let head = &receipt.head;
             let (id, slot, incarnation) = (head.id, head.slot, head.incarnation);
             out.send(from.addr, &ReceiptAck { id, slot, incarnation });
@@ -99,13 +120,15 @@ impl Shards {
     /// Sends, gives up, reports; drops what is over.
     pub(crate) fn on_tick<O: Outbox>(
         &mut self,
-        means: &mut Means<'_>,
+        (now, world, homes): (Time, &World, &Homes),
+        rng: &mut Rng,
         leader: Option<Key>,
         streams: &mut Streams,
         out: &mut O,
     ) {
         self.has_news = false;
-        let buffer = &mut self.buffer;
-        self.jobs.retain_mut(|job| !job.on_tick(means, leader, streams, buffer, out));
+        let Self { buffer, trip, jobs, burst, .. } = self;
+        let mut means = Means { now, world, homes, rng, trip, burst };
+        jobs.retain_mut(|job| !job.on_tick(&mut means, leader, streams, buffer, out));
     }
 }

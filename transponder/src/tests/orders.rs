@@ -30,13 +30,17 @@ fn give(rig: &mut Rig, shard: u32, to: (u32, u32), deadline_ms: u32, cancel: u8)
 }
 
 fn receipt(rig: &mut Rig, slot: u32, state: u8, code: i32, output: &[u8]) {
+    receipt_with(rig, slot, state, (code, Receipt::ASKS_ACK), output);
+}
+
+fn receipt_with(rig: &mut Rig, slot: u32, state: u8, (code, flags): (i32, u16), output: &[u8]) {
     let head = ReceiptHead {
         id: ORDER,
         slot: Slot(slot),
         incarnation: Incarnation(1),
         state,
         cut: 0,
-        reserved: 0,
+        flags,
         code,
         output_total: u64::try_from(output.len()).unwrap(),
         took_us: 1,
@@ -211,4 +215,53 @@ fn results_that_differ_are_all_kept() {
     assert_eq!((told.results.len(), told.outcomes, told.last), (100, 100, 1));
     let frame = rig.messages.iter().map(Vec::len).max().unwrap();
     assert!(frame < 300 * 1024);
+}
+
+#[test]
+fn a_shard_is_taken_at_once_and_its_bursts_are_paced_by_answers() {
+    let mut rig = Rig::new(600, 1);
+    give(&mut rig, 1, (0, 600), 20_000, 0);
+    assert_eq!(delivered(&mut rig).len(), 512);
+    rig.run(MS);
+    let taken = told(&rig);
+    assert_eq!((taken.progress, taken.answered, taken.last), (1, 0, 0));
+    for slot in 0..10 {
+        receipt(&mut rig, slot, Receipt::DONE, 0, b"");
+    }
+    assert_eq!(delivered(&mut rig).len(), 20, "two more for each");
+    receipt(&mut rig, 20, Receipt::REFUSED, Receipt::BUSY, b"");
+    assert!(delivered(&mut rig).is_empty(), "it is asked again in time, and lets nobody follow");
+}
+
+#[test]
+fn what_answers_an_order_directly_is_not_acknowledged() {
+    let mut rig = Rig::new(3, 1);
+    give(&mut rig, 1, (0, 3), 20_000, 0);
+    receipt_with(&mut rig, 1, Receipt::DONE, (0, 0), b"");
+    assert!(rig.sent_where(|frame| matches!(frame, Frame::ReceiptAck(_))).is_empty());
+    receipt_with(&mut rig, 2, Receipt::DONE, (0, Receipt::ASKS_ACK), b"");
+    assert_eq!(rig.sent_where(|frame| matches!(frame, Frame::ReceiptAck(_))).len(), 1);
+    rig.run(20 * MS);
+    assert_eq!(told(&rig).answered, 2);
+}
+
+#[test]
+fn a_stopped_shard_is_told_to_those_that_have_not_answered() {
+    let mut rig = Rig::new(4, 1);
+    give(&mut rig, 1, (0, 4), 20_000, 0);
+    receipt(&mut rig, 0, Receipt::DONE, 0, b"");
+    receipt(&mut rig, 1, Receipt::ACCEPTED, 0, b"");
+    rig.forget();
+    give(&mut rig, 1, (0, 4), 20_000, ShardHead::STOP);
+    let mut stopped = Vec::new();
+    rig.for_sent(|to, frame| {
+        if let Frame::Order(order) = frame {
+            assert_eq!(order.head.flags, OrderHead::CANCEL);
+            stopped.push(to);
+        }
+    });
+    assert_eq!(stopped, [1, 2, 3].map(node_addr));
+    rig.forget();
+    rig.run(2 * SECOND);
+    assert!(delivered(&mut rig).is_empty());
 }

@@ -99,7 +99,7 @@ fn a_receipt_is_sent_again_until_it_is_acknowledged() {
     world.clear();
     world.run_ms(300);
     let resent = receipts(&world).len();
-    assert!((2..=5).contains(&resent), "{resent}: acknowledging a start acknowledges no end");
+    assert!((2..=7).contains(&resent), "{resent}: acknowledging a start acknowledges no end");
     acknowledge(&mut world, 1);
     world.clear();
     world.run_ms(60_000);
@@ -174,4 +174,26 @@ fn output_beyond_its_bound_is_cut_and_says_so() {
     exit(&mut world, 1, 0, &[b'y'; OUTPUT_MAX + 5], 1_000_000);
     let (_, last, output) = receipts(&world).pop().unwrap();
     assert_eq!((last.cut, last.output_total, output.len()), (1, 1_000_000, OUTPUT_MAX));
+}
+
+#[test]
+fn a_cancelled_command_is_killed_once_and_one_that_comes_later_is_not_begun() {
+    let mut world = World::member(2);
+    let cancel = |id| OrderHead { flags: OrderHead::CANCEL, ..head(id, 2) };
+    order(&mut world, 1, head(1, 2), &["sleep", "9"]);
+    order(&mut world, 1, OrderHead { term: Term(1), ..cancel(1) }, &[]);
+    assert!(!world.asked.contains(&Action::Kill(1, 9)), "whoever said so decides no more");
+    order(&mut world, 1, cancel(1), &[]);
+    order(&mut world, 2, cancel(1), &[]);
+    let kills = world.asked.iter().filter(|action| **action == Action::Kill(1, 9)).count();
+    assert_eq!(kills, 1);
+    exit(&mut world, 1, 137, b"", 0);
+    order(&mut world, 1, cancel(1), &[]);
+    order(&mut world, 1, cancel(2), &[]);
+    world.clear();
+    world.run_ms(1_000);
+    assert!(receipts(&world).iter().all(|(_, head, _)| head.id == OrderId(1)), "nobody asked");
+    order(&mut world, 1, head(2, 2), &["sleep", "9"]);
+    assert_eq!(receipts(&world).last().unwrap().1.code, Receipt::CANCELLED);
+    assert_eq!(world.out.counter(Counter::OrdersExecuted), 1);
 }

@@ -23,7 +23,7 @@ fn order_head(s: &mut Source) -> OrderHead {
     let mut head: OrderHead = s.fixed();
     head.verb = 1 + head.verb % 5;
     head.policy %= 3;
-    head.flags = 0;
+    head.flags &= OrderHead::CANCEL;
     head.reserved = 0;
     head
 }
@@ -35,7 +35,7 @@ fn orders(s: &mut Source, visit: &mut dyn FnMut(Kind, Vec<u8>, Frame<'_>)) {
     let mut head: ReceiptHead = s.fixed();
     head.state = 1 + head.state % 3;
     head.cut %= 2;
-    head.reserved = 0;
+    head.flags &= Receipt::ASKS_ACK;
     let output = s.payload();
     show!(s, visit, Receipt, Receipt { head, output: &output });
 

@@ -1,6 +1,6 @@
 //! Arguments of `syncom bench`.
 
-use super::{LinkName, commit, detect, duration, suspect};
+use super::{LinkName, commit, detect, downlink, duration, suspect};
 use crate::commands::bench::{BenchCompare, BenchQueue};
 use clap::{Args, Subcommand, ValueEnum};
 use std::net::SocketAddr;
@@ -36,6 +36,8 @@ pub enum BenchCase {
     Failover(commit::Failover),
     /// How soon real agents, or their services, are known to be dead after kill -9
     Detect(detect::Detect),
+    /// How soon an order to thousands of destinations is answered by all, beside bare sockets
+    Downlink(downlink::Downlink),
     /// Whether what concurrent clients read is linearizable while replicas are struck
     Reads(commit::Reads),
     /// Whether a node that runs is ever declared dead while others are stopped, starved or not heard

@@ -99,6 +99,7 @@ fn outcome_json(state: &OrderState) -> Value {
         OrderState::WAITING => "waiting",
         OrderState::UNDER_WAY => "under way",
         OrderState::COMPLETE => "complete",
+        OrderState::CANCELLED => "cancelled",
         _ => "expired",
     };
     json!({"state": word, "destinations": state.destinations, "done": state.done,

@@ -1,6 +1,7 @@
 //! What each sub-command does.
 
 pub mod bench;
+pub mod cancel;
 pub mod doctor;
 pub mod drain;
 pub mod events;

@@ -2,14 +2,16 @@
 
 use crate::args;
 use crate::client::{Client, pack};
+use crate::commands::cancel::cancel;
 use crate::commands::nodes::Roll;
 use crate::exit::{Failure, Outcome};
 use crate::place::Place;
 use crate::show;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
+use syncom_engine::signal::StopSignals;
 use syncom_wire::control::{OrderState, Verb};
 use syncom_wire::idset::{self, IdSet};
 use syncom_wire::order::{OrderHead, Receipt, Submit, Verb as OrderVerb};
@@ -19,6 +21,8 @@ use syncom_wire::{Frame, OrderId, Slot, Term, limits};
 const GRACE: Duration = Duration::from_secs(15);
 /// Pace of the first questions for progress; it slows to ten times that.
 const PAUSE_MS: u64 = 5;
+/// Characters of the bar that shows progress.
+const BAR: u64 = 30;
 
 /// Results that are equal: code, output, whether it was cut, and the nodes.
 type Group = (i32, Vec<u8>, bool, Vec<Slot>);
@@ -48,9 +52,9 @@ pub fn run(place: Place, args: &args::Run) -> Outcome {
     if slots.is_empty() {
         return Err(Failure::usage(format!("node set {:?} is empty", args.nodeset)));
     }
-    let state = submit(&mut client, &slots, &payload, args.deadline)?;
+    let state = submit(&mut client, &slots, &payload, args)?;
     let (state, groups) = follow(&mut client, state, args)?;
-    conclude(&roll, &slots, &state, &groups, args.json)
+    conclude(&roll, &slots, &state, &groups, args)
 }
 
 /// The image of a set of slots in ascending order.
@@ -76,25 +80,34 @@ fn submit(
     client: &mut Client,
     slots: &[Slot],
     payload: &[u8],
-    deadline: Duration,
+    args: &args::Run,
 ) -> Result<OrderState, Failure> {
     let set = slot_image(slots)?;
     let to = IdSet::parse(&set).map_err(|fault| Failure::usage(fault.to_string()))?;
+    let (policy, need) = match (args.quorum, args.first) {
+        (Some(need), _) => (OrderHead::QUORUM, need),
+        (None, Some(need)) => (OrderHead::FIRST, need),
+        (None, None) => (OrderHead::ALL, 0),
+    };
     let head = OrderHead {
         id: OrderId(0),
         term: Term(0),
-        deadline_ms: u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX),
+        deadline_ms: u32::try_from(args.deadline.as_millis()).unwrap_or(u32::MAX),
         verb: OrderVerb::Run as u8,
-        policy: OrderHead::ALL,
+        policy,
         flags: 0,
-        need: 0,
+        need,
         reserved: 0,
     };
     let answer = client.ask(Verb::Submit, 0, &pack(&Submit { head, to, payload })?)?;
     state_of(answer.frames())
 }
 
-fn state_of<'a>(mut frames: impl Iterator<Item = Frame<'a>>) -> Result<OrderState, Failure> {
+/// The state of an order in an answer.
+///
+/// # Errors
+/// When there is none.
+pub fn state_of<'a>(mut frames: impl Iterator<Item = Frame<'a>>) -> Result<OrderState, Failure> {
     frames
         .find_map(|frame| match frame {
             Frame::OrderState(state) => Some(state),
@@ -113,7 +126,15 @@ fn follow(
     let patience = args.deadline + GRACE;
     let mut pause_ms = PAUSE_MS;
     let terminal = std::io::stderr().is_terminal();
+    // Where signals cannot be watched, Ctrl-C ends this command and leaves the order.
+    let signals = StopSignals::install().ok();
+    let mut is_cancelled = false;
     loop {
+        if !is_cancelled && signals.as_ref().is_some_and(StopSignals::requested) {
+            is_cancelled = true;
+            show::tell(&format!("cancelling order {:016x}", state.id.0));
+            state = cancel(client, state.id.0)?;
+        }
         let mut groups: BTreeMap<(i32, Vec<u8>, bool), Vec<Slot>> = BTreeMap::new();
         let mut newest = None;
         client.pages(Verb::OrderState, state.id.0, &[], |frame| match frame {
@@ -126,7 +147,8 @@ fn follow(
         })?;
         state = newest.unwrap_or(state);
         if terminal {
-            eprint!("\r{} of {} answered ", state.done + state.failed, state.destinations);
+            let so_far_ns = client.now().at.since(began);
+            eprint!("\r{}\x1b[K", bar(&state, need(args), so_far_ns));
             let _ = std::io::stderr().flush();
         }
         if state.state >= OrderState::COMPLETE {
@@ -148,21 +170,48 @@ fn follow(
     }
 }
 
+/// How many answers are enough.
+fn need(args: &args::Run) -> Option<u32> {
+    args.quorum.or(args.first)
+}
+
+/// How far an order is, in one line.
+fn bar(state: &OrderState, need: Option<u32>, so_far_ns: u64) -> String {
+    let total = need.map_or(state.destinations, |need| need.min(state.destinations)).max(1);
+    let answered = state.done.saturating_add(state.failed);
+    let filled = (u64::from(answered.min(total)) * BAR / u64::from(total)).min(BAR);
+    let filled = usize::try_from(filled).unwrap_or(0);
+    let rest = usize::try_from(BAR).unwrap_or(0) - filled;
+    let failed =
+        if state.failed > 0 { format!(", {} failed", state.failed) } else { String::new() };
+    let left = total.saturating_sub(answered);
+    let tenths = so_far_ns / 100_000_000;
+    format!(
+        "[{}{}] {answered} of {total} answered{failed}, {left} to come, {}.{} s",
+        "#".repeat(filled),
+        "-".repeat(rest),
+        tenths / 10,
+        tenths % 10
+    )
+}
+
 fn conclude(
     roll: &Roll,
     slots: &[Slot],
     state: &OrderState,
     groups: &[Group],
-    json: bool,
+    args: &args::Run,
 ) -> Outcome {
+    let json = args.json;
     let mut codes: BTreeMap<String, Vec<Slot>> = BTreeMap::new();
-    let mut missing: Vec<Slot> = slots.to_vec();
+    let mut missing: BTreeSet<Slot> = slots.iter().copied().collect();
     for (code, _, _, nodes) in groups {
         codes.entry(code_name(*code)).or_default().extend(nodes);
         if *code != Receipt::NO_ANSWER {
-            missing.retain(|slot| !nodes.contains(slot));
+            nodes.iter().for_each(|slot| _ = missing.remove(slot));
         }
     }
+    let missing: Vec<Slot> = missing.into_iter().collect();
     let fold = |slots: &[Slot]| roll.fold(slots.iter().copied());
     if json {
         let codes: BTreeMap<&String, String> =
@@ -180,6 +229,7 @@ fn conclude(
             json!({"order": format!("{:016x}", state.id.0), "destinations": state.destinations,
                    "done": state.done, "failed": state.failed, "missing": fold(&missing),
                    "codes": codes, "outputs": outputs,
+                   "cancelled": state.state == OrderState::CANCELLED,
                    "last_ms": state.last_us as f64 / 1_000.0})
         );
     } else {
@@ -202,9 +252,21 @@ fn conclude(
             let exit = if code.parse::<i32>().is_ok() { "exit " } else { "" };
             format!("{exit}{code}: {}", fold(slots))
         })
-        .chain((!missing.is_empty()).then(|| format!("no answer in time: {}", fold(&missing))))
+        .chain(unanswered(state, args, &missing).map(|why| format!("{why}: {}", fold(&missing))))
         .collect();
     if bad.is_empty() { Ok(()) } else { Err(Failure::partial(bad.join("; "))) }
+}
+
+/// Why it matters that some did not answer, if it does.
+fn unanswered(state: &OrderState, args: &args::Run, missing: &[Slot]) -> Option<&'static str> {
+    if missing.is_empty() {
+        return None;
+    }
+    match state.state {
+        OrderState::CANCELLED => Some("cancelled before an answer"),
+        OrderState::COMPLETE if need(args).is_some() => None,
+        _ => Some("no answer in time"),
+    }
 }
 
 /// An exit code, or why there is none.
@@ -216,6 +278,33 @@ fn code_name(code: i32) -> String {
         Receipt::NO_SERVICE => "refused: no such service".into(),
         Receipt::NO_ANSWER => "no answer in time".into(),
         Receipt::NODE_DEAD => "node dead".into(),
+        Receipt::CANCELLED => "cancelled".into(),
         code => code.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bar_is_full_when_as_many_have_answered_as_are_needed() {
+        let state = |done, failed| OrderState {
+            id: OrderId(1),
+            destinations: 400,
+            done,
+            failed,
+            missing: 400 - done - failed,
+            state: OrderState::UNDER_WAY,
+            reserved: [0; 7],
+            since_ns: 0,
+            first_us: 0,
+            last_us: 0,
+        };
+        let line = bar(&state(199, 1), None, 12_340_000_000);
+        let half = "#".repeat(15) + &"-".repeat(15);
+        assert_eq!(line, format!("[{half}] 200 of 400 answered, 1 failed, 200 to come, 12.3 s"));
+        let line = bar(&state(120, 0), Some(100), 0);
+        assert_eq!(line, format!("[{}] 120 of 100 answered, 0 to come, 0.0 s", "#".repeat(30)));
     }
 }

@@ -13,10 +13,13 @@ use syncom_sim::{Options, Outcome as Run};
 /// Runs the command.
 ///
 /// # Errors
-/// Code 1 when an invariant was broken, or with `scale` or `hours` a promised figure was missed.
+/// Code 1 when an invariant was broken, or with `scale`, `orders` or `hours` a promised figure was missed.
 pub fn run(args: &args::Sim) -> Outcome {
     if args.seed == "scale" {
         return scale::run(args);
+    }
+    if args.seed == "orders" {
+        return scale::orders(args);
     }
     if args.seed == "hours" {
         return hours::run(args);
@@ -41,7 +44,7 @@ pub fn run(args: &args::Sim) -> Outcome {
     } else {
         let seed = args.seed.parse::<u64>().map_err(|_| {
             Failure::usage(format!(
-                "{:?} is neither a seed (a number) nor `soak`, `scale` or `hours`",
+                "{:?} is neither a seed (a number) nor `soak`, `scale`, `orders` or `hours`",
                 args.seed
             ))
         })?;

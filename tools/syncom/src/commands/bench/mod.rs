@@ -8,6 +8,7 @@ mod campaign;
 mod commit;
 mod compare;
 mod detect;
+mod downlink;
 mod events;
 mod failover;
 mod floor;
@@ -43,6 +44,7 @@ pub fn run(args: &Bench) -> Outcome {
         BenchCase::Events(args) => events::run(args),
         BenchCase::Failover(args) => failover::run(args),
         BenchCase::Detect(args) => detect::run(args),
+        BenchCase::Downlink(args) => downlink::run(args),
         BenchCase::Reads(args) => campaign::run(args),
         BenchCase::Suspect(args) => suspect::run(args),
     }

@@ -16,7 +16,7 @@ pub(super) fn run(args: &args::Sim) -> Outcome {
     }
     let nodes = args.nodes as usize;
     let mut hours = if args.skip { Hours::skipping(nodes) } else { Hours::whole(nodes) };
-    hours.loss = args.loss.unwrap_or(1) * 100;
+    hours.loss = super::scale::parts(args.loss.unwrap_or(1.0));
     if let Some(calm_s) = args.calm {
         hours.calm_s = calm_s;
     }

@@ -5,19 +5,43 @@ use crate::exit::{Failure, Outcome};
 use serde_json::json;
 use syncom_engine::clock::Clock;
 use syncom_group::Profile;
-use syncom_sim::scale::{Finding, Plan, Stage};
+use syncom_sim::scale::{Finding, Orders, Plan, Stage};
 
 /// Runs the stages and prints what each found, as a line or as a JSON object.
 ///
 /// # Errors
 /// Code 1 when a promised figure was missed or an invariant broken; the stages are named.
 pub(super) fn run(args: &args::Sim) -> Outcome {
-    let mut plan = Plan::of(args.nodes as usize);
-    plan.seed = args.first;
-    plan.loss = args.loss.unwrap_or(0) * 100;
+    let mut plan = plan(args);
     if !args.what.is_empty() {
         plan.stages = args.what.iter().map(|name| stage(name)).collect::<Result<_, _>>()?;
     }
+    told(args, |said| {
+        syncom_sim::scale::run(&plan, said);
+    })
+}
+
+/// Gives orders to all nodes of a cluster, and prints what each came to.
+///
+/// # Errors
+/// Code 1 when a promised figure was missed or an invariant broken.
+pub(super) fn orders(args: &args::Sim) -> Outcome {
+    let orders = Orders {
+        plan: plan(args),
+        turns: usize::from(args.turns),
+        kill: usize::from(args.kill),
+        deaf_of: args.deaf_of as usize,
+    };
+    told(args, |said| {
+        orders.run(said);
+    })
+}
+
+/// The cluster that the command line asks for.
+fn plan(args: &args::Sim) -> Plan {
+    let mut plan = Plan::of(args.nodes as usize);
+    plan.seed = args.first;
+    plan.loss = parts(args.loss.unwrap_or(0.0));
     plan.profile = match args.profile {
         args::ProfileName::Fast => Profile::FAST,
         args::ProfileName::Default => Profile::DEFAULT,
@@ -26,10 +50,21 @@ pub(super) fn run(args: &args::Sim) -> Outcome {
     if let Some(satellites) = args.satellites {
         plan.satellites = usize::from(satellites);
     }
+    plan
+}
+
+/// Parts of 10,000 of a percentage.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 5,000")]
+pub(super) fn parts(per_cent: f64) -> u64 {
+    (per_cent * 100.0).round() as u64
+}
+
+/// Prints every finding as it comes.
+fn told(args: &args::Sim, run: impl FnOnce(&mut dyn FnMut(&Finding))) -> Outcome {
     let mut clock = Clock::new();
     let mut before = clock.sample().at;
     let mut missed = Vec::new();
-    syncom_sim::scale::run(&plan, |finding| {
+    run(&mut |finding| {
         let now = clock.sample().at;
         say(args, finding, now.since(before) / 1_000_000);
         before = now;
