@@ -1,7 +1,7 @@
 //! Arguments of `syncom bench`.
 
 use super::{LinkName, commit, detect, duration, suspect};
-use crate::commands::bench::{BenchCompare, BenchQueue};
+use crate::commands::bench::{BenchCompare, BenchDedupe, BenchQueue};
 use clap::{Args, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -26,6 +26,8 @@ pub enum BenchCase {
     Alloc(BenchAlloc),
     /// Our queues between two pinned threads
     Queue(BenchQueue),
+    /// Reports from bytes to what goes up, on one core
+    Dedupe(BenchDedupe),
     /// Say what changed between two files of results, beyond the noise
     Compare(BenchCompare),
     /// Durable writes to a station of three processes

@@ -7,6 +7,7 @@ mod alloc;
 mod campaign;
 mod commit;
 mod compare;
+mod dedupe;
 mod detect;
 mod events;
 mod failover;
@@ -23,6 +24,7 @@ mod woken;
 mod writer;
 
 pub use compare::BenchCompare;
+pub use dedupe::BenchDedupe;
 pub use queue::BenchQueue;
 
 use crate::args::{Bench, BenchCase};
@@ -38,6 +40,7 @@ pub fn run(args: &Bench) -> Outcome {
         BenchCase::Rtt(args) => rtt::run(args),
         BenchCase::Alloc(args) => alloc::run(args),
         BenchCase::Queue(args) => queue::run(args),
+        BenchCase::Dedupe(args) => dedupe::run(args),
         BenchCase::Compare(args) => compare::run(args),
         BenchCase::Commit(args) => commit::run(args),
         BenchCase::Events(args) => events::run(args),
