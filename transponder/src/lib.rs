@@ -49,4 +49,4 @@ pub use atlas::Atlas;
 pub use config::{ConfigError, TransponderConfig};
 pub use policy::{Policies, Policy, Support};
 pub use transponder::Transponder;
-pub use uplink::known::{Arrival, Case, Due, Known, Taken};
+pub use uplink::known::{Case, Due, Known, Said, Taken};

@@ -4,7 +4,7 @@
 
 use crate::policy::Policies;
 use crate::uplink::batch::{Batches, Tag};
-use crate::uplink::known::{Arrival, Case, Due, Known, Taken};
+use crate::uplink::known::{Case, Due, Known, Said, Taken};
 use syncom_seam::{Counter, Now, Outbox, Time};
 use syncom_wire::report::{AckItem, ReportAck, ReportId};
 use syncom_wire::uplink::ItemResult;
@@ -74,12 +74,12 @@ impl Combiner {
     pub(crate) fn on_reports<'a, O: Outbox>(
         &mut self,
         now: Now,
-        reports: impl Iterator<Item = Arrival<'a>>,
+        reports: impl Iterator<Item = impl Said<'a>>,
         out: &mut O,
     ) {
         let mut acks = Acks::new();
         let (mut repeated, mut refused) = (0, 0);
-        self.0.absorb_all(now, reports, |arrival, taken| {
+        self.0.absorb_all(now, reports, |said, taken| {
             let level = match taken {
                 Taken::Kept => ReportAck::RECEIVED,
                 Taken::Repeated => {
@@ -91,7 +91,7 @@ impl Combiner {
                     ReportAck::BUSY
                 }
             };
-            acks.push(arrival.from, arrival.report.head.id, level, out);
+            acks.push(said.from(), said.id(), level, out);
         });
         acks.send(out);
         for (counter, count) in

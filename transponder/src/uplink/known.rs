@@ -19,7 +19,7 @@ mod threshold;
 #[cfg(test)]
 mod tests;
 
-pub use absorb::{Arrival, Taken};
+pub use absorb::{Said, Taken};
 pub use threshold::Due;
 
 use alloc::string::String;
@@ -152,17 +152,17 @@ pub struct Known {
 }
 
 impl Known {
-    /// Room for `capacity` cases. Indexes are taken now, the rest as it is needed.
+    /// Room for `capacity` cases; most memory is taken as it is needed.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         Self {
-            things: Index::new(capacity),
+            things: Index::new(),
             facts: Vec::new(),
             named: Vec::new(),
             words: Vec::new(),
             free: Vec::with_capacity(capacity),
             capacity,
-            reporters: Reporters::new(capacity * CONTRIBUTORS_MAX),
+            reporters: Reporters::new(),
             waiting: Vec::with_capacity(capacity),
             recent: BoundedMap::new(capacity),
             old: Vec::new(),

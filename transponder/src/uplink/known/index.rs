@@ -2,7 +2,8 @@
 //!
 //! Open addressing with linear probing at a load below one half. A cell keeps 32 bits of the hash
 //! beside the place that it leads to, so that a wrong cell is passed by without looking there, and a
-//! removal can close its gap without asking anybody for hashes.
+//! removal can close its gap without asking anybody for hashes. It grows as it is filled: a small one
+//! stays near.
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -12,13 +13,15 @@ use alloc::vec;
 pub(super) struct Index {
     /// The upper 32 bits of the hash, and below them the place plus one; 0 when empty.
     cells: Box<[u64]>,
+    len: usize,
 }
 
+/// Cells at the start.
+const CELLS: usize = 64;
+
 impl Index {
-    /// Room for `capacity` entries, taken now and resident as it is used.
-    pub(super) fn new(capacity: usize) -> Self {
-        let cells = (capacity.max(8) * 2).next_power_of_two();
-        Self { cells: vec![0; cells].into_boxed_slice() }
+    pub(super) fn new() -> Self {
+        Self { cells: vec![0; CELLS].into_boxed_slice(), len: 0 }
     }
 
     #[inline]
@@ -64,13 +67,23 @@ impl Index {
         None
     }
 
-    /// Adds an entry that is not there; the owner sees to it that there is room.
+    /// Adds an entry that is not there.
     pub(super) fn insert(&mut self, hash: u64, place: u32) {
-        let mut at = self.home(hash);
+        if self.len * 2 >= self.cells.len() {
+            let twice = vec![0; self.cells.len() * 2].into_boxed_slice();
+            let cells = core::mem::replace(&mut self.cells, twice);
+            cells.into_iter().filter(|cell| *cell != 0).for_each(|cell| self.put(cell));
+        }
+        self.len += 1;
+        self.put(cell(hash, place));
+    }
+
+    fn put(&mut self, cell: u64) {
+        let mut at = self.home(cell);
         while self.cells[at] != 0 {
             at = (at + 1) & (self.cells.len() - 1);
         }
-        self.cells[at] = cell(hash, place);
+        self.cells[at] = cell;
     }
 
     /// Leads to another place from now on.
@@ -85,6 +98,7 @@ impl Index {
         let Some(mut hole) = self.cell_of(hash, place) else { return };
         let mask = self.cells.len() - 1;
         self.cells[hole] = 0;
+        self.len -= 1;
         let mut at = hole;
         loop {
             at = (at + 1) & mask;
@@ -114,7 +128,7 @@ mod tests {
     fn the_index_agrees_with_a_tree_over_random_histories() {
         for seed in 0..20 {
             let mut rng = Rng::new(seed);
-            let mut index = Index::new(64);
+            let mut index = Index::new();
             let mut tree: BTreeMap<u64, u32> = BTreeMap::new();
             // Few homes, so that runs of cells are long and cross the end.
             let hash_of = |n: u64| (0xFFFF_FFF0 + (n & 0xF)) << 32 | n;

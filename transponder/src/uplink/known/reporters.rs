@@ -92,14 +92,14 @@ pub(super) struct Reporters {
 }
 
 #[inline]
-pub(super) const fn hash(id: &ReportId) -> u64 {
+const fn hash(id: &ReportId) -> u64 {
     mix((id.slot.0 as u64) << 32 | id.incarnation.0 as u64)
 }
 
 impl Reporters {
-    /// Room for `capacity` reporters; memory is taken as they come.
-    pub(super) fn new(capacity: usize) -> Self {
-        Self { index: Index::new(capacity), lives: Vec::new(), free: Vec::new(), latest: 0 }
+    /// Nobody; memory is taken as they come.
+    pub(super) fn new() -> Self {
+        Self { index: Index::new(), lives: Vec::new(), free: Vec::new(), latest: 0 }
     }
 
     /// Whether the reporter of `id` is the one that was asked for last.
@@ -108,10 +108,16 @@ impl Reporters {
         self.lives.get(self.latest as usize).is_some_and(|latest| latest.is_of(id))
     }
 
-    /// Looks where the reporter with this hash would be.
+    /// Looks where the reporter of `id` would be found.
     #[inline]
-    pub(super) fn touch(&self, hash: u64) -> u64 {
-        self.index.touch(hash)
+    pub(super) fn touch(&self, id: &ReportId) -> u64 {
+        self.index.touch(hash(id))
+    }
+
+    /// Looks at the window of the reporter of `id`.
+    #[inline]
+    pub(super) fn touch_window(&self, id: &ReportId) -> u64 {
+        self.find(id).map_or(0, |at| self.lives[at as usize].high)
     }
 
     /// The reporter of `id`, if it has reports under way.
@@ -186,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_window_tells_what_is_held_and_what_it_cannot_tell() {
-        let mut reporters = Reporters::new(8);
+        let mut reporters = Reporters::new();
         let from = Addr::v4([10, 0, 0, 1], 1);
         for seq in [5, 3, 9] {
             reporters.note(&id(1, seq), from);
@@ -207,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_reporter_is_forgotten_with_its_last_report() {
-        let mut reporters = Reporters::new(8);
+        let mut reporters = Reporters::new();
         let from = Addr::v4([10, 0, 0, 1], 1);
         for seq in 1..=200 {
             reporters.note(&id(1, seq), from);

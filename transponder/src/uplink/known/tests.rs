@@ -1,6 +1,6 @@
 //! A burst at a time against one report at a time in the plainest way.
 
-use super::{Arrival, Due, Known, Taken};
+use super::{Due, Known, Said, Taken};
 use crate::policy::{Policies, Policy};
 use std::collections::{BTreeMap, BTreeSet};
 use std::string::String;
@@ -11,6 +11,27 @@ use syncom_wire::report::{EventKind, Report, ReportHead, ReportId};
 use syncom_wire::{Addr, Incarnation, Slot, Subject};
 
 const CAPACITY: usize = 24;
+
+/// A report, and where it came from.
+#[derive(Clone, Copy)]
+struct Arrival<'a> {
+    from: Addr,
+    report: Report<'a>,
+}
+
+impl<'a> Said<'a> for Arrival<'a> {
+    fn id(&self) -> ReportId {
+        self.report.head.id
+    }
+
+    fn from(&self) -> Addr {
+        self.from
+    }
+
+    fn report(&self) -> Option<Report<'a>> {
+        Some(self.report)
+    }
+}
 
 type Key = (Subject, Incarnation, EventKind);
 
@@ -159,7 +180,9 @@ fn live(seed: u64) -> u64 {
     for _ in 0..300 {
         now.at = now.at.after(rng.below(12 * MS));
         now.wall = WallTime(now.wall.0 + rng.below(12 * MS));
-        let burst: Vec<_> = (0..rng.below(50)).map(|_| report(&mut rng)).collect();
+        // At times more than a group.
+        let most = if rng.chance(1, 30) { 600 } else { 50 };
+        let burst: Vec<_> = (0..rng.below(most)).map(|_| report(&mut rng)).collect();
         let arrivals = burst.iter().map(|(from, head, detail)| Arrival {
             from: *from,
             report: Report { head: *head, subject: "it", kind: "", detail },

@@ -31,7 +31,7 @@ pub struct BenchDedupe {
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(20..=1_000_000))]
     keys: u32,
     /// One datagram in so many brings first reports; 0 for repeated ones alone
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     first: u32,
     /// How long to measure
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=3_600))]
