@@ -6,7 +6,7 @@
 //! of these places are looked at, and only then they are merged, one by one and in order: the result
 //! is that of one at a time.
 
-use super::{Held, Known, NOBODY, NONE, Reporters, Stage, Thing};
+use super::{Held, Known, NONE, Reporters, Stage, Thing};
 use crate::world::bit;
 use syncom_seam::Now;
 use syncom_wire::Addr;
