@@ -25,7 +25,6 @@ impl Index {
     }
 
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "masked to the table's size")]
     fn home(&self, cell: u64) -> usize {
         (cell >> 32) as usize & (self.cells.len() - 1)
     }

@@ -238,6 +238,7 @@ fn send(
     slot: Slot,
     reports: impl ExactSizeIterator<Item = (u64, u32)>,
 ) -> Result<(), Failure> {
+    let kind = kind();
     let overflow = |_| Failure::failed("a datagram is too small for its reports");
     let len = Header::OVERHEAD + reports.len() * REPORT;
     let Some(room) = link.tx_claim(to, len) else {
@@ -247,12 +248,13 @@ fn send(
     let mut packer = Packer::new(&mut room[Header::SIZE..len - Header::TAG]);
     for (seq, subject) in reports {
         let letter = char::from(b'!' + u8::try_from(subject).unwrap_or(0));
-        let name = letter.encode_utf8(&mut [0; 4]).to_owned();
+        let mut name = [0; 4];
+        let name: &str = letter.encode_utf8(&mut name);
         let head = ReportHead {
             id: ReportId { slot, incarnation: Incarnation(1), seq },
-            subject: Subject::named(&name),
+            subject: Subject::named(name),
             incarnation: Incarnation(0),
-            kind: kind(),
+            kind,
             heard_ago_us: 0,
             domain: 0,
             flags: 0,
@@ -262,7 +264,7 @@ fn send(
             reserved: 0,
             count: 1,
         };
-        packer.push(&Report { head, subject: &name, kind: "", detail: "" }).map_err(overflow)?;
+        packer.push(&Report { head, subject: name, kind: "", detail: "" }).map_err(overflow)?;
     }
     let body_len = packer.len();
     let len = sealer
