@@ -140,11 +140,23 @@ impl Transponder {
         match report.head.kind {
             EventKind::SILENT => self.on_silent(now, from, report, out),
             kind if kind == EventKind::SERVICE || kind.is_user() => {
-                self.combiner.on_report(now, from.addr, report, out);
+                if self.arrivals.must_go(now) {
+                    self.take_in(out);
+                }
+                self.arrivals.push(now, from.addr, report);
             }
             // What only this fabric may conclude, nobody may claim.
             _ => out.count(Counter::DropRole, 1),
         }
+    }
+
+    /// Takes in the reports that were gathered in this burst.
+    pub(crate) fn take_in<O: Outbox>(&mut self, out: &mut O) {
+        if self.arrivals.is_empty() {
+            return;
+        }
+        self.combiner.on_reports(self.arrivals.now(), self.arrivals.iter(), out);
+        self.arrivals.clear();
     }
 
     /// An observer misses a node, or hears it again.

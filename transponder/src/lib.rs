@@ -24,6 +24,7 @@ extern crate alloc;
 extern crate std;
 
 mod answers;
+mod arrivals;
 mod atlas;
 mod config;
 mod dispatch;
@@ -48,3 +49,4 @@ pub use atlas::Atlas;
 pub use config::{ConfigError, TransponderConfig};
 pub use policy::{Policies, Policy, Support};
 pub use transponder::Transponder;
+pub use uplink::known::{Case, Due, Known, Said, Taken};

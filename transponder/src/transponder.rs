@@ -1,5 +1,6 @@
 //! The role itself: its state, its timers, and when what is done.
 
+use crate::arrivals::Arrivals;
 use crate::atlas::Atlas;
 use crate::config::TransponderConfig;
 use crate::downlink::shards::Shards;
@@ -62,6 +63,8 @@ pub struct Transponder {
     pub(crate) pushes: Pushes,
     pub(crate) gate: Gate,
     pub(crate) suspects: Suspects,
+    /// Reports of this burst that are for the combiner.
+    pub(crate) arrivals: Arrivals,
     pub(crate) combiner: Combiner,
     pub(crate) batches: Batches,
     pub(crate) shards: Shards,
@@ -99,6 +102,7 @@ impl Transponder {
             pushes: Pushes::default(),
             gate: Gate::new(config.joins_max),
             suspects: Suspects::new(config.evidence_max),
+            arrivals: Arrivals::default(),
             combiner: Combiner::new(config.combine_max),
             batches: Batches::new(me, config.boot),
             shards: Shards::new(),
@@ -316,10 +320,14 @@ impl Role for Transponder {
 
     fn on_frame<O: Outbox>(&mut self, now: Now, from: &Origin, frame: &Frame<'_>, out: &mut O) {
         self.frames = self.frames.saturating_add(1);
+        if !matches!(frame, Frame::Report(_)) {
+            self.take_in(out);
+        }
         self.dispatch(now, from, frame, out);
     }
 
     fn on_timer<O: Outbox>(&mut self, now: Now, timer: Timer, out: &mut O) {
+        self.take_in(out);
         match timer.kind {
             TICK => {
                 self.is_tick_armed = false;
@@ -355,6 +363,7 @@ impl Role for Transponder {
     }
 
     fn on_burst_end<O: Outbox>(&mut self, now: Now, out: &mut O) {
+        self.take_in(out);
         if self.shards.has_news() {
             self.deliver(now, out);
         }

@@ -9,6 +9,7 @@ pub(crate) mod batch;
 pub(crate) mod combine;
 pub(crate) mod evidence;
 pub(crate) mod hold;
+pub(crate) mod known;
 pub(crate) mod reach;
 pub(crate) mod refusal;
 pub(crate) mod second;

@@ -1,7 +1,7 @@
 //! Reports: what goes up, and its acknowledgement.
 
 use crate::bytes::{List, Reader, Writer};
-use crate::frame::{Emit, Kind, Parse};
+use crate::frame::{Emit, Frame, FrameHeader, Kind, Parse};
 use crate::ids::{Incarnation, Slot, Subject, hash};
 use crate::layout::{Field, Fixed, Malformed, Overflow, layout};
 use crate::limits::{ACKS_MAX, DETAIL_MAX, KIND_MAX, NAME_MAX};
@@ -145,6 +145,23 @@ impl Report<'_> {
     /// Flag: of the last eight heartbeats that the subject sent, five at least have not come to this
     /// reporter. Also said unasked, with the flags of a word that a home asked for.
     pub const PATCHY: u16 = 64;
+
+    #[inline]
+    fn check(head: &ReportHead) -> Result<(), Malformed> {
+        if !head.reserved_is_zero() {
+            return Err(Malformed("reserved bits set"));
+        }
+        if head.health > 7 {
+            return Err(Malformed("health above 7"));
+        }
+        if head.severity > 3 {
+            return Err(Malformed("severity above 3"));
+        }
+        if !head.id.slot.is_some() {
+            return Err(Malformed("report without reporter"));
+        }
+        Ok(())
+    }
 }
 
 impl Emit for Report<'_> {
@@ -163,21 +180,74 @@ impl Emit for Report<'_> {
 impl<'a> Parse<'a> for Report<'a> {
     fn parse(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
         let head: ReportHead = reader.fixed()?;
-        if head.health > 7 {
-            return Err(Malformed("health above 7"));
-        }
-        if head.severity > 3 {
-            return Err(Malformed("severity above 3"));
-        }
-        if !head.id.slot.is_some() {
-            return Err(Malformed("report without reporter"));
-        }
+        Self::check(&head)?;
         Ok(Self {
             head,
             subject: reader.text(NAME_MAX)?,
             kind: reader.text(KIND_MAX)?,
             detail: reader.long_text(DETAIL_MAX)?,
         })
+    }
+}
+
+/// A report that breaks no rule, still where it came: for who asks most reports for their number only.
+#[derive(Clone, Copy, Debug)]
+pub struct ReportBytes<'a>(&'a [u8]);
+
+impl<'a> ReportBytes<'a> {
+    /// Splits a report of this version off the front of a datagram's frames. `None` when the next frame
+    /// is another one, or breaks a rule: [`crate::Frames`] says which.
+    #[inline(always)]
+    #[must_use]
+    pub fn split(frames: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        /// Bytes of a report without texts.
+        const PLAIN: usize = ReportHead::SIZE + 4;
+        /// The frame header of such a one.
+        const HEADER: [u8; FrameHeader::SIZE] =
+            [Kind::Report as u8, <Report<'_> as Emit>::VERSION, 0, 0, 60, 0, 0, 0];
+        const { assert!(PLAIN == 60) };
+        if let Some((header, rest)) = frames.split_first_chunk()
+            && *header == HEADER
+            && let Some((body, rest)) = rest.split_first_chunk::<PLAIN>()
+            && body[ReportHead::SIZE..] == [0; 4]
+        {
+            return Report::check(&ReportHead::read(body)?).ok().map(|()| (Self(body), rest));
+        }
+        Self::split_any(frames)
+    }
+
+    /// As [`Self::split`], of a report with texts.
+    #[inline(never)]
+    fn split_any(frames: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let (header, body) = FrameHeader::split(frames).ok()?;
+        match Frame::parse(header, body) {
+            Ok(Frame::Report(_)) => {
+                Some((Self(body), frames.get(FrameHeader::SIZE + body.len()..)?))
+            }
+            _ => None,
+        }
+    }
+
+    /// Which report it is.
+    #[inline]
+    #[must_use]
+    pub fn id(&self) -> ReportId {
+        const { assert!(ReportId::SIZE == 16) };
+        // The number is what a report begins with, and all of it is here.
+        ReportId::read(self.0).unwrap_or(ReportId {
+            slot: Slot::NONE,
+            incarnation: Incarnation(0),
+            seq: 0,
+        })
+    }
+
+    /// All of it.
+    ///
+    /// # Errors
+    /// None for what [`Self::split`] gave.
+    #[inline]
+    pub fn report(&self) -> Result<Report<'a>, Malformed> {
+        Report::parse(&mut Reader::new(self.0))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Arguments of `syncom bench`.
 
 use super::{LinkName, commit, detect, downlink, duration, suspect};
-use crate::commands::bench::{BenchCompare, BenchQueue};
+use crate::commands::bench::{BenchCompare, BenchDedupe, BenchQueue, BenchUplink};
 use clap::{Args, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -26,6 +26,10 @@ pub enum BenchCase {
     Alloc(BenchAlloc),
     /// Our queues between two pinned threads
     Queue(BenchQueue),
+    /// Reports from bytes to what goes up, on one core
+    Dedupe(BenchDedupe),
+    /// Reports that come by UDP to one satellite
+    Uplink(BenchUplink),
     /// Say what changed between two files of results, beyond the noise
     Compare(BenchCompare),
     /// Durable writes to a station of three processes

@@ -7,6 +7,7 @@ mod alloc;
 mod campaign;
 mod commit;
 mod compare;
+mod dedupe;
 mod detect;
 mod downlink;
 mod events;
@@ -20,11 +21,14 @@ mod replicas;
 mod rtt;
 mod stream;
 mod suspect;
+mod uplink;
 mod woken;
 mod writer;
 
 pub use compare::BenchCompare;
+pub use dedupe::BenchDedupe;
 pub use queue::BenchQueue;
+pub use uplink::BenchUplink;
 
 use crate::args::{Bench, BenchCase};
 use crate::exit::Outcome;
@@ -39,6 +43,8 @@ pub fn run(args: &Bench) -> Outcome {
         BenchCase::Rtt(args) => rtt::run(args),
         BenchCase::Alloc(args) => alloc::run(args),
         BenchCase::Queue(args) => queue::run(args),
+        BenchCase::Dedupe(args) => dedupe::run(args),
+        BenchCase::Uplink(args) => uplink::run(args),
         BenchCase::Compare(args) => compare::run(args),
         BenchCase::Commit(args) => commit::run(args),
         BenchCase::Events(args) => events::run(args),
