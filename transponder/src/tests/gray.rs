@@ -117,3 +117,30 @@ fn whoever_is_gray_for_what_is_missing_is_cleared_once_nothing_is() {
     rig.run(5 * SECOND);
     assert_eq!(rig.records(EventKind::CLEARED).len(), 1);
 }
+
+#[test]
+fn whoever_dies_of_whom_much_was_missing_is_dead_as_soon_as_others() {
+    let flags = Report::RETRACT | Report::ASKED | Report::PATCHY;
+    let dead_after_ms = |patchy: usize| {
+        let mut rig = Rig::new(20, 4);
+        let observers = rig.observers(3);
+        observers[..patchy].iter().for_each(|one| rig.accuse_as(*one, 3, 0, 1, flags, 0));
+        rig.run(100 * MS);
+        if patchy > 0 {
+            rig.accuse_as(observers[0], 3, 850, 2, 0, 0);
+            rig.run(10 * MS);
+            rig.accuse_as(observers[1], 3, 0, 3, flags, 0);
+            rig.run(10 * MS);
+            rig.accuse_as(observers[0], 3, 0, 2, Report::RETRACT, 0);
+            rig.run(10 * MS);
+        }
+        rig.kill(3);
+        observers.iter().for_each(|one| rig.accuse_as(*one, 3, 850, 9, 0, 0));
+        (0..400).find(|_| {
+            rig.run(10 * MS);
+            !rig.records(EventKind::DEAD).is_empty()
+        })
+    };
+    assert!(dead_after_ms(0).is_some());
+    assert_eq!(dead_after_ms(2), dead_after_ms(0));
+}
