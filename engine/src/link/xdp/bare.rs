@@ -11,6 +11,7 @@ use super::device::{RX_MAX, TX_MAX, look_up, narrow};
 use super::headers::{FRAME_OVERHEAD, Headers, ROOM};
 use super::netlink::{Ip, Neighbour};
 use super::program::Filter;
+use super::receive::STOCK_MIN;
 use super::socket::{Copying, Socket};
 use super::umem::Umem;
 use super::{Config, headers};
@@ -70,7 +71,7 @@ impl Bare {
         let mut socket = Socket::new(umem.pool().arena(), rx, tx).map_err(step)?;
         let attachment = Attachment::at(index, config.mode).map_err(step)?;
         socket.bind(index, config.queue, Copying::Kernel)?;
-        for index in tx..tx + rx {
+        for index in tx..tx + STOCK_MIN {
             socket.fill.push(umem.address(index, 0));
         }
         socket.fill.publish();

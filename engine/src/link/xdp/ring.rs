@@ -144,6 +144,14 @@ impl<T: Copy> Producer<T> {
         self.next.wrapping_sub(self.ring.consumer().load(Ordering::Acquire))
     }
 
+    /// The entry that was pushed at a position, or later in its place; only ever read again here.
+    #[inline]
+    pub(super) fn pushed(&self, position: u32) -> T {
+        // SAFETY: the entry lies within the mapping; only we write it, through `&mut self`; every
+        // entry is initialised, being plain numbers of zeroed memory at first.
+        unsafe { self.ring.entry(position).read() }
+    }
+
     /// How many entries were ever consumed; wraps.
     pub(super) fn consumed(&mut self) -> u32 {
         self.look();
@@ -189,6 +197,18 @@ impl<T: Copy> Consumer<T> {
         Some(entry)
     }
 
+    /// The position of the entry that is read next; wraps.
+    pub(super) const fn position(&self) -> u32 {
+        self.next
+    }
+
+    /// Looks at the kernel's position; whether there is something to read.
+    #[inline]
+    pub(super) fn look(&mut self) -> bool {
+        self.produced = self.ring.producer().load(Ordering::Acquire);
+        self.produced != self.next
+    }
+
     /// How many entries are known to be there and were not read.
     pub(super) const fn waiting(&self) -> u32 {
         self.produced.wrapping_sub(self.next)
@@ -196,11 +216,8 @@ impl<T: Copy> Consumer<T> {
 
     /// Reads the entry that [`Self::advance`] steps over.
     pub(super) fn peek(&mut self) -> Option<T> {
-        if self.next == self.produced {
-            self.produced = self.ring.producer().load(Ordering::Acquire);
-            if self.next == self.produced {
-                return None;
-            }
+        if self.next == self.produced && !self.look() {
+            return None;
         }
         // SAFETY: the kernel has published this entry, as the acquiring load saw, and does not
         // write it before it was released; every entry is initialised, being plain numbers.

@@ -15,6 +15,9 @@ const _: () = assert!(SLOT_SMALL.is_power_of_two() && SLOT_LARGE.is_power_of_two
 /// Bytes of a received slot in front of the frame.
 const KERNEL_ROOM: usize = 256;
 
+/// Bytes of a frame that are fetched at once, however long it is: headers, and a short datagram.
+const FRONT: usize = 192;
+
 /// A pool of slots with the addresses that the kernel knows them by.
 #[derive(Debug)]
 pub(super) struct Umem {
@@ -67,6 +70,14 @@ impl Umem {
         if let Some(index) = self.index(address) {
             let Range { start, end } = self.range(address, len);
             self.pool.prefetch(index, start..end);
+        }
+    }
+
+    /// As [`Self::prefetch`], for the front of a frame that was received into the slot at `address`.
+    #[inline]
+    pub(super) fn prefetch_front(&self, address: u64) {
+        if let Some(index) = self.index(address) {
+            self.pool.prefetch(index, KERNEL_ROOM..KERNEL_ROOM + FRONT);
         }
     }
 
