@@ -124,7 +124,9 @@ impl Suspects {
         }
         if !word.is_retracted {
             case.inquiry.on_accused(word.last);
-        } else if word.heard > known && case.is_refuted_by(word) && case.inquiry.veto(sight.now.at)
+        } else if word.heard > known
+            && case.is_refuted_by(word, sight)
+            && case.inquiry.veto(sight.now.at)
         {
             // It was heard later than by all who accuse it: a sign of life.
             out.count(Counter::Vetoes, 1);

@@ -348,12 +348,17 @@ impl Suspicion {
         lived > self.second.lived().after(margin_ns) && sight.now.at.since(lived) < schedule_ns
     }
 
+    /// Whether this home itself opened the case, and misses the node still.
+    fn stands(&self, sight: &Sight<'_>) -> bool {
+        self.is_own && sight.homes.is_silent(self.slot, self.incarnation, 2, sight.now.at)
+    }
+
     /// What the verdict depends on, as of now. Notes since when the case stands as it does.
     pub(crate) fn situation(&mut self, tally: &Tally, sight: &Sight<'_>) -> Situation {
         let now = sight.now.at;
         let quorum = sight.world.quorum();
         let low = quorum.low.min(tally.distinct + tally.quiet);
-        let stands = self.is_own && sight.homes.is_silent(self.slot, self.incarnation, 2, now);
+        let stands = self.stands(sight);
         let is_patchy = self.evidence.words().iter().any(|word| self.is_patchy_to(word, sight));
         let is_empty = tally.distinct == 0 && !stands && !self.is_called(now) && !is_patchy;
         let is_probable = (tally.distinct > 0 || stands) && tally.distinct >= low;

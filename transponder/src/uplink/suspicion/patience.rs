@@ -63,12 +63,14 @@ impl Suspicion {
         is_one || self.is_patchy(sight)
     }
 
-    /// Whether the word of somebody who hears the node refutes anything: not while the case is open for
-    /// what is missing only. Who can hardly be heard may die, and is not to be doubted for it.
-    pub(in crate::uplink) fn is_refuted_by(&self, word: &Word) -> bool {
+    /// Whether the word of somebody who hears the node refutes anything. What is missing only does not:
+    /// who can hardly be heard may die, and its case is not to be doubted for having been open.
+    pub(in crate::uplink) fn is_refuted_by(&self, word: &Word, sight: &Sight<'_>) -> bool {
         let is_accused = || self.evidence.words().iter().any(|word| !word.is_retracted);
-        let was_grave = self.probable_at > Time(0) || self.is_own;
-        was_grave || (word.patchy == Time(0) && is_accused())
+        match word.patchy {
+            Time(0) => self.probable_at > Time(0) || self.stands(sight) || is_accused(),
+            _ => self.is_probable,
+        }
     }
 
     /// Whether most present observers, and more than L, miss most of what the node sends, or all of it at
