@@ -35,7 +35,8 @@ use syncom_wire::{Addr, Frame, PeerId, Slot};
 /// take up to 256 KiB more, waiting reports up to 200 KiB.
 ///
 /// **Frames** it takes: from satellites and replicas HomeAnswer, Probe, ReportAck, Welcome,
-/// JoinRefused, Roster, Neighbours, Order and ReceiptAck; from agents Heartbeat and Beat; from clients Ask.
+/// JoinRefused, Roster, Neighbours, Order and ReceiptAck; from agents Heartbeat, Beat, Probe and
+/// ProbeAnswer; from clients Ask.
 /// All others are counted as `drop_wrong_role`.
 #[derive(Debug)]
 pub struct Agent {
@@ -137,7 +138,7 @@ impl Agent {
             self.heartbeats.on_call(now, from.addr, self.services.counts(), &self.node, out);
             return;
         }
-        self.observing.on_sign(now, &Sign::of(beat), from.heard, &mut self.node, out);
+        self.observing.on_sign(now, &Sign::of(beat, from.addr), from.heard, &mut self.node, out);
         if beat.flags & Heartbeat::ARM != 0 && self.observing.watches(beat.slot) {
             self.heartbeats.arm(now, from.addr, &self.node, out);
         }
@@ -145,7 +146,7 @@ impl Agent {
 
     fn on_beat<O: Outbox>(&mut self, now: Now, from: &Origin, beat: &Beat, out: &mut O) {
         let Some(slot) = from.peer.slot() else { return out.count(Counter::DropRole, 1) };
-        let sign = Sign::of_brief(slot, beat);
+        let sign = Sign::of_brief(slot, beat, from.addr);
         self.observing.on_sign(now, &sign, from.heard, &mut self.node, out);
     }
 
@@ -334,6 +335,14 @@ impl Role for Agent {
                 self.control.on_ask(now, from, ask, &mut self.reports, &mut self.node, out);
             }
             Frame::Unknown(_) => {}
+            Frame::Probe(probe) if from.peer.slot().is_some() => {
+                if !probe::on_probe(now, from, probe, &self.node, out) {
+                    out.count(Counter::DropRole, 1);
+                }
+            }
+            Frame::ProbeAnswer(answer) if from.peer == PeerId::agent(answer.slot) => {
+                self.observing.on_answer(now, from.heard, answer, &mut self.node, out);
+            }
             _ if is_group(from.peer) => {
                 let was_in_doubt = self.observing.is_in_doubt(&self.node);
                 self.node.homes.on_group(from.heard);

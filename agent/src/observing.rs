@@ -4,8 +4,12 @@
 //! [`Arrival`]) and reports silence to both homes of the subject. It never judges: homes weigh the
 //! words of all observers. What it owes them is honesty about itself. A process that was stopped
 //! accuses nobody until it has listened again; one that misses half of its subjects at once says
-//! that it may be its own fault; one whose homes are all silent says nothing.
+//! that it may be its own fault; one whose homes are all silent says nothing. One that misses the turn
+//! of a subject that speaks in turn asks it first ([`asking`]).
+//!
+//! [`asking`]: crate::asking
 
+use crate::asking;
 use crate::node::{Identity, Node};
 use crate::timers::TimerKind;
 use crate::watched::{Claim, Sign, Watched};
@@ -17,7 +21,7 @@ use syncom_wire::heartbeat::Heartbeat;
 use syncom_wire::limits::HOMES;
 use syncom_wire::neighbours::Neighbours;
 use syncom_wire::probe::Probe;
-use syncom_wire::report::{AckItem, EventKind, Report, ReportAck, ReportHead, ReportId};
+use syncom_wire::report::{AckItem, EventKind, Report, ReportHead, ReportId};
 use syncom_wire::watch::Watch;
 use syncom_wire::{Addr, Incarnation, PeerId, Slot, Subject};
 
@@ -31,7 +35,7 @@ const RETRACTIONS: u32 = 5;
 /// The subjects of this node.
 #[derive(Debug)]
 pub(crate) struct Observing {
-    watched: Vec<Watched>,
+    pub(crate) watched: Vec<Watched>,
     /// Slots of `watched`, in the same order: heartbeats are looked up by them, and all of these lie
     /// in one cache line.
     slots: Vec<Slot>,
@@ -163,6 +167,7 @@ impl Observing {
             watched.leave_at = watched.leave_at.min(now.at.after(soon_ns));
         }
         if watched.is_late(node, now.at) || !watched.claim.is_open() {
+            at.into_iter().for_each(|at| self.tell_homes(at, now, node, out));
             return;
         }
         watched.claim = match watched.claim {
@@ -181,6 +186,7 @@ impl Observing {
         // About this one alone: what others have sent may still be waiting to be read.
         if let (Some(at), Some(identity)) = (at, node.identity) {
             self.speak(at, identity, now, node, out);
+            self.tell_homes(at, now, node, out);
         }
         self.arm(now.at, node, out);
     }
@@ -208,6 +214,9 @@ impl Observing {
         let is_meant = |watched: &&mut Watched| (watched.slot, watched.incarnation) == life;
         let Some(watched) = self.watched.iter_mut().find(is_meant) else { return };
         watched.ask(now.at);
+        if watched.is_in_turn && watched.question.is_idle() {
+            watched.question.begin(now.at, node.rng.next_u64(), asking::trip_ns(node));
+        }
         self.judge(now, node, out);
     }
 
@@ -216,6 +225,7 @@ impl Observing {
         self.mute_until = now.after(2 * node.pace.interval_ns());
         for watched in &mut self.watched {
             watched.arrival.shift(gap_ns);
+            watched.question.on_pause(now);
             watched.grace_until = watched.grace_until.after(gap_ns);
         }
     }
@@ -254,6 +264,7 @@ impl Observing {
         let Some(identity) = node.identity else { return };
         node.health.settle(now.at);
         self.keep(|watched| now.at < watched.leave_at);
+        self.ask_due(now, node, out);
         self.suspect_self(now, node, out);
         if self.may_accuse(now.at, node) {
             for at in 0..self.watched.len() {
@@ -278,7 +289,7 @@ impl Observing {
     /// Whether anybody may be accused now: not after a pause, not without homes, and not by one who
     /// suspects itself, before somebody of the group was heard since: whoever hears nobody any more is
     /// cut off, and what it would say of others says nothing of them.
-    fn may_accuse(&self, now: Time, node: &Node) -> bool {
+    pub(crate) fn may_accuse(&self, now: Time, node: &Node) -> bool {
         now >= self.mute_until
             && !node.homes.is_isolated(node.home_interval_ns(), now)
             && self.suspect_since.is_none_or(|since| node.homes.heard() >= since)
@@ -309,7 +320,7 @@ impl Observing {
     }
 
     /// Says about one subject what there is to say now.
-    fn speak<O: Outbox>(
+    pub(crate) fn speak<O: Outbox>(
         &mut self,
         at: usize,
         identity: Identity,
@@ -361,18 +372,17 @@ impl Observing {
         send(watched, seq, flags, identity, now, node, out);
     }
 
-    /// A home asks about a subject that others accuse: says again what was said, or that it was heard.
-    /// Whoever is about to accuse it says nothing else.
-    pub(crate) fn on_asked<O: Outbox>(
+    /// Tells a home that asks about a subject that others accuse: says again what was said, or that it
+    /// was heard. Whoever is about to accuse it says nothing else.
+    pub(crate) fn tell_home<O: Outbox>(
         &self,
         now: Now,
         home: Addr,
-        (slot, incarnation): (Slot, Incarnation),
+        at: usize,
         node: &Node,
         out: &mut O,
     ) {
-        let mine = |one: &&Watched| one.slot == slot && one.incarnation == incarnation;
-        let Some(watched) = self.watched.iter().find(mine) else { return };
+        let Some(watched) = self.watched.get(at) else { return };
         let Some(identity) = node.identity else { return };
         let (seq, flags) = match watched.claim {
             Claim::Settled => return,
@@ -390,7 +400,7 @@ impl Observing {
 
     /// Waits for the next moment at which there may be something to say; after a moment that had to
     /// be passed over in silence, for a fraction of an interval.
-    fn arm<O: Outbox>(&self, now: Time, node: &mut Node, out: &mut O) {
+    pub(crate) fn arm<O: Outbox>(&self, now: Time, node: &mut Node, out: &mut O) {
         let next = self.watched.iter().map(|watched| watched.next_moment(node)).min();
         let Some(next) = next.filter(|next| *next != Time::NEVER) else { return };
         let soonest = now.after(node.pace.interval_ns() / 4).max(self.mute_until);
@@ -429,6 +439,7 @@ fn report(
     // Of whom no heartbeat came, nothing is missed. That it lives was heard when it answered.
     let is_heard = watched.arrival.has_begun() || flags & Report::RETRACT != 0 && heard.is_some();
     let never = if is_heard { 0 } else { Report::NEVER_HEARD };
+    let in_turn = if watched.is_in_turn { Report::IN_TURN } else { 0 };
     ReportHead {
         id: ReportId { slot: identity.slot, incarnation: identity.incarnation, seq },
         subject: Subject::node(watched.slot),
@@ -436,7 +447,7 @@ fn report(
         kind: EventKind::SILENT,
         heard_ago_us: u32::try_from(ago_us).unwrap_or(u32::MAX),
         domain: identity.domain,
-        flags: flags | never,
+        flags: flags | never | in_turn,
         neighbours: watched.epoch,
         health: node.health.level(),
         severity: 0,
@@ -464,34 +475,6 @@ pub(crate) fn tell<O: Outbox>(now: Now, head: ReportHead, node: &Node, out: &mut
         if let Some(home) = node.homes.choice(head.subject, n, &node.roster, now.at) {
             out.send(home, &Report { head, subject: "", kind: "", detail: "" });
             out.count(Counter::ReportsSent, 1);
-        }
-    }
-}
-
-/// Levels of acknowledgements, as they matter to an accusation.
-impl Claim {
-    fn on_ack(&mut self, item: AckItem, from: PeerId, homes: usize, now: Time) {
-        match self {
-            Self::Accused { seq, received, next, refresh_ns, .. } if *seq == item.seq => {
-                match item.level {
-                    ReportAck::COMMITTED => *self = Self::Settled,
-                    ReportAck::RECEIVED if !*received => {
-                        *received = true;
-                        *next = now.after(*refresh_ns);
-                    }
-                    ReportAck::BUSY => *next = now.after(SECOND),
-                    _ => {}
-                }
-            }
-            Self::Retracting { seq, heard_by, .. }
-                if *seq == item.seq && item.level != ReportAck::BUSY =>
-            {
-                let first = *heard_by.get_or_insert(from);
-                if first != from || homes < 2 || item.level == ReportAck::COMMITTED {
-                    *self = Self::None;
-                }
-            }
-            Self::None | Self::Settled | Self::Accused { .. } | Self::Retracting { .. } => {}
         }
     }
 }

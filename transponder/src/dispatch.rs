@@ -230,6 +230,7 @@ impl Transponder {
             seq: id.seq,
             is_retracted,
             suspects_itself: head.flags & Report::SELF_SUSPECT != 0,
+            is_in_turn: head.flags & Report::IN_TURN != 0,
             health: head.health,
             domain: head.domain,
             silent_since: if is_heard || !is_retracted { silent_since } else { Time(0) },

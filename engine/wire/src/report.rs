@@ -142,6 +142,9 @@ impl Report<'_> {
     /// Flag: a home asked. Not acknowledged; the number is that of the newest report before, so that
     /// it outranks what was said earlier and nothing that is said later.
     pub const ASKED: u16 = 16;
+    /// Flag: the subject speaks to its observers in turn, and did not answer the reporter's own
+    /// questions. The others know nothing of it before they are asked.
+    pub const IN_TURN: u16 = 32;
 }
 
 impl Emit for Report<'_> {

@@ -51,7 +51,7 @@ impl World {
         uuid[8..].copy_from_slice(&self.seed.to_le_bytes());
         let seeds = stations.iter().map(|(_, addr)| *addr).collect();
         let mut config = AgentConfig::new(Uuid(uuid), boot, &name, listen, seeds, seed);
-        config.profile = self.scenario.profile;
+        (config.profile, config.budget) = (self.scenario.profile, self.scenario.budget);
         let first = replicas + satellites;
         config.domain = match self.scenario.rack {
             0 => format!("rack{}", index % 10),

@@ -5,6 +5,7 @@ mod catchup;
 mod disks;
 mod flapping;
 mod gray;
+mod lean;
 mod minority;
 mod servers;
 mod storm;
@@ -101,6 +102,8 @@ pub struct Scenario {
     pub surge_of: usize,
     /// How fast nodes and satellites want to know.
     pub profile: Profile,
+    /// What heartbeats may cost a node, in bytes per second; 0 for what the profile takes.
+    pub budget: u64,
     /// Nodes of a failure domain stand side by side, so many of them; with 0, every tenth node is of
     /// the same domain.
     pub rack: usize,
@@ -126,7 +129,7 @@ pub struct Scenario {
 
 impl Scenario {
     /// Names of scenarios: what each is about.
-    pub const NAMES: [(&'static str, &'static str); 19] = [
+    pub const NAMES: [(&'static str, &'static str); 20] = [
         ("swarm", "every seed draws its own mix of all faults"),
         ("calm", "no faults at all"),
         ("loss", "20 % loss, duplication and reordering, clocks jump, no member dies"),
@@ -175,6 +178,11 @@ impl Scenario {
             "satellites and replicas are killed, stopped and cut off, one at a time, and come back",
         ),
         ("blink", "a part of the network is cut off for a tenth of a second to one second"),
+        (
+            "lean",
+            "heartbeats have a budget, and nodes, their observers and satellites are stopped, starved, \
+             deaf, unheard and killed",
+        ),
         ("unheard", "a satellite is unheard by one replica after another while nodes die"),
     ];
     /// As `reads`, but clients are content with stale answers and take them for current ones: the
@@ -197,7 +205,9 @@ impl Scenario {
         let (network, crashes, pauses, cuts) = match options.scenario.as_str() {
             "swarm" => (rng.chance(3, 4), rng.below(8), rng.below(5), rng.below(3)),
             "calm" | "surge" | "watchers" => (false, 0, 0, 0),
-            Self::GRAY | Self::SERVERS | Self::UNHEARD | Self::UNSYNCED => (false, 0, 0, 0),
+            Self::GRAY | Self::SERVERS | Self::UNHEARD | Self::UNSYNCED | Self::LEAN => {
+                (false, 0, 0, 0)
+            }
             Self::STORM | Self::FLAPPING | Self::MINORITY | Self::BLINK => {
                 (rng.chance(1, 4), 0, 0, 0)
             }
@@ -243,6 +253,7 @@ impl Scenario {
             Self::MINORITY => scenario.draw_minority(&mut rng, options),
             Self::SERVERS => scenario.draw_servers(&mut rng, options),
             Self::BLINK => scenario.draw_blink(&mut rng, options),
+            Self::LEAN => scenario.draw_lean(&mut rng, options),
             Self::UNHEARD => scenario.draw_unheard(&mut rng, options),
             "rules" => scenario.draw_rules(&mut rng, options),
             "replace" => scenario.draw_replacements(&mut rng, options),
@@ -291,6 +302,7 @@ impl Scenario {
             surge_at: None,
             surge_of: 0,
             profile: Profile::DEFAULT,
+            budget: 0,
             rack: 0,
             has_services: false,
             has_policy: false,

@@ -5,6 +5,7 @@ use crate::uplink::asks::Asks;
 use crate::uplink::evidence::{Evidence, Word};
 use crate::uplink::second::{Agreement, Second};
 use crate::uplink::silences::{Measure, Silences};
+use crate::uplink::tally::Tally;
 use crate::uplink::verdict::{Asked, Situation};
 use crate::uplink::veto::{DOUBT_NS, Inquiry};
 use crate::world::{World, bit};
@@ -95,33 +96,15 @@ pub(crate) struct Suspicion {
     pub(crate) second: Second,
     /// Its host is said to have refused somebody's heartbeat: until then it is asked, accused or not.
     refused_until: Time,
+    /// One who missed its turn accuses it: until then it and the observers on call are asked.
+    called_until: Time,
 }
+
+/// One who misses its turn calls the others for so long, in ns: several rounds of questions.
+const CALLED_NS: u64 = SECOND;
 
 /// An observer that answers nothing for so long is out of reach, in ns: two rounds of questions.
 const MUTE_NS: u64 = 250 * MS;
-
-/// The votes of a moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
-    /// Observers that accuse.
-    pub(crate) distinct: u32,
-    /// Their weighted votes, implicit votes and home votes, in units of [`VOTE`].
-    pub(crate) weighted: u32,
-    /// The same, each counted once.
-    pub(crate) unweighted: u32,
-    /// Observers that can speak, as far as is known, and do not accuse.
-    pub(crate) quiet: u32,
-    /// Bit per observer that does not accuse and is not accused: worth asking.
-    pub(crate) askable: u64,
-    /// Bit per accusing observer.
-    pub(crate) observers: u64,
-    /// Bit per failure domain of accusers.
-    pub(crate) domains: u64,
-    /// Bit per failure domain of all observers that can speak.
-    pub(crate) domains_able: u64,
-    /// Votes of silent homes: this one's, and that of the other when it agrees.
-    pub(crate) homes_silent: u32,
-}
 
 impl Suspicion {
     pub(crate) fn new(slot: Slot, incarnation: Incarnation, now: Time, is_gray: bool) -> Self {
@@ -144,6 +127,7 @@ impl Suspicion {
             not_before: now,
             second: Second::default(),
             refused_until: Time(0),
+            called_until: Time(0),
         }
     }
 
@@ -152,15 +136,20 @@ impl Suspicion {
         self.refused_until = sight.now.at.after(2 * sight.interval_ns(self.slot));
     }
 
+    /// Somebody missed its turn and accuses it, of which the others know nothing yet.
+    pub(crate) fn note_call(&mut self, now: Time) {
+        self.called_until = now.after(CALLED_NS);
+    }
+
     /// Whether its host was said lately to have refused a heartbeat.
     pub(crate) fn is_refused(&self, now: Time) -> bool {
         now < self.refused_until
     }
 
-    /// Whether the node is to be asked though nobody accuses it: somebody's heartbeat came back, or its
-    /// other home asks for a second opinion.
+    /// Whether the node is to be asked though too few accuse it: somebody's heartbeat came back, or
+    /// somebody missed its turn, or its other home asks for a second opinion.
     pub(crate) fn is_called(&self, now: Time) -> bool {
-        self.is_refused(now) || self.second.is_wanted(now)
+        self.is_refused(now) || now < self.called_until || self.second.is_wanted(now)
     }
 
     /// Whether it may be found dead in a moment: it is accused, or it is asked though too few accuse it
@@ -411,9 +400,9 @@ impl Suspicion {
     }
 
     /// Whether it is the word of a present observer that misses the node. One that suspects itself is
-    /// deaf, perhaps, and one that never heard the node misses nothing.
+    /// deaf, perhaps, and one that never heard the node misses nothing, nor did one on call.
     fn is_missed_by(&self, word: &Word, sight: &Sight<'_>) -> bool {
-        let is_sure = !word.suspects_itself && word.heard > Time(0);
+        let is_sure = !word.suspects_itself && !word.is_in_turn && word.heard > Time(0);
         is_sure && self.bit_of(word, sight).is_some_and(|bit| bit < OBSERVERS_MAX)
     }
 
