@@ -167,7 +167,8 @@ impl Station {
         if entry.is_some_and(|entry| is_external(&entry.order)) && !self.holds_lease(now.at) {
             return;
         }
-        let Some(job) = self.dispatch.jobs.get(&id).filter(|job| job.is_loose) else { return };
+        let is_loose = |job: &&Job| job.is_loose && !job.is_cancelled;
+        let Some(job) = self.dispatch.jobs.get(&id).filter(is_loose) else { return };
         let homes = self.rendezvous(&job.trusted(&self.serving()));
         let Some(job) = self.dispatch.jobs.get_mut(&id) else { return };
         let parts = job.split(now.at, |slot| homes.preference(slot).next());
@@ -176,7 +177,8 @@ impl Station {
 
     /// Late in an order, gives others what the last satellites have left.
     fn back_up<O: Outbox>(&mut self, now: Now, id: OrderId, out: &mut O) {
-        let Some(job) = self.dispatch.jobs.get(&id) else { return };
+        let job = self.dispatch.jobs.get(&id).filter(|job| !job.is_cancelled);
+        let Some(job) = job else { return };
         let helpers = job.helpers(now.at, &self.serving());
         if helpers.is_empty() {
             return;
@@ -274,7 +276,8 @@ impl Station {
     /// Looks at all open orders: whose lease is over, who is late, what has ended.
     pub(crate) fn look_at_orders<O: Outbox>(&mut self, now: Now, out: &mut O) {
         self.dispatch.is_look_armed = false;
-        if !self.is_settled() || self.dispatch.jobs.is_empty() {
+        if !self.is_settled() {
+            self.arm_look(now, out);
             return;
         }
         let serving = self.serving();

@@ -12,7 +12,9 @@ use syncom_wire::uplink::Batch;
 use syncom_wire::{Boot, Malformed, OrderId, Parse, PeerId, Reader, Term};
 
 /// Version of the entries that this program writes and reads.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
+/// The oldest that is read: its entries say the same here as they did when they were written.
+const VERSION_MIN: u8 = 2;
 /// Items of one list in a command.
 const LIST_MAX: usize = 4_096;
 
@@ -188,7 +190,7 @@ impl<'a> Entry<'a> {
             return Ok(None);
         }
         let mut rest = Reader::new(data);
-        if rest.field::<u8>()? != VERSION {
+        if !(VERSION_MIN..=VERSION).contains(&rest.field::<u8>()?) {
             return Err(Malformed("entry of an unknown version"));
         }
         Ok(Some(Self { wall_ns: rest.field()?, rest }))
@@ -475,6 +477,15 @@ mod tests {
             assert_eq!(entry.next().unwrap(), Some(command));
         }
         assert_eq!(entry.next().unwrap(), None);
+    }
+
+    #[test]
+    fn the_version_before_is_read_and_no_other() {
+        let mut bytes = begin(99).finish();
+        for version in 0..=u8::MAX {
+            bytes[0] = version;
+            assert_eq!(Entry::open(&bytes).is_ok(), [2, 3].contains(&version), "{version}");
+        }
     }
 
     proptest! {

@@ -17,7 +17,9 @@ use syncom_wire::ids::hash;
 use syncom_wire::{Malformed, Reader};
 
 /// First bytes of a snapshot: what it is, and in which version.
-const MAGIC: u64 = u64::from_le_bytes(*b"syncomM3");
+const MAGIC: u64 = u64::from_le_bytes(*b"syncomM4");
+/// The version before is read, too: it has fewer forms of sets, and is the same otherwise.
+const MAGIC_BEFORE: u64 = u64::from_le_bytes(*b"syncomM3");
 /// Bytes of the largest snapshot that is read.
 pub(crate) const SNAPSHOT_MAX: usize = 1 << 30;
 
@@ -50,7 +52,7 @@ impl Machine {
     /// [`Malformed`] with the first broken rule.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes);
-        if reader.field::<u64>()? != MAGIC {
+        if ![MAGIC, MAGIC_BEFORE].contains(&reader.field::<u64>()?) {
             return Err(Malformed("not a snapshot of this version"));
         }
         let (applied, applied_term) = (reader.field()?, reader.field()?);

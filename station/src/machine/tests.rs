@@ -323,6 +323,9 @@ fn a_snapshot_is_the_machine_and_a_damaged_one_is_refused() {
     let image = feeder.machine.encode();
     let mut copy = Machine::decode(&image).unwrap();
     assert_eq!(copy.encode(), image);
+    let of_version = |magic: &[u8; 8]| Machine::decode(&[&magic[..], &image[8..]].concat()).is_ok();
+    assert!(of_version(b"syncomM3"), "the version before is read, too");
+    assert!(!of_version(b"syncomM2") && !of_version(b"syncomM5"));
     let rings = |machine: &Machine| machine.membership.rings().observers(Slot(0)).to_vec();
     assert_eq!(rings(&copy), rings(&feeder.machine));
     copy.apply(copy.applied + 1, 2, &[], &mut Vec::new());
