@@ -85,6 +85,24 @@ fn whoever_most_observers_miss_most_of_is_gray_at_once() {
 }
 
 #[test]
+fn whoever_is_gray_for_what_is_missing_is_named_with_who_misses_it() {
+    let mut rig = Rig::new(20, 4);
+    let observers = rig.observers(3);
+    let flags = Report::RETRACT | Report::ASKED | Report::PATCHY;
+    rig.accuse(observers[0], 3, 850);
+    observers[1..6].iter().for_each(|one| rig.accuse_as(*one, 3, 0, 0, flags, 0));
+    rig.accuse_as(observers[6], 3, 0, 0, Report::RETRACT, 0);
+    rig.run(SECOND);
+    let detail = rig.details(EventKind::GRAY).remove(0);
+    let parts: Vec<&str> = detail.split("; ").collect();
+    let names =
+        |part: &str, heading: &str| part.strip_prefix(heading).map(|it| it.split(", ").count());
+    assert_eq!(names(parts[0], "not heard by "), Some(1), "{detail}");
+    assert_eq!(names(parts[1], "hardly heard by "), Some(5), "{detail}");
+    assert_eq!(names(parts[2], "heard by "), Some(2), "one observer and this home: {detail}");
+}
+
+#[test]
 fn the_word_of_who_suspects_itself_or_is_no_observer_makes_nobody_gray() {
     let flags = Report::RETRACT | Report::ASKED | Report::PATCHY;
     let named = |flags, of: fn(&Rig) -> Vec<u32>| {

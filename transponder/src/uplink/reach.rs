@@ -15,7 +15,8 @@ use syncom_wire::limits::{DETAIL_MAX, OBSERVERS_MAX};
 /// An answer to a probe says that this home reaches the node for so long, in ns.
 const ANSWER_NS: u64 = 5 * SECOND;
 
-/// Names the observers that accuse, and those that hear the node and the home that does.
+/// Names the observers that accuse, those that miss most of what the node sends, and those that hear it
+/// and the home that does.
 pub(crate) fn words(case: &Suspicion, tally: &Tally, sight: &Sight<'_>) -> String {
     let observers = sight.world.observers(case.slot).iter();
     let by_bit = |at: usize| tally.observers >> at & 1 == 1;
@@ -26,11 +27,17 @@ pub(crate) fn words(case: &Suspicion, tally: &Tally, sight: &Sight<'_>) -> Strin
     if former > 0 {
         let _ = write!(text, " and {former} former observers");
     }
-    let hearers = observers.filter(|slot| hears(**slot, case, sight));
-    let hearers = hearers.map(|slot| named(*slot, sight));
+    let others = observers.enumerate().filter(|(at, _)| !by_bit(*at)).map(|(_, slot)| *slot);
+    let is_patchy = |slot: &Slot| {
+        case.evidence.words().iter().any(|it| it.slot == *slot && case.is_patchy_to(it, sight))
+    };
+    let patchy = others.clone().filter(is_patchy).map(|slot| named(slot, sight));
+    list(&mut text, "hardly heard by ", patchy);
+    let hearers = others.filter(|slot| !is_patchy(slot) && hears(*slot, case, sight));
+    let hearers = hearers.map(|slot| named(slot, sight));
     let me = sight.world.me().filter(|_| is_reached(case, sight));
     let me = me.map(|entry| String::from(&*entry.name));
-    list(&mut text, "; heard by ", hearers.chain(me));
+    list(&mut text, "heard by ", hearers.chain(me));
     text
 }
 
@@ -61,14 +68,15 @@ fn named(slot: Slot, sight: &Sight<'_>) -> String {
 
 /// Appends names behind a heading, as many as there is room for; nothing when there are none.
 fn list(text: &mut String, heading: &str, names: impl Iterator<Item = String>) {
-    let mut before = heading;
+    let apart = if text.is_empty() { "" } else { "; " };
+    let mut before = [apart, heading];
     for name in names {
-        if text.len() + before.len() + name.len() > DETAIL_MAX - 64 {
+        if text.len() + apart.len() + heading.len() + name.len() > DETAIL_MAX - 64 {
             text.push_str(" and others");
             return;
         }
-        text.push_str(before);
+        before.iter().for_each(|part| text.push_str(part));
         text.push_str(&name);
-        before = ", ";
+        before = [", ", ""];
     }
 }

@@ -89,7 +89,7 @@ impl Suspicion {
 
     /// Whether it is the word of a present observer that has said of late that it misses most of what the
     /// node sends.
-    pub(super) fn is_patchy_to(&self, word: &Word, sight: &Sight<'_>) -> bool {
+    pub(in crate::uplink) fn is_patchy_to(&self, word: &Word, sight: &Sight<'_>) -> bool {
         let now = sight.now.at;
         let is_recent = now.since(word.patchy) < PATIENCE * sight.silence_ns(self.slot);
         let bit = || sight.world.observer_bit(self.slot, word.slot, now);
