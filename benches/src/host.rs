@@ -51,6 +51,11 @@ pub(crate) fn quotable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control() && !matches!(c, '"' | '\\')).collect()
 }
 
+/// The row, begun with `head`, of something that cannot be had here, which says why.
+pub(crate) fn unavailable(head: &str, why: &str) -> String {
+    format!("{head},\"unavailable\":\"{}\",\"host\":{}}}", quotable(why), json())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

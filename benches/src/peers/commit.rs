@@ -275,10 +275,10 @@ fn object(row: &Row, rows: &[Row]) -> String {
         "{{\"system\":\"{system}\",\"version\":\"{version}\",\"config\":\"3 replicas, durable, \
          closed loop\",\"case\":\"commit\",\"size_b\":{SIZE_B},\"clients\":{clients}"
     );
-    let host = host::json();
     if let Some(why) = &row.unavailable {
-        return format!("{head},\"unavailable\":\"{}\",\"host\":{host}}}", host::quotable(why));
+        return host::unavailable(&head, why);
     }
+    let host = host::json();
     let [least, rate, most] = row.spread(|turn| turn.commits_per_s);
     let (rate_ratio, p99_ratio) = ratios(row, rows).unwrap_or((0.0, 0.0));
     format!(

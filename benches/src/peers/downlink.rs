@@ -184,11 +184,7 @@ fn print(rows: &[Row], options: &Options) {
                 median / ours,
                 host::json()
             ),
-            (Some(why), true) => println!(
-                "{head},\"unavailable\":\"{}\",\"host\":{}}}",
-                host::quotable(why),
-                host::json()
-            ),
+            (Some(why), true) => println!("{}", host::unavailable(&head, why)),
         }
     }
 }

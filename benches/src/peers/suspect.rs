@@ -239,11 +239,7 @@ fn print(rows: &[Row], options: &Options) {
                 it.healed_max_ms,
                 host::json()
             ),
-            (Err(why), true) => println!(
-                "{head},\"unavailable\":\"{}\",\"host\":{}}}",
-                host::quotable(why),
-                host::json()
-            ),
+            (Err(why), true) => println!("{}", host::unavailable(&head, why)),
         }
     }
 }

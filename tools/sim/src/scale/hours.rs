@@ -176,6 +176,7 @@ impl Life {
         all.just += judged.just;
         all.deaf += judged.deaf;
         all.unnamed += judged.unnamed;
+        all.named_before += judged.named_before;
         all.false_ones.extend(judged.false_ones);
         all.unnoticed.extend(judged.unnoticed);
         all.named_ms.extend(judged.named_ms);
@@ -237,6 +238,7 @@ impl Life {
             figure("not_back", count(self.missing), Some(0.0)),
             figure("deaf", count(judged.deaf), None),
             figure("mumbling", count(judged.named_ms.len() + judged.unnamed), None),
+            figure("gray_before", count(judged.named_before), None),
             figure("not_named", count(judged.unnamed), None),
             figure("gray_falsely", count(self.gray_falsely), None),
             figure("gray_p50_ms", percentile(&named_ms, 50), Some(gray_ms)),

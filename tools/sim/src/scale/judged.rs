@@ -42,6 +42,8 @@ pub(super) struct Judged {
     pub(super) unnoticed: Vec<String>,
     /// How long each node that was hardly heard was so before it was named gray, in ms.
     pub(super) named_ms: Vec<f64>,
+    /// How many were gray before.
+    pub(super) named_before: usize,
     /// How many were never named.
     pub(super) unnamed: usize,
     /// Nodes that were hardly heard and named late or never, each with its story.
@@ -67,6 +69,7 @@ impl Trial<'_> {
         let profile = &self.plan.profile;
         let deadline_ns = u64::from(profile.misses - 1) * profile.interval_ns;
         let mut noticed: BTreeMap<usize, Vec<(Time, bool)>> = BTreeMap::new();
+        let mut cleared: BTreeMap<usize, Vec<Time>> = BTreeMap::new();
         for (_, event) in self.world.watch.events.range(mark.event + 1..) {
             let Some(member) = World::node_named(&self.world.options, &event.subject) else {
                 continue;
@@ -74,6 +77,8 @@ impl Trial<'_> {
             let (at, is_death) = (committed(event), event.kind == "deadPeer");
             if is_death || event.kind == "gray" {
                 noticed.entry(member).or_default().push((at, is_death));
+            } else if event.kind == "cleared" || event.kind == "newPeer" {
+                cleared.entry(member).or_default().push(at);
             }
             let is_just = |(from, to): &Spell| {
                 to.since(*from) >= deadline_ns && at > *from && at < to.after(COMMIT_NS)
@@ -100,8 +105,19 @@ impl Trial<'_> {
                 }
             }
         }
+        let newest = |moments: &mut dyn Iterator<Item = Time>, until| {
+            moments.take_while(|at| *at <= until).last()
+        };
         for cable in trouble.cables.iter().filter(|cable| !cable.is_deaf) {
             let (from, to) = cable.at;
+            let said = newest(&mut of(cable.member).iter().map(|(at, _)| *at), from);
+            let unsaid =
+                newest(&mut cleared.get(&cable.member).into_iter().flatten().copied(), from);
+            if said > unsaid {
+                // It was gray before its cable went bad.
+                judged.named_before += 1;
+                continue;
+            }
             let named = of(cable.member).iter().find(|(at, _)| *at > from && *at < to);
             let named_ns = named.map(|(at, _)| at.since(from));
             match named_ns {
@@ -110,7 +126,7 @@ impl Trial<'_> {
                 None => continue,
             }
             if named_ns.is_none_or(|ns| ns > GRAY_NS) {
-                judged.late.push(self.late(cable, named_ns, of(cable.member)));
+                judged.late.push(self.late(cable, named_ns));
             }
         }
         judged
@@ -124,16 +140,14 @@ impl Trial<'_> {
     }
 
     /// All that is known of a node that was hardly heard and named late or never.
-    fn late(&self, cable: &BadCable, named_ns: Option<u64>, noticed: &[(Time, bool)]) -> String {
+    fn late(&self, cable: &BadCable, named_ns: Option<u64>) -> String {
         let (from, to) = cable.at;
         let what = match named_ns {
             Some(ns) => format!("named {} ms after {from}, when its cable went bad", ns / MS),
             None => format!("never named, though its cable was bad from {from} to {to}"),
         };
-        let before = noticed.iter().rfind(|(at, _)| *at <= from);
-        let before = before.map_or(String::new(), |(at, _)| format!(", noticed before at {at}"));
         let at = from.after(named_ns.unwrap_or(0).max(GRAY_NS));
-        self.story(&(what + &before), cable.member, at, &[])
+        self.story(&what, cable.member, at, &[])
     }
 
     /// What happened to a member shortly before `at`, under the sentence `what`.
