@@ -27,6 +27,9 @@ impl RaftTiming {
     /// For machines shared with others: heartbeat 60 ms, election 400 to 800 ms.
     pub const SHARED: Self = Self { tick_ns: 20 * MS, heartbeat_ticks: 3, election_ticks: 20 };
 
+    /// For machines that are not to be disturbed: heartbeat 200 ms, election 1 to 2 s.
+    pub const QUIET: Self = Self { tick_ns: 50 * MS, heartbeat_ticks: 4, election_ticks: 20 };
+
     /// The longest election timeout, in ns: as long does a restarted replica keep silent to votes.
     #[must_use]
     pub const fn election_max_ns(&self) -> u64 {

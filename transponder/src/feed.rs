@@ -19,8 +19,10 @@ use syncom_wire::{Addr, Boot, PeerId, Role, Term, View};
 
 /// The lane of satellites and station.
 pub(crate) const LANE: u8 = 1;
-/// Interval of heartbeats to replicas, in ns.
-pub(crate) const INTERVAL_NS: u64 = 200_000 * US;
+/// Shortest interval of heartbeats to replicas and other satellites, in ns.
+pub(crate) const INTERVAL_NS: u64 = 200 * MS;
+/// Longest, in ns: where nodes speak rarely, a satellite does, too.
+const INTERVAL_MAX_NS: u64 = 3 * INTERVAL_NS;
 /// Answers of the leader that may be missed by somebody who is not cut off.
 const MISSES: u64 = 3;
 /// The leader is asked whether it leads still not more often than this, in ns.
@@ -49,6 +51,9 @@ pub(crate) struct Feed {
     term: Term,
     rtt: RoundTrip,
     seq: u64,
+    /// Interval of heartbeats, in ns, and when the next is due.
+    interval_ns: u64,
+    due: Time,
     /// When the leader was last asked to feed.
     asked: Time,
     /// The newest view that the leader named.
@@ -70,6 +75,8 @@ impl Feed {
             term: Term(0),
             rtt: RoundTrip::new(),
             seq: 0,
+            interval_ns: config.profile.interval_ns.clamp(INTERVAL_NS, INTERVAL_MAX_NS),
+            due: Time(0),
             asked: Time(0),
             named: View(0),
             answered: Time(0),
@@ -86,7 +93,7 @@ impl Feed {
     /// Whether a leader answers, which it does only while a majority follows it. Who hears none may be
     /// cut off with a minority, and concludes nothing.
     pub(crate) fn is_heard(&self, now: Time) -> bool {
-        self.leader.is_some() && now.since(self.answered) <= MISSES * INTERVAL_NS
+        self.leader.is_some() && now.since(self.answered) <= MISSES * self.interval_ns
     }
 
     /// Whether a frame from `peer` comes from who leads.
@@ -109,7 +116,19 @@ impl Feed {
         }
     }
 
-    /// Tells all replicas that this satellite lives, and how; asks again for a view that is overdue.
+    fn next_beat(&mut self, now: Time, load: u32) -> Heartbeat {
+        (self.seq, self.due) = (self.seq + 1, now.after(self.interval_ns));
+        let interval_us = u32::try_from(self.interval_ns / US).unwrap_or(u32::MAX);
+        Heartbeat {
+            progress: u32::try_from(self.seq & u64::from(u32::MAX)).unwrap_or(0),
+            rtt_us: self.rtt.srtt_us(),
+            load,
+            ..Heartbeat::of_satellite(self.seq, interval_us, now.0)
+        }
+    }
+
+    /// Tells all replicas that this satellite lives, and how, when it is time to, and returns what others are
+    /// to be told, too; asks again for a view that is overdue.
     pub(crate) fn on_slow_tick<O: Outbox>(
         &mut self,
         now: Now,
@@ -117,17 +136,12 @@ impl Feed {
         world: &World,
         streams: &mut Streams,
         out: &mut O,
-    ) -> Heartbeat {
-        self.seq += 1;
-        let interval_us = u32::try_from(INTERVAL_NS / US).unwrap_or(u32::MAX);
-        let beat = Heartbeat {
-            progress: u32::try_from(self.seq & u64::from(u32::MAX)).unwrap_or(0),
-            rtt_us: self.rtt.srtt_us(),
-            load,
-            ..Heartbeat::of_satellite(self.seq, interval_us, now.at.0)
-        };
-        for (_, addr) in &self.replicas {
-            out.send(*addr, &beat);
+    ) -> Option<Heartbeat> {
+        // To the nearest tick.
+        let is_due = self.due <= now.at.after(INTERVAL_NS / 2);
+        let beat = is_due.then(|| self.next_beat(now.at, load));
+        if let Some(beat) = &beat {
+            self.replicas.iter().for_each(|(_, addr)| out.send(*addr, beat));
         }
         if now.at.since(self.answered) >= FEED_PATIENCE_NS {
             // Perhaps one leads whom nobody has told this satellite of.

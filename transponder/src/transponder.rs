@@ -256,7 +256,9 @@ impl Transponder {
             (self.load, self.frames, self.load_since) = (self.frames, 0, now.at);
         }
         let beat = self.feed.on_slow_tick(now, self.load, &self.world, &mut self.streams, out);
-        self.show_itself(&beat, out);
+        if let Some(beat) = beat {
+            self.show_itself(&beat, out);
+        }
         if let Some(leader) = self.feed.leader() {
             self.join(now.at);
             let Self { stats, world, homes, streams, suspects, .. } = self;

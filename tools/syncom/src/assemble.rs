@@ -80,7 +80,7 @@ fn timing(profile: Profile) -> RaftTiming {
     if profile == Profile::FAST {
         RaftTiming::FAST
     } else if profile == Profile::QUIET {
-        RaftTiming::SHARED
+        RaftTiming::QUIET
     } else {
         RaftTiming::MEDIUM
     }
