@@ -35,7 +35,8 @@ use syncom_wire::{Addr, Frame, PeerId, Slot};
 /// take up to 256 KiB more, waiting reports up to 200 KiB.
 ///
 /// **Frames** it takes: from satellites and replicas HomeAnswer, Probe, ReportAck, Welcome,
-/// JoinRefused, Roster, Neighbours, Order and ReceiptAck; from agents Heartbeat and Beat; from clients Ask.
+/// JoinRefused, Roster, Neighbours, Order and ReceiptAck; from agents Heartbeat, Beat, Probe and
+/// ProbeAnswer; from clients Ask.
 /// All others are counted as `drop_wrong_role`.
 #[derive(Debug)]
 pub struct Agent {
@@ -138,7 +139,7 @@ impl Agent {
             return;
         }
         let heard = (from.heard, self.is_awake(now.at));
-        self.observing.on_sign(now, &Sign::of(beat), heard, &mut self.node, out);
+        self.observing.on_sign(now, &Sign::of(beat, from.addr), heard, &mut self.node, out);
         if beat.flags & Heartbeat::ARM != 0 && self.observing.watches(beat.slot) {
             self.heartbeats.arm(now, from.addr, &self.node, out);
         }
@@ -147,7 +148,13 @@ impl Agent {
     fn on_beat<O: Outbox>(&mut self, now: Now, from: &Origin, beat: &Beat, out: &mut O) {
         let Some(slot) = from.peer.slot() else { return out.count(Counter::DropRole, 1) };
         let heard = (from.heard, self.is_awake(now.at));
-        self.observing.on_sign(now, &Sign::of_brief(slot, beat), heard, &mut self.node, out);
+        self.observing.on_sign(
+            now,
+            &Sign::of_brief(slot, beat, from.addr),
+            heard,
+            &mut self.node,
+            out,
+        );
     }
 
     fn on_home_answer<O: Outbox>(
@@ -274,8 +281,20 @@ impl Agent {
             out.count(Counter::Pauses, 1);
             self.node.health.blame(now.at);
             self.observing.on_pause(now.at, late_ns, &self.node);
-            self.heartbeats.forgive(now.at);
+            self.heartbeats.forgive(now.at, &self.node);
         }
+        let is_missed = late_ns > self.node.config.profile.margin_min_ns;
+        if is_missed && self.node.pace.is_in_turn() && self.observing.may_cry_out(now.at) {
+            // Whose turn it was may be asking by now, and all others with it.
+            self.cry_out(now, out);
+        }
+    }
+
+    /// Shows itself to all at once, though it speaks to its observers in turn.
+    fn cry_out<O: Outbox>(&mut self, now: Now, out: &mut O) {
+        self.observing.note_outcry(now.at);
+        self.heartbeats.show(now, self.services.counts(), &self.node, out);
+        self.heartbeats.repeat(now, self.services.counts(), &self.node, out);
     }
 
     /// Whether it has not stood still for longer than it has noticed.
@@ -301,6 +320,12 @@ impl Agent {
             // Is it us? Any answer says that it is not.
             self.heartbeats.show(now, self.services.counts(), &self.node, out);
             self.entry.ask_seed(&self.node, out);
+        }
+        if self.observing.outcry(&self.node) <= now.at {
+            // Nobody is heard: those who ask us are not, either, and get no answer.
+            self.observing.note_alone(now.at);
+            self.cry_out(now, out);
+            self.observing.arm(now.at, &mut self.node, out);
         }
     }
 
@@ -330,6 +355,9 @@ impl Role for Agent {
         if !self.is_active() {
             return;
         }
+        if from.peer.slot().is_some() {
+            self.observing.on_peer(from.heard);
+        }
         match frame {
             Frame::Beat(beat) => self.on_beat(now, from, beat, out),
             Frame::Heartbeat(beat) => self.on_heartbeat(now, from, beat, out),
@@ -340,6 +368,14 @@ impl Role for Agent {
                 self.control.on_ask(now, from, ask, &mut self.reports, &mut self.node, out);
             }
             Frame::Unknown(_) => {}
+            Frame::Probe(probe) if from.peer.slot().is_some() => {
+                if !probe::on_probe(now, from, probe, &self.node, out) {
+                    out.count(Counter::DropRole, 1);
+                }
+            }
+            Frame::ProbeAnswer(answer) if from.peer == PeerId::agent(answer.slot) => {
+                self.observing.on_answer(now, from.heard, answer, &mut self.node, out);
+            }
             _ if is_group(from.peer) => {
                 let was_in_doubt = self.observing.is_in_doubt(&self.node);
                 self.node.homes.on_group(from.heard);

@@ -46,9 +46,9 @@ pub struct AgentConfig {
     /// sender announces its own interval.
     pub profile: Profile,
     /// What heartbeats may cost this node at most, in bytes per second on the wire, 0 for no
-    /// bound, else at least [`BUDGET_MIN`]. What does not fit makes them rarer, down to one every
-    /// 10 s, and deaths of this node known later; whoever watches it takes the interval that it
-    /// announces.
+    /// bound, else at least [`BUDGET_MIN`]. Where the profile does not fit, observers hear of the node
+    /// in turn, at most 2.5 s apart, and deaths of it are known later; whoever watches it takes the
+    /// interval that it announces.
     pub budget: u64,
     /// Seed of the agent's only source of chance (jitter of retries). Different on every node.
     pub rng_seed: u64,
@@ -71,7 +71,7 @@ pub enum ConfigError {
     Service(String),
     /// The profile breaks a rule.
     Profile(ProfileError),
-    /// Heartbeats every 10 s cost more than the budget.
+    /// A heartbeat to one observer every 2.5 s costs more than the budget.
     Budget,
 }
 
@@ -94,7 +94,7 @@ impl fmt::Display for ConfigError {
             Self::Budget => write!(
                 f,
                 "the heartbeat budget must be 0, for none, or at least {BUDGET_MIN} bytes per \
-                 second: heartbeats are never rarer than every 10 s"
+                 second: something is said at least every 2.5 s"
             ),
         }
     }

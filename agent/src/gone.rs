@@ -8,7 +8,7 @@
 //! silence as everybody does, only sooner.
 
 use crate::node::Node;
-use crate::observing;
+use crate::telling;
 use syncom_seam::{Now, Outbox};
 use syncom_wire::report::{EventKind, Report, ReportHead, ReportId};
 use syncom_wire::{Incarnation, Slot, Subject};
@@ -39,5 +39,5 @@ pub(crate) fn report<O: Outbox>(
         reserved: 0,
         count: 1,
     };
-    observing::tell(now, head, node, out);
+    telling::tell(now, head, node, out);
 }

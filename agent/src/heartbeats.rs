@@ -3,7 +3,8 @@
 //! Two planes: one burst to all observers every η, and a slower heartbeat to each home, which
 //! answers. Both keep to a grid, because arrivals are expected by number; where a node's grid begins
 //! is given by a hash of its slot, so that a cluster that started at once does not beat at once. A
-//! heartbeat to the homes goes with the burst next to its turn: one wake-up serves both.
+//! heartbeat to the homes goes with the burst next to its turn: one wake-up serves both. Where a budget
+//! does not suffice for that, the burst is to one observer at a time ([`Turns`]).
 //!
 //! An observer that was replaced is kept until all new ones have said that they hear us, and is
 //! then told so: at no moment do fewer watch than should. Where a new one never says so, the old one
@@ -12,12 +13,13 @@
 
 use crate::node::{Identity, Node};
 use crate::timers::TimerKind;
+use crate::turns::{Turns, UNTURNED};
 use alloc::vec::Vec;
 use syncom_seam::{Counter, Now, Outbox, Time};
 use syncom_wire::beat::Beat;
 use syncom_wire::heartbeat::Heartbeat;
 use syncom_wire::ids::mix;
-use syncom_wire::limits::NEIGHBOURS_MAX;
+use syncom_wire::limits::{NEIGHBOURS_MAX, OBSERVERS_MAX};
 use syncom_wire::neighbours::{Neighbour, Neighbours};
 use syncom_wire::{Addr, Incarnation, Slot};
 
@@ -29,7 +31,7 @@ const OBSERVERS_KEPT_MAX: usize = 2 * NEIGHBOURS_MAX;
 const RELEASES: u8 = 8;
 
 #[derive(Clone, Copy, Debug)]
-struct Observer {
+pub(crate) struct Observer {
     slot: Slot,
     incarnation: Incarnation,
     /// [`Time::NEVER`] while it is in the set; else when to stop.
@@ -38,15 +40,18 @@ struct Observer {
     is_armed: bool,
     /// How often it was told that it is released.
     releases: u8,
+    /// When in a round it hears us, where observers do so in turn.
+    pub(crate) turn: u8,
 }
 
 impl Observer {
     fn new(one: &Neighbour) -> Self {
         let (slot, incarnation) = (one.slot, one.incarnation);
-        Self { slot, incarnation, until: Time::NEVER, is_armed: false, releases: 0 }
+        let (until, turn) = (Time::NEVER, UNTURNED);
+        Self { slot, incarnation, until, is_armed: false, releases: 0, turn }
     }
 
-    fn is_present(&self) -> bool {
+    pub(crate) fn is_present(&self) -> bool {
         self.until == Time::NEVER
     }
 }
@@ -66,12 +71,15 @@ pub(crate) struct Heartbeats {
     observers: Vec<Observer>,
     /// Addresses of `observers`, in the same order: what a burst goes to.
     addrs: Vec<Addr>,
+    turns: Turns,
     peer_seq: u64,
     home_seq: u64,
     /// Duty cycles of this process.
     progress: u32,
     /// When the next burst to observers should go; none before the first welcome.
     peers_due: Option<Time>,
+    /// Lateness up to then was noticed and dealt with.
+    forgiven: Time,
     homes_due: Time,
 }
 
@@ -81,10 +89,12 @@ impl Heartbeats {
             epoch: 0,
             observers: Vec::with_capacity(OBSERVERS_KEPT_MAX),
             addrs: Vec::with_capacity(OBSERVERS_KEPT_MAX),
+            turns: Turns::default(),
             peer_seq: 0,
             home_seq: 0,
             progress: 0,
             peers_due: None,
+            forgiven: Time(0),
             homes_due: Time::NEVER,
         }
     }
@@ -115,7 +125,7 @@ impl Heartbeats {
     /// Takes the observers of a newer set.
     pub(crate) fn on_neighbours(&mut self, now: Time, set: &Neighbours<'_>, node: &Node) {
         self.epoch = set.head.epoch;
-        let until = now.after(node.handover_ns(node.pace.interval_ns()));
+        let until = now.after(node.handover_ns(node.pace.announced_ns()));
         for observer in &mut self.observers {
             let is_same = |one: &Neighbour| one.slot == observer.slot;
             match set.observers.iter().find(is_same) {
@@ -150,12 +160,37 @@ impl Heartbeats {
 
     /// How late the burst to observers is by now, in ns: how long this process cannot have run.
     pub(crate) fn late_ns(&self, now: Time) -> u64 {
-        self.peers_due.map_or(0, |due| now.since(due))
+        self.peers_due.map_or(0, |due| now.since(due.max(self.forgiven)))
     }
 
-    /// The lateness was noticed and dealt with.
-    pub(crate) fn forgive(&mut self, now: Time) {
-        self.peers_due = self.peers_due.map(|due| due.max(now));
+    /// The lateness was noticed and dealt with. Whoever speaks in turn keeps to its grid all the same: the
+    /// others' turns are not over.
+    pub(crate) fn forgive(&mut self, now: Time, node: &Node) {
+        if node.pace.is_in_turn() {
+            self.forgiven = now;
+        } else {
+            self.peers_due = self.peers_due.map(|due| due.max(now));
+        }
+    }
+
+    /// The next in turn is to hear us.
+    fn on_turn<O: Outbox>(
+        &mut self,
+        now: Now,
+        services: ServiceCounts,
+        identity: Identity,
+        node: &mut Node,
+        out: &mut O,
+    ) {
+        if self.turns.is_over() {
+            node.pace.update(&node.config.profile, node.homes.srtt_max_ns(), now.at);
+            let present = self.observers.iter().filter(|observer| observer.is_present()).count();
+            self.turns.begin(node.pace.begin_round(present), &mut self.observers);
+            self.peer_seq += 1;
+        }
+        let beat = self.beat(Heartbeat::PEER, now, identity, services, node);
+        let turn = self.turns.next();
+        self.send_to(&beat, |observer| observer.turn == turn, out);
     }
 
     /// The burst to observers is due.
@@ -168,11 +203,25 @@ impl Heartbeats {
     ) {
         let (Some(identity), Some(due)) = (node.identity, self.peers_due) else { return };
         self.drop_replaced(now.at);
-        let interval_ns = node.pace.update(&node.config.profile, node.homes.srtt_max_ns(), now.at);
-        self.peer_seq += 1;
-        let beat = self.beat(Heartbeat::PEER, now, identity, services, node);
-        self.send_burst(&beat, out);
-        let next = grid(due, interval_ns, now.at);
+        let mut due = due;
+        if node.pace.is_in_turn() {
+            // Whose turn has passed while we stood still hears us now, and next time when it is due.
+            let mut turns = OBSERVERS_MAX;
+            loop {
+                self.on_turn(now, services, identity, node, out);
+                turns -= 1;
+                if turns == 0 || due.after(node.pace.interval_ns()) > now.at {
+                    break;
+                }
+                due = due.after(node.pace.interval_ns());
+            }
+        } else {
+            node.pace.update(&node.config.profile, node.homes.srtt_max_ns(), now.at);
+            self.peer_seq += 1;
+            let beat = self.beat(Heartbeat::PEER, now, identity, services, node);
+            self.send_burst(&beat, out);
+        }
+        let next = grid(due, node.pace.interval_ns(), now.at);
         self.peers_due = Some(next);
         node.timers.set(TimerKind::Peers, next, out);
     }
@@ -193,26 +242,45 @@ impl Heartbeats {
     fn send_burst<O: Outbox>(&mut self, beat: &Heartbeat, out: &mut O) {
         let present = || self.observers.iter().filter(|observer| observer.is_present());
         let all_armed = present().all(|observer| observer.is_armed);
-        let brief = Beat::of(beat).filter(|_| !is_in_full(beat));
         if all_armed && present().count() == self.addrs.len() {
+            let brief = Beat::of(beat).filter(|_| !is_in_full(beat));
             say(&self.addrs, beat, brief.as_ref(), out);
+            out.count(Counter::HeartbeatsSent, self.addrs.len() as u64);
         } else {
-            for (observer, addr) in self.observers.iter_mut().zip(&self.addrs) {
-                let flags = match (observer.is_present(), observer.is_armed) {
-                    (true, true) => 0,
-                    (true, false) => Heartbeat::ARM,
-                    (false, _) if all_armed => {
-                        observer.releases += 1;
-                        Heartbeat::RELEASED
-                    }
-                    (false, _) => 0,
-                };
-                let brief = brief.as_ref().filter(|_| flags == 0 && observer.is_armed);
-                let beat = Heartbeat { flags, ..*beat };
-                say(core::slice::from_ref(addr), &beat, brief, out);
-            }
+            self.send_to(beat, |_| true, out);
         }
-        out.count(Counter::HeartbeatsSent, self.addrs.len() as u64);
+    }
+
+    /// Tells each of these observers what it should know.
+    fn send_to<O: Outbox>(
+        &mut self,
+        beat: &Heartbeat,
+        is_meant: impl Fn(&Observer) -> bool,
+        out: &mut O,
+    ) {
+        let mut present = self.observers.iter().filter(|observer| observer.is_present());
+        let all_armed = present.all(|observer| observer.is_armed);
+        let brief = Beat::of(beat).filter(|_| !is_in_full(beat));
+        let mut sent = 0;
+        for (observer, addr) in self.observers.iter_mut().zip(&self.addrs) {
+            if !is_meant(observer) {
+                continue;
+            }
+            let flags = match (observer.is_present(), observer.is_armed) {
+                (true, true) => 0,
+                (true, false) => Heartbeat::ARM,
+                (false, _) if all_armed => {
+                    observer.releases += 1;
+                    Heartbeat::RELEASED
+                }
+                (false, _) => 0,
+            };
+            let brief = brief.as_ref().filter(|_| flags == 0 && observer.is_armed);
+            let beat = Heartbeat { flags: beat.flags | flags, ..*beat };
+            say(core::slice::from_ref(addr), &beat, brief, out);
+            sent += 1;
+        }
+        out.count(Counter::HeartbeatsSent, sent);
     }
 
     /// An observer says that it watches us.
@@ -227,7 +295,7 @@ impl Heartbeats {
     pub(crate) fn arm<O: Outbox>(&self, now: Now, subject: Addr, node: &Node, out: &mut O) {
         let Some(identity) = node.identity else { return };
         let beat = self.beat(Heartbeat::PEER, now, identity, ServiceCounts::default(), node);
-        let beat = Heartbeat { flags: Heartbeat::ARMED, ..beat };
+        let beat = Heartbeat { flags: beat.flags | Heartbeat::ARMED, ..beat };
         out.send_all(core::slice::from_ref(&subject), &beat);
     }
 
@@ -243,9 +311,15 @@ impl Heartbeats {
         let Some(identity) = node.identity else { return };
         let beat = self.beat(Heartbeat::PEER, now, identity, ServiceCounts::default(), node);
         for subject in subjects {
-            out.send(subject, &Heartbeat { flags: Heartbeat::CALL, ..beat });
+            out.send(subject, &Heartbeat { flags: beat.flags | Heartbeat::CALL, ..beat });
             out.count(Counter::HeartbeatsSent, 1);
         }
+    }
+
+    /// The newest heartbeat that every observer was sent: what is said outside of any schedule must not
+    /// take the place of one that is still to come.
+    fn heard_seq(&self, node: &Node) -> u64 {
+        self.peer_seq.saturating_sub(u64::from(node.pace.is_in_turn()))
     }
 
     /// Tells an observer that has never heard us how often we speak. It may know of us before we
@@ -260,7 +334,8 @@ impl Heartbeats {
     ) {
         let Some(identity) = node.identity else { return };
         let beat = self.beat(Heartbeat::PEER, now, identity, services, node);
-        out.send(observer, &Heartbeat { flags: Heartbeat::HERE | Heartbeat::ARM, ..beat });
+        let flags = beat.flags | Heartbeat::HERE | Heartbeat::ARM;
+        out.send(observer, &Heartbeat { flags, seq: self.heard_seq(node), ..beat });
         out.count(Counter::HeartbeatsSent, 1);
     }
 
@@ -315,7 +390,7 @@ impl Heartbeats {
     ) {
         let Some(identity) = node.identity.filter(|_| self.peer_seq > 0) else { return };
         let beat = self.beat(Heartbeat::PEER, now, identity, services, node);
-        out.send_all(&self.addrs, &beat);
+        out.send_all(&self.addrs, &Heartbeat { seq: self.heard_seq(node), ..beat });
         out.count(Counter::HeartbeatsSent, self.addrs.len() as u64);
     }
 
@@ -325,7 +400,7 @@ impl Heartbeats {
         let Some(identity) = node.identity else { return };
         self.peer_seq += 1;
         let beat = self.beat(Heartbeat::PEER, now, identity, ServiceCounts::default(), node);
-        out.send_all(&self.addrs, &Heartbeat { flags: Heartbeat::LEAVING, ..beat });
+        out.send_all(&self.addrs, &Heartbeat { flags: beat.flags | Heartbeat::LEAVING, ..beat });
     }
 
     fn beat(
@@ -337,7 +412,7 @@ impl Heartbeats {
         node: &Node,
     ) -> Heartbeat {
         let (seq, interval_ns) = if plane == Heartbeat::PEER {
-            (self.peer_seq, node.pace.interval_ns())
+            (self.peer_seq, node.pace.announced_ns())
         } else {
             (self.home_seq, node.home_interval_ns())
         };
@@ -354,9 +429,9 @@ impl Heartbeats {
             services_down: services.down,
             plane,
             health: node.health.level(),
-            flags: 0,
+            flags: if node.pace.is_in_turn() { Heartbeat::IN_TURN } else { 0 },
             load: 0,
-            peers_interval_us: micros(node.pace.interval_ns()),
+            peers_interval_us: micros(node.pace.announced_ns()),
         }
     }
 
@@ -392,7 +467,11 @@ fn micros(ns: u64) -> u32 {
 /// Whether this is one of those that go in full in any case; each node has its own.
 fn is_in_full(beat: &Heartbeat) -> bool {
     let turn = beat.seq.wrapping_add(u64::from(beat.slot.0));
-    turn.is_multiple_of(Beat::in_full_every(beat.interval_us.into()))
+    let every = match beat.flags & Heartbeat::IN_TURN {
+        0 => Beat::in_full_every(beat.interval_us.into()),
+        _ => Beat::IN_FULL_IN_TURN,
+    };
+    turn.is_multiple_of(every)
 }
 
 /// Says a heartbeat, in short where that is enough.

@@ -78,13 +78,14 @@ impl Node {
 
     /// The interval on the home plane, in ns: the profile's, and never below the peer plane's.
     pub(crate) fn home_interval_ns(&self) -> u64 {
-        self.config.profile.home_interval_ns.max(self.pace.interval_ns())
+        self.pace.home_interval_ns(&self.config.profile)
     }
 
     /// How long a node that stopped sending is given before it is late, without experience, in ns:
-    /// m·η + α, with α at its most.
+    /// m·η + α, with α at its most; two rounds where observers hear of it in turn.
     pub(crate) fn patience_ns(&self) -> u64 {
-        self.patience_with_ns(self.pace.interval_ns())
+        let announced_ns = self.pace.announced_ns();
+        if self.pace.is_in_turn() { 2 * announced_ns } else { self.patience_with_ns(announced_ns) }
     }
 
     /// The same with one that keeps this interval, in ns.

@@ -4,9 +4,14 @@
 //! [`Arrival`]) and reports silence to both homes of the subject. It never judges: homes weigh the
 //! words of all observers. What it owes them is honesty about itself. A process that was stopped
 //! accuses nobody until it has listened again; one that misses half of its subjects at once says
-//! that it may be its own fault; one whose homes are all silent says nothing.
+//! that it may be its own fault; one whose homes are all silent says nothing. One that misses the turn
+//! of a subject that speaks in turn asks it first ([`asking`]).
+//!
+//! [`asking`]: crate::asking
 
+use crate::asking;
 use crate::node::{Identity, Node};
+use crate::telling::{first_wait_ns, homes, report, send};
 use crate::timers::TimerKind;
 use crate::watched::{Claim, Sign, Watched};
 use alloc::vec::Vec;
@@ -14,12 +19,11 @@ use syncom_group::Arrival;
 use syncom_seam::limits::SUBJECTS_MAX;
 use syncom_seam::{Counter, Now, Outbox, SECOND, Time};
 use syncom_wire::heartbeat::Heartbeat;
-use syncom_wire::limits::HOMES;
 use syncom_wire::neighbours::Neighbours;
 use syncom_wire::probe::Probe;
-use syncom_wire::report::{AckItem, EventKind, Report, ReportHead, ReportId};
+use syncom_wire::report::{AckItem, Report};
 use syncom_wire::watch::Watch;
-use syncom_wire::{Addr, Incarnation, PeerId, Slot, Subject};
+use syncom_wire::{Addr, Incarnation, PeerId, Slot};
 
 /// First refresh of an accusation, in ns; it doubles.
 const REFRESH_FIRST_NS: u64 = SECOND;
@@ -31,7 +35,7 @@ const RETRACTIONS: u32 = 5;
 /// The subjects of this node.
 #[derive(Debug)]
 pub(crate) struct Observing {
-    watched: Vec<Watched>,
+    pub(crate) watched: Vec<Watched>,
     /// Slots of `watched`, in the same order: heartbeats are looked up by them, and all of these lie
     /// in one cache line.
     slots: Vec<Slot>,
@@ -43,6 +47,12 @@ pub(crate) struct Observing {
     overflow_from: Time,
     /// Since when so many are late at once that it may be our own fault.
     suspect_since: Option<Time>,
+    /// When any agent was heard last.
+    pub(crate) peer_heard: Time,
+    /// It heard nobody any more before this moment, unless it has heard somebody since.
+    pub(crate) alone_since: Time,
+    /// Who hears nobody does not show itself again before this moment.
+    pub(crate) outcry_next: Time,
     /// Who has refuted an accusation last.
     refuter: Option<Slot>,
 }
@@ -56,6 +66,9 @@ impl Observing {
             mute_until: Time(0),
             overflow_from: Time(0),
             suspect_since: None,
+            peer_heard: Time(0),
+            alone_since: Time(0),
+            outcry_next: Time(0),
             refuter: None,
         }
     }
@@ -164,7 +177,9 @@ impl Observing {
         }
         watched.excuse_gaps(now.at < self.mute_until);
         if watched.is_late(node, now.at) || !watched.claim.is_open() {
+            let is_called = watched.question.is_called();
             at.filter(|_| is_awake).into_iter().for_each(|at| self.tell_gaps(at, now, node, out));
+            at.filter(|_| is_called).into_iter().for_each(|at| self.tell_homes(at, now, node, out));
             return;
         }
         watched.claim = match watched.claim {
@@ -183,6 +198,7 @@ impl Observing {
         // About this one alone: what others have sent may still be waiting to be read.
         if let (Some(at), Some(identity)) = (at, node.identity) {
             self.speak(at, identity, now, node, out);
+            self.tell_homes(at, now, node, out);
         }
         self.arm(now.at, node, out);
     }
@@ -231,6 +247,9 @@ impl Observing {
         let is_meant = |watched: &&mut Watched| (watched.slot, watched.incarnation) == life;
         let Some(watched) = self.watched.iter_mut().find(is_meant) else { return };
         watched.ask(now.at);
+        if watched.is_in_turn && watched.question.is_idle() {
+            watched.question.begin(now.at, node.rng.next_u64(), asking::trip_ns(node));
+        }
         self.judge(now, node, out);
     }
 
@@ -238,7 +257,7 @@ impl Observing {
     pub(crate) fn on_pause(&mut self, now: Time, gap_ns: u64, node: &Node) {
         self.mute_until = now.after(2 * node.pace.interval_ns());
         for watched in &mut self.watched {
-            watched.on_pause(gap_ns);
+            watched.on_pause(now, gap_ns);
         }
     }
 
@@ -276,6 +295,7 @@ impl Observing {
         let Some(identity) = node.identity else { return };
         node.health.settle(now.at);
         self.keep(|watched| now.at < watched.leave_at);
+        self.ask_due(now, node, out);
         self.suspect_self(now, node, out);
         if self.may_accuse(now.at, node) {
             for at in 0..self.watched.len() {
@@ -300,7 +320,7 @@ impl Observing {
     /// Whether anybody may be accused now: not after a pause, not without homes, and not by one who
     /// suspects itself, before somebody of the group was heard since: whoever hears nobody any more is
     /// cut off, and what it would say of others says nothing of them.
-    fn may_accuse(&self, now: Time, node: &Node) -> bool {
+    pub(crate) fn may_accuse(&self, now: Time, node: &Node) -> bool {
         now >= self.mute_until
             && !node.homes.is_isolated(node.home_interval_ns(), now)
             && self.suspect_since.is_none_or(|since| node.homes.heard() >= since)
@@ -331,7 +351,7 @@ impl Observing {
     }
 
     /// Says about one subject what there is to say now.
-    fn speak<O: Outbox>(
+    pub(crate) fn speak<O: Outbox>(
         &mut self,
         at: usize,
         identity: Identity,
@@ -341,6 +361,7 @@ impl Observing {
     ) {
         let Some(watched) = self.watched.get_mut(at) else { return };
         let is_late = watched.is_late(node, now.at);
+        let is_turn_new = watched.is_turn_news(node, now.at);
         let (seq, flags) = match &mut watched.claim {
             Claim::None | Claim::Retracting { .. } if is_late => {
                 out.count(Counter::Accusations, 1);
@@ -354,7 +375,9 @@ impl Observing {
                 };
                 (seq, 0)
             }
-            Claim::Accused { seq, received, repeats, refresh_ns, next } if *next <= now.at => {
+            Claim::Accused { seq, received, repeats, refresh_ns, next }
+                if *next <= now.at || is_turn_new =>
+            {
                 let wait_ns = if *received {
                     *refresh_ns = (*refresh_ns * 2).min(REFRESH_MAX_NS);
                     *refresh_ns
@@ -379,6 +402,7 @@ impl Observing {
                 return;
             }
         };
+        watched.note_turn_told(node, now.at);
         if let Some(watched) = self.watched.get(at) {
             send(watched, seq, flags | self.doubts(watched), identity, now, node, out);
         }
@@ -391,18 +415,17 @@ impl Observing {
         of_itself | if is_patchy { Report::PATCHY } else { 0 }
     }
 
-    /// A home asks about a subject that others accuse: says again what was said, or that it was heard.
-    /// Whoever is about to accuse it says nothing else.
-    pub(crate) fn on_asked<O: Outbox>(
+    /// Tells a home that asks about a subject that others accuse: says again what was said, or that it
+    /// was heard. Whoever is about to accuse it says nothing else.
+    pub(crate) fn tell_home<O: Outbox>(
         &self,
         now: Now,
         home: Addr,
-        (slot, incarnation): (Slot, Incarnation),
+        at: usize,
         node: &Node,
         out: &mut O,
     ) {
-        let mine = |one: &&Watched| one.slot == slot && one.incarnation == incarnation;
-        let Some(watched) = self.watched.iter().find(mine) else { return };
+        let Some(watched) = self.watched.get(at) else { return };
         let Some(identity) = node.identity else { return };
         let (seq, flags) = match watched.claim {
             Claim::Settled => return,
@@ -419,8 +442,9 @@ impl Observing {
 
     /// Waits for the next moment at which there may be something to say; after a moment that had to
     /// be passed over in silence, for a fraction of an interval.
-    fn arm<O: Outbox>(&self, now: Time, node: &mut Node, out: &mut O) {
+    pub(crate) fn arm<O: Outbox>(&self, now: Time, node: &mut Node, out: &mut O) {
         let next = self.watched.iter().map(|watched| watched.next_moment(node)).min();
+        let next = next.map(|next| next.min(self.outcry(node)));
         let Some(next) = next.filter(|next| *next != Time::NEVER) else { return };
         let soonest = now.after(node.pace.interval_ns() / 4).max(self.mute_until);
         node.timers.by(TimerKind::Watch, if next > now { next } else { soonest }, out);
@@ -431,68 +455,4 @@ impl Observing {
 fn spans(mut domains: impl Iterator<Item = u16>) -> bool {
     let first = domains.next();
     domains.any(|domain| Some(domain) != first)
-}
-
-/// How long to wait for an answer to an accusation before it is said again, in ns.
-fn first_wait_ns(subject: Slot, now: Now, node: &Node) -> u64 {
-    let home = node.homes.choice(Subject::node(subject), 0, &node.roster, now.at);
-    home.map_or(SECOND, |addr| node.homes.time_out_ns(addr, 1))
-}
-
-/// How many homes a subject has.
-fn homes(node: &Node) -> usize {
-    HOMES.min(node.roster.rendezvous().len()).max(1)
-}
-
-/// What there is to say about one subject.
-fn report(
-    watched: &Watched,
-    seq: u64,
-    flags: u16,
-    identity: Identity,
-    now: Now,
-    node: &Node,
-) -> ReportHead {
-    let heard = watched.arrival.heard();
-    let ago_us = now.at.since(heard.unwrap_or(watched.since)) / 1_000;
-    // Of whom no heartbeat came, nothing is missed. That it lives was heard when it answered.
-    let is_heard = watched.arrival.has_begun() || flags & Report::RETRACT != 0 && heard.is_some();
-    let never = if is_heard { 0 } else { Report::NEVER_HEARD };
-    ReportHead {
-        id: ReportId { slot: identity.slot, incarnation: identity.incarnation, seq },
-        subject: Subject::node(watched.slot),
-        incarnation: watched.incarnation,
-        kind: EventKind::SILENT,
-        heard_ago_us: u32::try_from(ago_us).unwrap_or(u32::MAX),
-        domain: identity.domain,
-        flags: flags | never,
-        neighbours: watched.epoch,
-        health: node.health.level(),
-        severity: 0,
-        reserved: 0,
-        count: 1,
-    }
-}
-
-/// Sends a report about one subject to both homes of the subject.
-fn send<O: Outbox>(
-    watched: &Watched,
-    seq: u64,
-    flags: u16,
-    identity: Identity,
-    now: Now,
-    node: &Node,
-    out: &mut O,
-) {
-    tell(now, report(watched, seq, flags, identity, now, node), node, out);
-}
-
-/// Sends a report of a few words to both homes of its subject.
-pub(crate) fn tell<O: Outbox>(now: Now, head: ReportHead, node: &Node, out: &mut O) {
-    for n in 0..homes(node) {
-        if let Some(home) = node.homes.choice(head.subject, n, &node.roster, now.at) {
-            out.send(home, &Report { head, subject: "", kind: "", detail: "" });
-            out.count(Counter::ReportsSent, 1);
-        }
-    }
 }

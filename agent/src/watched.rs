@@ -1,6 +1,7 @@
 //! One subject: what is expected of it, and what was said about it.
 
 use crate::node::Node;
+use crate::question::Question;
 use syncom_group::Arrival;
 use syncom_seam::{MS, SECOND, Time};
 use syncom_wire::beat::Beat;
@@ -8,7 +9,7 @@ use syncom_wire::heartbeat::Heartbeat;
 use syncom_wire::neighbours::Neighbour;
 use syncom_wire::report::{AckItem, ReportAck};
 use syncom_wire::watch::Watch;
-use syncom_wire::{Incarnation, PeerId, Slot};
+use syncom_wire::{Addr, Incarnation, PeerId, Slot};
 
 /// Heartbeats in a row whose progress counter stands still, after which they prove no life: somebody
 /// sends them who does not think any more. An agent at rest counts one turn at least with each.
@@ -17,6 +18,9 @@ const STILL_MAX: u8 = 8;
 /// Least time for a new subject to be heard, in ns: a home may wait 500 ms until it tells it of us, and
 /// says so once more 250 ms later when that was lost.
 const GRACE_MIN_NS: u64 = 750 * MS;
+
+/// Of a round, the margin of one that speaks in turn is this part at most: one of eight turns.
+const ROUND: u64 = 8;
 
 /// What was said about a subject.
 ///
@@ -113,6 +117,10 @@ pub(crate) struct Sign {
     pub(crate) flags: u16,
     /// The neighbour set that its sender holds; 0 in short, where it is not said.
     pub(crate) neighbours: u64,
+    /// Where it came from.
+    from: Addr,
+    /// Whether its sender speaks to its observers in turn; in short that is not said.
+    is_in_turn: Option<bool>,
     told: Told,
 }
 
@@ -126,20 +134,23 @@ struct Told {
 
 impl Sign {
     /// Of a heartbeat.
-    pub(crate) const fn of(beat: &Heartbeat) -> Self {
+    pub(crate) const fn of(beat: &Heartbeat, from: Addr) -> Self {
         let Heartbeat { slot, incarnation, seq, interval_us, flags, neighbours, .. } = *beat;
         let Heartbeat { services_up, services_down, .. } = *beat;
         let progress = Beat::short_progress(beat.progress);
         let told = Told { progress, services_up, services_down };
-        Self { slot, incarnation, seq, interval_us, flags, neighbours, told }
+        let is_in_turn = Some(flags & Heartbeat::IN_TURN != 0);
+        Self { slot, incarnation, seq, interval_us, flags, neighbours, from, is_in_turn, told }
     }
 
     /// Of one in short, by whoever has this slot.
-    pub(crate) fn of_brief(slot: Slot, beat: &Beat) -> Self {
-        let Beat { incarnation, seq, interval_us, progress, services_up, services_down } = *beat;
+    pub(crate) fn of_brief(slot: Slot, beat: &Beat, from: Addr) -> Self {
+        let Beat { incarnation, interval_us, progress, services_up, services_down, .. } = *beat;
         let (services_up, services_down) = (services_up.into(), services_down.into());
         let told = Told { progress, services_up, services_down };
-        Self { slot, incarnation, seq: seq.into(), interval_us, flags: 0, neighbours: 0, told }
+        let (seq, is_in_turn) = (beat.seq.into(), None);
+        let (flags, neighbours) = (0, 0);
+        Self { slot, incarnation, seq, interval_us, flags, neighbours, from, is_in_turn, told }
     }
 }
 
@@ -159,6 +170,13 @@ pub(crate) struct Watched {
     /// When to stop watching; [`Time::NEVER`] while it is in the set.
     pub(crate) leave_at: Time,
     pub(crate) claim: Claim,
+    /// Where it listens, as far as is known.
+    pub(crate) addr: Addr,
+    /// It speaks to its observers in turn: who misses it asks it first.
+    pub(crate) is_in_turn: bool,
+    pub(crate) question: Question,
+    /// That its turn has passed, too, was said with the accusation.
+    is_turn_told: bool,
     /// A home has asked whether we still hear it: until then a single heartbeat may be missed.
     asked_until: Time,
     /// What is missing up to the next heartbeat was lost here.
@@ -180,11 +198,15 @@ impl Watched {
             incarnation: one.incarnation,
             domain: one.domain,
             epoch,
-            arrival: Arrival::new(now, node.pace.interval_ns()),
+            arrival: Arrival::new(now, node.pace.announced_ns()),
             since: now,
             grace_until: now.after(grace_ns(node)),
             leave_at: Time::NEVER,
             claim: Claim::None,
+            addr: one.addr,
+            is_in_turn: false,
+            question: Question::default(),
+            is_turn_told: false,
             asked_until: Time(0),
             is_excused: false,
             patchy_next: Time(0),
@@ -212,6 +234,7 @@ impl Watched {
             return;
         }
         (self.epoch, self.domain, self.leave_at) = (epoch, one.domain, Time::NEVER);
+        self.addr = one.addr;
     }
 
     /// Takes a sign of life; false when it is one of an earlier life, or of no life any more.
@@ -222,17 +245,27 @@ impl Watched {
         if beat.incarnation > self.incarnation {
             // A new life that our home has not told us of yet. Evidence about the old one is void.
             self.incarnation = beat.incarnation;
-            self.arrival = Arrival::new(heard, node.pace.interval_ns());
+            self.arrival = Arrival::new(heard, node.pace.announced_ns());
             (self.since, self.grace_until) = (heard, heard.after(grace_ns(node)));
             self.claim = Claim::None;
             (self.told, self.told_at, self.moved_at) = (Told::default(), heard, heard);
             self.stills = 0;
+            (self.is_in_turn, self.question) = (false, Question::default());
         }
         if beat.seq > self.arrival.seq() && beat.flags & Heartbeat::HERE == 0 {
             self.on_told(&beat.told, heard);
         }
         if self.stills >= STILL_MAX {
             return false;
+        }
+        let is_in_turn = beat.is_in_turn.unwrap_or(self.is_in_turn);
+        if is_in_turn && !self.is_in_turn {
+            self.arrival.expect_closely(node.config.profile.margin_min_ns / 8);
+        }
+        self.is_in_turn = is_in_turn;
+        if is_in_turn || !self.question.is_idle() {
+            self.addr = beat.from;
+            self.question.on_heard();
         }
         let interval_ns = u64::from(beat.interval_us) * 1_000;
         if beat.flags & Heartbeat::HERE == 0 {
@@ -314,10 +347,13 @@ impl Watched {
         }
     }
 
-    /// When the subject is late; never when we were passed over.
+    /// When the subject is late; never when we were passed over. One that speaks in turn is asked then.
     pub(crate) fn deadline(&self, node: &Node) -> Time {
         if self.is_passed_over() {
             return Time::NEVER;
+        }
+        if self.is_in_turn {
+            return self.doubted_at(node);
         }
         if self.arrival.heard().is_none() {
             return self.grace_until;
@@ -331,8 +367,9 @@ impl Watched {
     }
 
     /// This process or its machine stood still for so long: what it missed is nobody's fault.
-    pub(crate) fn on_pause(&mut self, gap_ns: u64) {
+    pub(crate) fn on_pause(&mut self, now: Time, gap_ns: u64) {
         self.arrival.shift(gap_ns);
+        self.question.on_pause(now);
         self.grace_until = self.grace_until.after(gap_ns);
         self.is_excused = true;
     }
@@ -357,9 +394,51 @@ impl Watched {
         self.patchy_next = now.after(2 * self.arrival.interval_ns());
     }
 
-    /// Whether the subject is late by now.
+    /// When one that speaks in turn is to be asked: it has missed its turn, and the next ones as far as
+    /// it has answered since they were due. Its margin is at most an eighth of a round: who is asked for
+    /// nothing loses nothing.
+    fn doubted_at(&self, node: &Node) -> Time {
+        let (profile, health) = (&node.config.profile, node.health.level());
+        let interval_ns = self.arrival.interval_ns();
+        let most_ns = (interval_ns / ROUND).max(profile.margin_min_ns);
+        let margin_ns = self.arrival.margin_ns(profile).min(most_ns) * (1 + u64::from(health));
+        let at = self.arrival.expected().after(margin_ns);
+        let at = if self.arrival.has_begun() { at } else { at.max(self.grace_until) };
+        let lived = self.question.answered().max(self.arrival.heard().unwrap_or(Time(0)));
+        if at > lived {
+            return at;
+        }
+        let missed = lived.since(at).checked_div(interval_ns).unwrap_or(0) + 1;
+        at.after(missed.saturating_mul(interval_ns))
+    }
+
+    /// Whether the subject is late by now: one that speaks in turn when it does not answer, either.
     pub(crate) fn is_late(&self, node: &Node, now: Time) -> bool {
+        if self.is_in_turn {
+            return self.question.is_in_vain() && !self.is_passed_over();
+        }
         self.deadline(node) <= now
+    }
+
+    /// Whether its turn here has passed and nothing came, asked for or not.
+    pub(crate) fn has_missed_turn(&self, node: &Node, now: Time) -> bool {
+        self.is_in_turn && self.deadline(node) <= now
+    }
+
+    /// Whether its turn has passed since it was accused, of which the homes do not know.
+    pub(crate) fn is_turn_news(&self, node: &Node, now: Time) -> bool {
+        !self.is_turn_told && self.has_missed_turn(node, now)
+    }
+
+    /// What was said now tells whether its turn has passed.
+    pub(crate) fn note_turn_told(&mut self, node: &Node, now: Time) {
+        self.is_turn_told = self.has_missed_turn(node, now);
+    }
+
+    /// Whether it is to be asked now.
+    pub(crate) fn is_doubted(&self, node: &Node, now: Time) -> bool {
+        let is_askable = self.is_in_turn && self.claim != Claim::Settled;
+        is_askable && self.question.is_idle() && self.deadline(node) <= now
     }
 
     /// Whether it is late and nobody has said why.
@@ -369,10 +448,16 @@ impl Watched {
 
     /// When there may be something to say next.
     pub(crate) fn next_moment(&self, node: &Node) -> Time {
+        let is_idle = self.question.is_idle();
+        let late = || if is_idle { self.deadline(node) } else { self.question.moment() };
         let next = match self.claim {
-            Claim::None => self.deadline(node),
-            Claim::Accused { next, .. } => next,
-            Claim::Retracting { next, .. } => next.min(self.deadline(node)),
+            Claim::None => late(),
+            Claim::Accused { next, .. } => {
+                let is_news_due = self.is_in_turn && !self.is_turn_told;
+                let turn = if is_news_due { self.deadline(node) } else { Time::NEVER };
+                next.min(self.question.moment()).min(turn)
+            }
+            Claim::Retracting { next, .. } => next.min(late()),
             Claim::Settled => Time::NEVER,
         };
         next.min(self.leave_at)

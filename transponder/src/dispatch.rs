@@ -244,6 +244,8 @@ impl Transponder {
             seq: id.seq,
             is_retracted,
             suspects_itself,
+            is_in_turn: head.flags & Report::IN_TURN != 0,
+            has_missed: head.flags & (Report::IN_TURN | Report::MISSED) != Report::IN_TURN,
             health: head.health,
             domain: head.domain,
             silent_since: if is_heard || !is_retracted { silent_since } else { Time(0) },

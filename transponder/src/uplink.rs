@@ -15,5 +15,6 @@ pub(crate) mod refusal;
 pub(crate) mod second;
 pub(crate) mod suspects;
 pub(crate) mod suspicion;
+pub(crate) mod tally;
 pub(crate) mod verdict;
 pub(crate) mod veto;

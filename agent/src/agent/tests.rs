@@ -9,4 +9,5 @@ mod orders;
 mod replaced;
 mod reports;
 mod telling;
+mod turns;
 mod watching;

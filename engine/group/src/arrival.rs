@@ -177,6 +177,12 @@ impl Arrival {
         self.missing = 0;
     }
 
+    /// Believes the sender to be this regular, in ns, until it is known better: where it costs little to
+    /// be wrong about somebody who speaks rarely, it would take long to learn.
+    pub fn expect_closely(&mut self, error_ns: u64) {
+        self.error_ns = self.error_ns.min(error_ns);
+    }
+
     /// Whether a heartbeat has begun the schedule. Words do not: who says that it lives may speak to
     /// others only.
     #[must_use]

@@ -35,6 +35,9 @@ impl Beat {
     /// One in so many heartbeats goes in full to those who know us, too: an observer that has
     /// forgotten our life, because a crowd passed through its table while we were quiet, learns it.
     pub const IN_FULL_EVERY: u64 = 32;
+    /// The same of a sender that speaks to its observers in turn ([`Heartbeat::IN_TURN`]): who has
+    /// forgotten its life asks it, and hears its answer.
+    pub const IN_FULL_IN_TURN: u64 = 8;
     /// Time between two of those, in µs, of whoever sends fewer meanwhile.
     const IN_FULL_WITHIN_US: u64 = 8_000_000;
 
@@ -50,10 +53,11 @@ impl Beat {
         }
     }
 
-    /// The heartbeat said in short; `None` when it says what has no place here.
+    /// The heartbeat said in short; `None` when it says what has no place here. That it speaks to its
+    /// observers in turn is said in full, and remembered.
     #[must_use]
     pub fn of(beat: &Heartbeat) -> Option<Self> {
-        if beat.plane != Heartbeat::PEER || beat.flags != 0 {
+        if beat.plane != Heartbeat::PEER || beat.flags & !Heartbeat::IN_TURN != 0 {
             return None;
         }
         Some(Self {
@@ -116,6 +120,7 @@ mod tests {
         assert!(with(|_| ()).is_some());
         assert_eq!(with(|beat| beat.plane = Heartbeat::HOME), None);
         assert_eq!(with(|beat| beat.flags = Heartbeat::LEAVING), None);
+        assert!(with(|beat| beat.flags = Heartbeat::IN_TURN).is_some(), "it goes without saying");
         assert_eq!(with(|beat| beat.seq = 1 << 32), None);
         assert_eq!(with(|beat| beat.services_up = 256), None);
         assert_eq!(with(|beat| beat.services_down = 256), None);

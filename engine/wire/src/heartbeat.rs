@@ -63,6 +63,10 @@ impl Heartbeat {
     /// Flag, from a node to whoever called, outside of any schedule: number and interval are those of
     /// the last heartbeat, the moment says nothing.
     pub const HERE: u16 = 32;
+    /// Flag: the sender speaks to its observers one after the other, and `interval_us` is what a whole
+    /// round takes. Whoever misses one heartbeat asks it before it accuses it; all others are on
+    /// call, and ask it when a home asks them.
+    pub const IN_TURN: u16 = 64;
 
     /// A satellite shows itself to replicas; `interval_us` as in the field, `sent_ns` by its clock.
     #[must_use]

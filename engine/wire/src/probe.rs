@@ -1,5 +1,8 @@
 //! Probes: a home asks an accused node directly; any answer vetoes its death. Observers of the node
-//! that do not accuse it get the same probe, and answer with a report of what they hear.
+//! that do not accuse it get the same probe, and answer with a report of what they hear. An observer
+//! asks in the same way a node that speaks to its observers in turn ([`Heartbeat::IN_TURN`]).
+//!
+//! [`Heartbeat::IN_TURN`]: crate::heartbeat::Heartbeat::IN_TURN
 
 use crate::frame::fixed_frame;
 use crate::ids::{Incarnation, Slot};

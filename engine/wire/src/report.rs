@@ -142,6 +142,12 @@ impl Report<'_> {
     /// Flag: a home asked. Not acknowledged; the number is that of the newest report before, so that
     /// it outranks what was said earlier and nothing that is said later.
     pub const ASKED: u16 = 16;
+    /// Flag: the subject speaks to its observers in turn, and did not answer the reporter's own
+    /// questions. The others know nothing of it before they are asked.
+    pub const IN_TURN: u16 = 32;
+    /// Flag, with [`IN_TURN`](Self::IN_TURN): the reporter's own turn has passed, too, and nothing came.
+    /// One that hears nobody answers no question, and is heard by the next in turn.
+    pub const MISSED: u16 = 128;
     /// Flag: of the last eight heartbeats that the subject sent, five at least have not come to this
     /// reporter. Also said unasked, with the flags of a word that a home asked for.
     pub const PATCHY: u16 = 64;

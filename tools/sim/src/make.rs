@@ -5,6 +5,7 @@ use crate::member::AnyRole;
 use crate::scenario::{Options, Scenario, has_service};
 use crate::world::{World, address};
 use syncom_agent::{Agent, AgentConfig, ServiceConfig};
+use syncom_group::Profile;
 use syncom_seam::Loaded;
 use syncom_station::{RaftTiming, Station, StationConfig};
 use syncom_transponder::{Transponder, TransponderConfig};
@@ -27,7 +28,8 @@ impl World {
             let me = self.station_number(index);
             let mut config = StationConfig::new(me, stations);
             config.disk = self.members[index].disk.as_ref().map_or(0, |disk| disk.number);
-            config.timing = RaftTiming::SHARED;
+            let is_quiet = self.options.profile == Profile::QUIET;
+            config.timing = if is_quiet { RaftTiming::QUIET } else { RaftTiming::SHARED };
             config.boot = boot;
             config.seed = seed;
             if index == 0 && self.options.scenario == Scenario::OVERLONG {
@@ -51,7 +53,7 @@ impl World {
         uuid[8..].copy_from_slice(&self.seed.to_le_bytes());
         let seeds = stations.iter().map(|(_, addr)| *addr).collect();
         let mut config = AgentConfig::new(Uuid(uuid), boot, &name, listen, seeds, seed);
-        config.profile = self.scenario.profile;
+        (config.profile, config.budget) = (self.scenario.profile, self.scenario.budget);
         let first = replicas + satellites;
         config.domain = match self.scenario.rack {
             0 => format!("rack{}", index % 10),

@@ -5,6 +5,7 @@ mod catchup;
 mod disks;
 mod flapping;
 mod gray;
+mod lean;
 mod minority;
 mod servers;
 mod storm;
@@ -101,6 +102,8 @@ pub struct Scenario {
     pub surge_of: usize,
     /// How fast nodes and satellites want to know.
     pub profile: Profile,
+    /// What heartbeats may cost a node, in bytes per second; 0 for what the profile takes.
+    pub budget: u64,
     /// Nodes of a failure domain stand side by side, so many of them; with 0, every tenth node is of
     /// the same domain.
     pub rack: usize,
@@ -126,7 +129,7 @@ pub struct Scenario {
 
 impl Scenario {
     /// Names of scenarios: what each is about.
-    pub const NAMES: [(&'static str, &'static str); 19] = [
+    pub const NAMES: [(&'static str, &'static str); 20] = [
         ("swarm", "every seed draws its own mix of all faults"),
         ("calm", "no faults at all"),
         ("loss", "20 % loss, duplication and reordering, clocks jump, no member dies"),
@@ -175,6 +178,11 @@ impl Scenario {
             "satellites and replicas are killed, stopped and cut off, one at a time, and come back",
         ),
         ("blink", "a part of the network is cut off for a tenth of a second to one second"),
+        (
+            "lean",
+            "heartbeats have a budget, and nodes, their observers and satellites are stopped, starved, \
+             deaf, unheard and killed",
+        ),
         ("unheard", "a satellite is unheard by one replica after another while nodes die"),
     ];
     /// As `reads`, but clients are content with stale answers and take them for current ones: the
@@ -197,7 +205,9 @@ impl Scenario {
         let (network, crashes, pauses, cuts) = match options.scenario.as_str() {
             "swarm" => (rng.chance(3, 4), rng.below(8), rng.below(5), rng.below(3)),
             "calm" | "surge" | "watchers" => (false, 0, 0, 0),
-            Self::GRAY | Self::SERVERS | Self::UNHEARD | Self::UNSYNCED => (false, 0, 0, 0),
+            Self::GRAY | Self::SERVERS | Self::UNHEARD | Self::UNSYNCED | Self::LEAN => {
+                (false, 0, 0, 0)
+            }
             Self::STORM | Self::FLAPPING | Self::MINORITY | Self::BLINK => {
                 (rng.chance(1, 4), 0, 0, 0)
             }
@@ -234,26 +244,7 @@ impl Scenario {
             ..Self::calm(Time(5 * SECOND).after(options.fault_ms * MS))
         };
         scenario.draw_faults(&mut rng, options, [crashes, pauses, cuts]);
-        match options.scenario.as_str() {
-            "surge" => scenario.draw_surge(&mut rng, options),
-            "reads" | Self::OVERLONG => scenario.draw_reads(&mut rng, options, Ask::CURRENT),
-            Self::GRAY => scenario.draw_gray(&mut rng, options),
-            Self::STORM => scenario.draw_storm(&mut rng, options),
-            Self::FLAPPING => scenario.draw_flapping(&mut rng, options),
-            Self::MINORITY => scenario.draw_minority(&mut rng, options),
-            Self::SERVERS => scenario.draw_servers(&mut rng, options),
-            Self::BLINK => scenario.draw_blink(&mut rng, options),
-            Self::UNHEARD => scenario.draw_unheard(&mut rng, options),
-            "rules" => scenario.draw_rules(&mut rng, options),
-            "replace" => scenario.draw_replacements(&mut rng, options),
-            Self::UNCHECKED => scenario.draw_reads(&mut rng, options, Ask::STALE),
-            "watchers" => scenario.draw_watchers(&mut rng, options),
-            "disks" => scenario.draw_disks(&mut rng, options),
-            "catchup" => scenario.draw_catchup(&mut rng, options),
-            Self::UNSYNCED => scenario.draw_unsynced(&mut rng, options),
-            "swarm" => scenario.draw_few_disks(seed, options),
-            _ => {}
-        }
+        scenario.draw_own(&mut rng, seed, options);
         let (services, clock_jumps) = match options.scenario.as_str() {
             "swarm" => (rng.below(4), rng.below(4)),
             "crashes" => (SERVICE_DEATHS_MAX, 0),
@@ -263,6 +254,31 @@ impl Scenario {
         scenario.draw_mishaps(&mut rng, options, services, clock_jumps);
         scenario.faults.sort_by_key(|(at, _)| *at);
         Ok(scenario)
+    }
+
+    /// What is special of the scenario with this name.
+    fn draw_own(&mut self, rng: &mut Rng, seed: u64, options: &Options) {
+        match options.scenario.as_str() {
+            "surge" => self.draw_surge(rng, options),
+            "reads" | Self::OVERLONG => self.draw_reads(rng, options, Ask::CURRENT),
+            Self::GRAY => self.draw_gray(rng, options),
+            Self::STORM => self.draw_storm(rng, options),
+            Self::FLAPPING => self.draw_flapping(rng, options),
+            Self::MINORITY => self.draw_minority(rng, options),
+            Self::SERVERS => self.draw_servers(rng, options),
+            Self::BLINK => self.draw_blink(rng, options),
+            Self::LEAN => self.draw_lean(rng, options),
+            Self::UNHEARD => self.draw_unheard(rng, options),
+            "rules" => self.draw_rules(rng, options),
+            "replace" => self.draw_replacements(rng, options),
+            Self::UNCHECKED => self.draw_reads(rng, options, Ask::STALE),
+            "watchers" => self.draw_watchers(rng, options),
+            "disks" => self.draw_disks(rng, options),
+            "catchup" => self.draw_catchup(rng, options),
+            Self::UNSYNCED => self.draw_unsynced(rng, options),
+            "swarm" => self.draw_few_disks(seed, options),
+            _ => {}
+        }
     }
 
     /// No faults, no clients and no services, on a network that delays nothing.
@@ -291,6 +307,7 @@ impl Scenario {
             surge_at: None,
             surge_of: 0,
             profile: Profile::DEFAULT,
+            budget: 0,
             rack: 0,
             has_services: false,
             has_policy: false,

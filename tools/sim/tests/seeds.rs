@@ -144,3 +144,39 @@ fn unheard_seed_1_a_satellite_that_the_leader_does_not_hear_keeps_no_death_from_
         keeps(seed, &Options { scenario, nodes, fault_ms: 23_000, ..Options::default() });
     }
 }
+
+/// With sixty nodes: small enough for a budget to be felt, large enough for eight observers of everybody.
+#[track_caller]
+fn holds_lean(seed: u64) {
+    keeps(seed, &Options { scenario: "lean".into(), nodes: 60, ..Options::default() });
+}
+
+/// It was deaf, so all eight asked it in vain for one lost heartbeat; its next turns were heard.
+#[test]
+fn lean_seed_14_one_missed_turn_condemns_nobody() {
+    holds_lean(14);
+}
+
+/// It was deaf and stopped for half a second: what it had to say went to one observer after the other.
+#[test]
+fn lean_seed_124_whoever_hears_nobody_shows_itself_to_all() {
+    holds_lean(124);
+}
+
+/// It stood still for a quarter of a second, in which three observers missed their turns.
+#[test]
+fn lean_seed_176_a_node_that_speaks_in_turn_may_stand_still_as_well() {
+    holds_lean(176);
+}
+
+/// It forgot while it was stopped that it was deaf.
+#[test]
+fn lean_seed_346_whoever_hears_nobody_knows_so_after_a_pause() {
+    holds_lean(346);
+}
+
+/// It got an eighth observer, and from then on each of the others waited for a turn that came later.
+#[test]
+fn lean_seed_2385_a_longer_round_is_announced_before_it_is_kept() {
+    holds_lean(2385);
+}

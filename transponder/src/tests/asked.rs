@@ -105,3 +105,35 @@ fn a_death_is_asked_for_then_announced_then_gone() {
     assert!(case.score_x16 >= case.needed_x16 && case.probes >= 3, "{case:?}");
     assert_eq!(rig.records(EventKind::DEAD).len(), 1);
 }
+
+#[test]
+fn one_turn_that_is_missed_condemns_nobody_nor_does_a_moment_of_silence() {
+    let mut rig = Rig::new(20, 4);
+    rig.run(100 * MS);
+    rig.kill(3);
+    rig.run(100 * MS);
+    let observers = rig.observers(3);
+    // Three miss their turns, but it was heard a moment ago.
+    let missed = Report::IN_TURN | Report::MISSED;
+    observers[..3].iter().for_each(|one| rig.accuse_as(*one, 3, 100, 1, missed, 0));
+    observers[3..].iter().for_each(|one| rig.accuse_as(*one, 3, 100, 1, Report::IN_TURN, 0));
+    rig.run(400 * MS);
+    assert!(rig.records(EventKind::DEAD).is_empty(), "it may stand still");
+    rig.run(300 * MS);
+    assert_eq!(rig.records(EventKind::DEAD).len(), 1);
+
+    let mut rig = Rig::new(20, 4);
+    rig.run(100 * MS);
+    rig.kill(3);
+    rig.accuse_as(observers[0], 3, 900, 1, missed, 0);
+    rig.run(700 * MS);
+    observers[1..].iter().for_each(|one| rig.accuse_as(*one, 3, 700, 1, Report::IN_TURN, 0));
+    rig.run(500 * MS);
+    assert!(
+        rig.records(EventKind::DEAD).is_empty(),
+        "it may hear nobody, and be heard by the next"
+    );
+    rig.accuse_as(observers[1], 3, 1_200, 1, missed, 0);
+    rig.run(300 * MS);
+    assert_eq!(rig.records(EventKind::DEAD).len(), 1, "the next has missed it, too");
+}

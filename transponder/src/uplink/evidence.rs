@@ -25,6 +25,11 @@ pub(crate) struct Word {
     pub(crate) is_retracted: bool,
     /// Whether the reporter suspects itself.
     pub(crate) suspects_itself: bool,
+    /// Whether the subject speaks to its observers in turn: what the reporter had not heard until it
+    /// asked, it had not missed.
+    pub(crate) is_in_turn: bool,
+    /// Whether the reporter has missed it by itself: always, where it is not asked for first.
+    pub(crate) has_missed: bool,
     /// The reporter's local health, 0 to 7.
     pub(crate) health: u8,
     /// The reporter's failure domain.
@@ -49,6 +54,8 @@ impl Word {
         seq: 0,
         is_retracted: false,
         suspects_itself: false,
+        is_in_turn: false,
+        has_missed: false,
         health: 0,
         domain: 0,
         silent_since: Time(0),
@@ -71,6 +78,8 @@ impl Word {
             core::cmp::Ordering::Equal => Self {
                 patchy,
                 suspects_itself: self.suspects_itself | other.suspects_itself,
+                is_in_turn: self.is_in_turn | other.is_in_turn,
+                has_missed: self.has_missed | other.has_missed,
                 health: self.health.max(other.health),
                 domain: self.domain.max(other.domain),
                 silent_since: self.silent_since.max(other.silent_since),
@@ -234,7 +243,7 @@ mod tests {
 
     fn word() -> impl Strategy<Value = Word> {
         let times = (0..1000u64, 0..1000u64, 0..1000u64, 0..1000u64, 0..1000u64);
-        ((0..24u32, 0..3u32, 0..4u64), any::<[bool; 2]>(), 0..8u8, 0..4u16, times).prop_map(
+        ((0..24u32, 0..3u32, 0..4u64), any::<[bool; 4]>(), 0..8u8, 0..4u16, times).prop_map(
             |(
                 (slot, incarnation, seq),
                 flags,
@@ -248,6 +257,8 @@ mod tests {
                     seq,
                     is_retracted: flags[0],
                     suspects_itself: flags[1],
+                    is_in_turn: flags[2],
+                    has_missed: flags[3],
                     health,
                     domain,
                     silent_since: Time(silent),

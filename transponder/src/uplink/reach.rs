@@ -4,7 +4,8 @@
 //! a broken cable between two switches, all of them but a few is a bad port.
 
 use crate::homes::HOME_MISSES;
-use crate::uplink::suspicion::{Sight, Suspicion, Tally};
+use crate::uplink::suspicion::{Sight, Suspicion};
+use crate::uplink::tally::Tally;
 use alloc::string::String;
 use core::fmt::Write as _;
 use syncom_group::Entry;

@@ -8,7 +8,8 @@
 
 use crate::uplink::second::Agreement;
 use crate::uplink::suspects::Suspects;
-use crate::uplink::suspicion::{Sight, Stage, Suspicion, Tally};
+use crate::uplink::suspicion::{Sight, Stage, Suspicion};
+use crate::uplink::tally::Tally;
 use crate::uplink::verdict::{Asked, Situation};
 use syncom_seam::{Time, US};
 use syncom_wire::Slot;

@@ -8,7 +8,8 @@ use crate::uplink::evidence::{Absorbed, Word};
 use crate::uplink::hold::Hold;
 use crate::uplink::reach;
 use crate::uplink::second::Second;
-use crate::uplink::suspicion::{Sight, Stage, Suspicion, Tally};
+use crate::uplink::suspicion::{Sight, Stage, Suspicion};
+use crate::uplink::tally::Tally;
 use crate::uplink::verdict::{Asked, Verdict, judge};
 use crate::world::World;
 use alloc::vec::Vec;
@@ -118,12 +119,13 @@ impl Suspects {
         // Whoever repeats what it has said tells nothing new.
         let own = case.evidence.words().iter().find(|held| held.slot == word.slot);
         let known = known.max(own.map_or(Time(0), |held| held.heard));
+        let is_again = own.is_some_and(|held| held.seq == word.seq && !held.is_retracted);
         case.make_room(sight.now.at);
         if case.evidence.absorb(word) == Absorbed::Nothing {
             return Taken::Repeated;
         }
         if !word.is_retracted {
-            case.inquiry.on_accused(word.last);
+            case.on_accused(word, is_again, sight.now.at);
         } else if word.heard > known
             && case.is_refuted_by(word, sight)
             && case.inquiry.veto(sight.now.at)

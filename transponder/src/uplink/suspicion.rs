@@ -6,6 +6,7 @@ use crate::homes::{HOME_MISSES, Homes};
 use crate::uplink::asks::Asks;
 use crate::uplink::evidence::{Evidence, Word};
 use crate::uplink::second::{Agreement, Second};
+use crate::uplink::tally::Tally;
 use crate::uplink::verdict::{Asked, Situation};
 use crate::uplink::veto::Inquiry;
 use crate::world::{World, bit};
@@ -91,33 +92,15 @@ pub(crate) struct Suspicion {
     pub(crate) second: Second,
     /// Its host is said to have refused somebody's heartbeat: until then it is asked, accused or not.
     refused_until: Time,
+    /// One who missed its turn accuses it: until then it and the observers on call are asked.
+    called_until: Time,
 }
+
+/// One who misses its turn calls the others for so long, in ns: several rounds of questions.
+const CALLED_NS: u64 = SECOND;
 
 /// An observer that answers nothing for so long is out of reach, in ns: two rounds of questions.
 const MUTE_NS: u64 = 250 * MS;
-
-/// The votes of a moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
-    /// Observers that accuse.
-    pub(crate) distinct: u32,
-    /// Their weighted votes, implicit votes and home votes, in units of [`VOTE`].
-    pub(crate) weighted: u32,
-    /// The same, each counted once.
-    pub(crate) unweighted: u32,
-    /// Observers that can speak, as far as is known, and do not accuse.
-    pub(crate) quiet: u32,
-    /// Bit per observer that does not accuse and is not accused: worth asking.
-    pub(crate) askable: u64,
-    /// Bit per accusing observer.
-    pub(crate) observers: u64,
-    /// Bit per failure domain of accusers.
-    pub(crate) domains: u64,
-    /// Bit per failure domain of all observers that can speak.
-    pub(crate) domains_able: u64,
-    /// Votes of silent homes: this one's, and that of the other when it agrees.
-    pub(crate) homes_silent: u32,
-}
 
 impl Suspicion {
     pub(crate) fn new(slot: Slot, incarnation: Incarnation, now: Time, is_gray: bool) -> Self {
@@ -139,6 +122,7 @@ impl Suspicion {
             not_before: now,
             second: Second::default(),
             refused_until: Time(0),
+            called_until: Time(0),
         }
     }
 
@@ -147,15 +131,24 @@ impl Suspicion {
         self.refused_until = sight.now.at.after(2 * sight.interval_ns(self.slot));
     }
 
+    /// Somebody accuses it; `is_again` when it has said so before. Of one that missed its turn the others
+    /// know nothing yet: they are called.
+    pub(crate) fn on_accused(&mut self, word: &Word, is_again: bool, now: Time) {
+        self.inquiry.on_accused(word.last);
+        if word.is_in_turn && !is_again {
+            self.called_until = now.after(CALLED_NS);
+        }
+    }
+
     /// Whether its host was said lately to have refused a heartbeat.
     pub(crate) fn is_refused(&self, now: Time) -> bool {
         now < self.refused_until
     }
 
-    /// Whether the node is to be asked though nobody accuses it: somebody's heartbeat came back, or its
-    /// other home asks for a second opinion.
+    /// Whether the node is to be asked though too few accuse it: somebody's heartbeat came back, or
+    /// somebody missed its turn, or its other home asks for a second opinion.
     pub(crate) fn is_called(&self, now: Time) -> bool {
-        self.is_refused(now) || self.second.is_wanted(now)
+        self.is_refused(now) || now < self.called_until || self.second.is_wanted(now)
     }
 
     /// Whether it may be found dead in a moment: it is accused, or it is asked though too few accuse it
@@ -220,6 +213,8 @@ impl Suspicion {
             let Some(at) = self.bit_of(word, sight) else { continue };
             tally.observers |= 1 << at;
             tally.distinct += 1;
+            tally.missed += u32::from(word.has_missed);
+            tally.in_turn += u32::from(word.is_in_turn);
             // Who has never heard the node may be the only one whom it does not know yet.
             let is_unsure = word.suspects_itself || word.heard == Time(0);
             tally.weighted += vote(word.health, is_unsure);
@@ -364,7 +359,8 @@ impl Suspicion {
         let is_probable = (tally.distinct > 0 || stands) && tally.distinct >= low;
         let silence_ns = sight.silence_ns(self.slot);
         self.note_spell(is_probable, tally, sight);
-        let is_recent = now.since(self.lived(sight)) < 3 * silence_ns;
+        let silent_ns = now.since(self.lived(sight));
+        let is_doubted = self.inquiry.is_doubted(now) && silent_ns < 3 * silence_ns;
         let domains = tally.domains_able.count_ones().min(2);
         Situation {
             is_probable: self.is_probable,
@@ -373,7 +369,7 @@ impl Suspicion {
             is_numerous: tally.unweighted >= quorum.high,
             is_diverse: tally.domains.count_ones() >= domains || tally.distinct == 0,
             is_vetoed: self.inquiry.is_vetoed(),
-            is_doubted: self.inquiry.is_doubted(now) && is_recent,
+            is_doubted: is_doubted || tally.is_early(silent_ns, sight.profile),
             asked: self.inquiry.asked(now),
             agreement: self.agreement(sight),
             is_long: self.is_long(sight),

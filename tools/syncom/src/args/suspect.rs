@@ -3,6 +3,7 @@
 use super::ProfileName;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
+use syncom_group::BUDGET_MIN;
 
 /// What `syncom bench suspect` does to a cluster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -67,6 +68,9 @@ pub struct Suspect {
     /// How fast deaths are noticed
     #[arg(long, value_enum, default_value_t)]
     pub profile: ProfileName,
+    /// What heartbeats may cost a node at most, in bytes per second [default: what the profile takes]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(BUDGET_MIN..))]
+    pub heartbeat_budget: Option<u64>,
     /// No fault lasts longer, in s
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=30))]
     pub longest: u32,

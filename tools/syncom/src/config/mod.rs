@@ -219,7 +219,7 @@ impl Config {
             budget => {
                 return Err(format!(
                     "member.heartbeat_budget is {budget}; it must be at least {BUDGET_MIN} bytes per \
-                     second, which heartbeats every 10 s cost, or 0 for what the profile takes"
+                     second, which a heartbeat every 2.5 s costs, or 0 for what the profile takes"
                 ));
             }
         }

@@ -26,6 +26,11 @@ const OBSERVERS_MAX: u32 = 8;
 /// Heartbeats that somebody has heard of each of its subjects when none is new to it: half of what
 /// an expectation averages over.
 const SETTLED_BEATS: u64 = 16;
+/// The same where a budget makes them rare, when all have started: whoever was an observer for a moment
+/// only is told so eight times.
+const LEAN_BEATS: u64 = 10;
+/// And when one comes back, while everybody else knows everybody.
+const LEAN_BEATS_OF_ONE: u64 = 2;
 /// How often conditions are looked at.
 const LOOK: Duration = Duration::from_millis(20);
 /// How long they may take to hold: where a budget makes heartbeats rare, each takes some seconds.
@@ -71,6 +76,8 @@ pub(super) struct Swarm {
     dir: PathBuf,
     nodes: u32,
     interval_ns: u64,
+    /// Whether heartbeats have a budget.
+    is_lean: bool,
     /// The next event.
     from: u64,
     is_serving: bool,
@@ -90,9 +97,18 @@ impl Swarm {
         let interval_ns = assemble::profile(args.profile).interval_ns;
         let nodes = args.nodes;
         let is_serving = matches!(args.how, How::Service);
-        let (from, buried_cpu_s) = (1, 0.0);
-        let mut swarm =
-            Self { processes, client, dir, nodes, interval_ns, from, is_serving, buried_cpu_s };
+        let (from, buried_cpu_s, is_lean) = (1, 0.0, args.heartbeat_budget.is_some());
+        let mut swarm = Self {
+            processes,
+            client,
+            dir,
+            nodes,
+            interval_ns,
+            is_lean,
+            from,
+            is_serving,
+            buried_cpu_s,
+        };
         // The first leader may take its time.
         swarm.client.hurry(Duration::from_nanos(PATIENCE_NS));
         swarm.until("all nodes are alive", Self::is_alive)?;
@@ -162,7 +178,12 @@ impl Swarm {
             Some(name) => vec![name.into()],
             None => (1..=self.nodes).map(|number| format!("node{number}")).collect(),
         };
-        let enough = SETTLED_BEATS * u64::from(OBSERVERS_MAX.min(self.nodes - 1));
+        let beats = match (self.is_lean, name) {
+            (false, _) => SETTLED_BEATS,
+            (true, None) => LEAN_BEATS,
+            (true, Some(_)) => LEAN_BEATS_OF_ONE,
+        };
+        let enough = beats * u64::from(OBSERVERS_MAX.min(self.nodes - 1));
         self.until("all know their subjects", |swarm| {
             let heard = |name: &String| swarm.counter(name, Counter::HeartbeatsHeard);
             Ok(names.iter().all(|name| heard(name) >= enough) && swarm.is_alive()?)

@@ -62,7 +62,7 @@ impl Processes {
             service: Vec::new(),
             domains: args.domains,
             icmp: OnOff::On,
-            heartbeat_budget: None,
+            heartbeat_budget: args.heartbeat_budget,
             json: false,
         };
         let launched = Launched::start(&up, &dir)?;

@@ -163,6 +163,7 @@ mod tests {
             domains: 4,
             profile: ProfileName::Default,
             longest: 30,
+            heartbeat_budget: None,
             dir: None,
             json: false,
             inside: false,
