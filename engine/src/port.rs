@@ -88,6 +88,12 @@ impl Port {
         opened.map(|opened| Some((to, opened.frames()))).ok_or(counter)
     }
 
+    /// So many frames were read, and whether the rest was void.
+    pub(crate) fn count_frames(&self, count: u64, is_void: bool) {
+        self.counters.add(Counter::RxFrames, count);
+        self.counters.add(Counter::DropMalformed, is_void.into());
+    }
+
     /// The next frame of an opened datagram; counts it, or that the rest is void.
     pub(crate) fn next_frame<'a>(&self, frames: &mut Frames<'a>) -> Option<Frame<'a>> {
         match frames.next()? {

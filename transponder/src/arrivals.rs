@@ -1,39 +1,38 @@
 //! Reports of a burst, until they are taken in together.
 //!
-//! A frame is gone when its handler returns, so what is gathered is copied: a fixed part each, and the
-//! texts of those that have any behind each other in one piece of memory.
+//! A frame is gone when its handler returns, so what is gathered is copied, as it came: most of them
+//! are known already, and of those nobody reads more than the number.
 
 use crate::uplink::known::Said;
 use alloc::vec::Vec;
 use syncom_seam::Now;
 use syncom_wire::Addr;
-use syncom_wire::report::{Report, ReportHead, ReportId};
+use syncom_wire::report::{Report, ReportBytes, ReportHead, ReportId};
 
 /// Reports that are gathered before they are taken in, even if the burst goes on.
 const ARRIVALS_MAX: usize = 256;
-/// Bytes of texts, likewise: what the longest report has always fits.
-const TEXTS_MAX: usize = 16 * 1024;
+/// Bytes of them, likewise.
+const BYTES_MAX: usize = 24 * 1024;
 
 #[derive(Clone, Copy, Debug)]
 struct Held {
+    id: ReportId,
     from: Addr,
-    head: ReportHead,
-    /// Where its texts begin, and how long the subject's name, the kind's, and the detail are.
-    texts: usize,
-    lens: [u16; 3],
+    /// Where it begins, and ends.
+    at: (u32, u32),
 }
 
 /// One of those that are held.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Arrival<'a> {
     held: &'a Held,
-    texts: &'a [u8],
+    bytes: &'a [u8],
 }
 
 impl<'a> Said<'a> for Arrival<'a> {
     #[inline]
     fn id(&self) -> ReportId {
-        self.held.head.id
+        self.held.id
     }
 
     #[inline]
@@ -42,13 +41,35 @@ impl<'a> Said<'a> for Arrival<'a> {
     }
 
     fn report(&self) -> Option<Report<'a>> {
-        let mut rest = self.texts.get(self.held.texts..)?;
-        let [subject, kind, detail] = self.held.lens.map(|len| {
-            let (text, after) = rest.split_at_checked(len.into())?;
-            rest = after;
-            core::str::from_utf8(text).ok()
-        });
-        Some(Report { head: self.held.head, subject: subject?, kind: kind?, detail: detail? })
+        let (from, to) = self.held.at;
+        ReportBytes::of(self.bytes.get(from as usize..to as usize)?).report().ok()
+    }
+
+    #[inline]
+    fn head(&self) -> Option<ReportHead> {
+        let (from, to) = self.held.at;
+        ReportBytes::of(self.bytes.get(from as usize..to as usize)?).head()
+    }
+}
+
+/// One that was read already.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Read<'a> {
+    pub(crate) from: Addr,
+    pub(crate) report: &'a Report<'a>,
+}
+
+impl<'a> Said<'a> for Read<'a> {
+    fn id(&self) -> ReportId {
+        self.report.head.id
+    }
+
+    fn from(&self) -> Addr {
+        self.from
+    }
+
+    fn report(&self) -> Option<Report<'a>> {
+        Some(*self.report)
     }
 }
 
@@ -57,7 +78,7 @@ impl<'a> Said<'a> for Arrival<'a> {
 pub(crate) struct Arrivals {
     now: Now,
     held: Vec<Held>,
-    texts: Vec<u8>,
+    bytes: Vec<u8>,
 }
 
 impl Arrivals {
@@ -71,29 +92,30 @@ impl Arrivals {
     }
 
     /// Whether those that are held must be taken in before another one that is heard now.
+    #[inline]
     pub(crate) fn must_go(&self, now: Now) -> bool {
-        let is_full = self.held.len() >= ARRIVALS_MAX || self.texts.len() >= TEXTS_MAX;
+        let is_full = self.held.len() >= ARRIVALS_MAX || self.bytes.len() >= BYTES_MAX;
         !self.held.is_empty() && (is_full || self.now != now)
     }
 
-    pub(crate) fn push(&mut self, now: Now, from: Addr, report: &Report<'_>) {
+    #[inline]
+    pub(crate) fn push(&mut self, now: Now, from: Addr, report: ReportBytes<'_>) {
         self.now = now;
-        let texts = self.texts.len();
-        let lens = [report.subject, report.kind, report.detail].map(|text| {
-            self.texts.extend_from_slice(text.as_bytes());
-            // The wire allows none beyond 512.
-            u16::try_from(text.len()).unwrap_or(u16::MAX)
-        });
-        self.held.push(Held { from, head: report.head, texts, lens });
+        let begin = self.bytes.len();
+        self.bytes.extend_from_slice(report.bytes());
+        // What is held is far below 4 GiB.
+        let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        let at = (place(begin), place(self.bytes.len()));
+        self.held.push(Held { id: report.id(), from, at });
     }
 
     /// What is held, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Arrival<'_>> {
-        self.held.iter().map(|held| Arrival { held, texts: &self.texts })
+        self.held.iter().map(|held| Arrival { held, bytes: &self.bytes })
     }
 
     pub(crate) fn clear(&mut self) {
         self.held.clear();
-        self.texts.clear();
+        self.bytes.clear();
     }
 }

@@ -3,6 +3,7 @@
 //! Origins are authentic, so the rule is short: a node speaks for its own slot only, a replica
 //! answers and feeds, anybody may ask for the roster. All else is counted and dropped.
 
+use crate::arrivals::Read;
 use crate::entry;
 use crate::homes;
 use crate::transponder::Transponder;
@@ -17,7 +18,7 @@ use syncom_wire::heartbeat::{Heartbeat, HomeAnswer};
 use syncom_wire::join::Join;
 use syncom_wire::opinion::Opinion;
 use syncom_wire::probe::{Probe, ProbeAnswer};
-use syncom_wire::report::{EventKind, Report, ReportAck};
+use syncom_wire::report::{EventKind, Report, ReportAck, ReportBytes};
 use syncom_wire::{Addr, Frame, Role, Slot};
 
 impl Transponder {
@@ -134,16 +135,44 @@ impl Transponder {
         }
     }
 
+    /// Takes reports that need not be read before it is known that they are new: what a node or a program
+    /// says of its own accord. Returns how many bytes and frames these were.
+    pub(crate) fn on_reports<O: Outbox>(
+        &mut self,
+        now: Now,
+        from: &Origin,
+        frames: &[u8],
+        out: &mut O,
+    ) -> (usize, u64) {
+        let (mut rest, mut count) = (frames, 0);
+        while let Some((report, after)) = ReportBytes::split(rest)
+            && let Some(head) = report.head()
+            && is_combined(head.kind)
+            && World::speaks_for(from.peer, head.id.slot)
+        {
+            if self.arrivals.must_go(now) {
+                self.take_in(out);
+            }
+            self.arrivals.push(now, from.addr, report);
+            (rest, count) = (after, count + 1);
+        }
+        if count > 0 {
+            self.frames = self.frames.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
+            out.count(Counter::UplinkReports, count);
+            self.stats.on_reports(count);
+        }
+        (frames.len() - rest.len(), count)
+    }
+
     fn on_report<O: Outbox>(&mut self, now: Now, from: &Origin, report: &Report<'_>, out: &mut O) {
         out.count(Counter::UplinkReports, 1);
-        self.stats.on_report();
+        self.stats.on_reports(1);
         match report.head.kind {
             EventKind::SILENT => self.on_silent(now, from, report, out),
-            kind if kind == EventKind::SERVICE || kind.is_user() => {
-                if self.arrivals.must_go(now) {
-                    self.take_in(out);
-                }
-                self.arrivals.push(now, from.addr, report);
+            // Of a newer version: not taken before it was read.
+            kind if is_combined(kind) => {
+                self.take_in(out);
+                self.combiner.on_report(now, &Read { from: from.addr, report }, out);
             }
             // What only this fabric may conclude, nobody may claim.
             _ => out.count(Counter::DropRole, 1),
@@ -273,4 +302,9 @@ impl Transponder {
             }
         }
     }
+}
+
+/// Whether equal reports of this kind become one record.
+const fn is_combined(kind: EventKind) -> bool {
+    kind.0 == EventKind::SERVICE.0 || kind.is_user()
 }

@@ -34,8 +34,8 @@ impl Stats {
     }
 
     /// A report came.
-    pub(crate) const fn on_report(&mut self) {
-        self.reports += 1;
+    pub(crate) const fn on_reports(&mut self, count: u64) {
+        self.reports += count;
     }
 
     /// Whether the station believes that there are undecided cases.

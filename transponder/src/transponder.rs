@@ -328,6 +328,16 @@ impl Role for Transponder {
         self.dispatch(now, from, frame, out);
     }
 
+    fn on_front<O: Outbox>(
+        &mut self,
+        now: Now,
+        from: &Origin,
+        frames: &[u8],
+        out: &mut O,
+    ) -> (usize, u64) {
+        self.on_reports(now, from, frames, out)
+    }
+
     fn on_timer<O: Outbox>(&mut self, now: Now, timer: Timer, out: &mut O) {
         self.take_in(out);
         match timer.kind {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use syncom_agent::{Agent, AgentConfig};
 use syncom_seam::{
     Action, Counter, Notice, Now, Origin, Outbox, Record, Recorder, Role, SECOND, Spawn, Time,
-    Timer, WallTime,
+    Timer, WallTime, hand_over,
 };
 use syncom_stream::{Config, Streams};
 use syncom_transponder::{Transponder, TransponderConfig};
@@ -287,6 +287,20 @@ fn say(satellite: &mut Transponder, report: Report<'_>, out: &mut Quiet) {
     satellite.on_frame(NOW, &from, &Frame::Report(report), out);
 }
 
+/// The same in a burst, as it came.
+fn say_bytes(satellite: &mut Transponder, slot: Slot, bytes: &[u8], out: &mut Quiet) {
+    let from = origin(PeerId::agent(slot), node_addr(slot.0), NOW.at);
+    let (count, fault) = hand_over(satellite, NOW, &from, Frames::new(bytes), out);
+    assert!(count == 1 && fault.is_none(), "one report");
+}
+
+fn bytes_of(report: &Report<'_>) -> (Slot, Vec<u8>) {
+    let mut bytes = vec![0; 256];
+    let len = frame::emit(report, &mut bytes).unwrap_or(0);
+    bytes.truncate(len);
+    (report.head.id.slot, bytes)
+}
+
 /// Observers accuse their subject again and again, each time with a newer word.
 fn evidence(satellite: Rc<RefCell<Transponder>>) -> Path {
     const SUBJECT: u32 = 5;
@@ -326,23 +340,31 @@ fn hot(reporter: u32, seq: u64, subject: u64) -> Report<'static> {
 /// Reports that are held already.
 fn repeated(satellite: Rc<RefCell<Transponder>>) -> Path {
     let mut out = Quiet::new();
+    let of = |subject| (0..REPORTERS).map(move |one| bytes_of(&hot(one, 1, subject)));
+    let all: Vec<(Slot, Vec<u8>)> = (0..SUBJECTS_NAMED).flat_map(of).collect();
     Path::new("satellite: report repeated", move || {
         let satellite = &mut *satellite.borrow_mut();
-        for subject in 0..SUBJECTS_NAMED {
-            (0..REPORTERS).for_each(|one| say(satellite, hot(one, 1, subject), &mut out));
+        for (slot, bytes) in &all {
+            say_bytes(satellite, *slot, bytes, &mut out);
         }
+        satellite.on_burst_end(NOW, &mut out);
         out.done(SUBJECTS_NAMED * u64::from(REPORTERS))
     })
 }
 
-/// Sixteen reporters each say something new of the same subjects.
+/// Sixteen reporters each say something new of the same subjects; with what it takes to write that.
 fn combined(satellite: Rc<RefCell<Transponder>>) -> Path {
     let (mut out, mut next) = (Quiet::new(), SUBJECTS_NAMED);
     Path::new("satellite: report combined", move || {
         let satellite = &mut *satellite.borrow_mut();
         for subject in next..next + SUBJECTS_NAMED {
-            (0..REPORTERS).for_each(|one| say(satellite, hot(one, 1, subject), &mut out));
+            for one in 0..REPORTERS {
+                let mut bytes = [0; 256];
+                let len = frame::emit(&hot(one, 1, subject), &mut bytes).unwrap_or(0);
+                say_bytes(satellite, Slot(one), &bytes[..len], &mut out);
+            }
         }
+        satellite.on_burst_end(NOW, &mut out);
         next += SUBJECTS_NAMED;
         out.done(SUBJECTS_NAMED * u64::from(REPORTERS))
     })

@@ -30,5 +30,5 @@ pub use disk::{DiskFault, DiskStats, Durable, HardState, Loaded, LogEntry, Recor
 pub use outbox::{Notice, Outbox};
 pub use recorder::{Action, Recorder};
 pub use rng::Rng;
-pub use role::{Done, Loss, Now, Origin, Role};
+pub use role::{Done, Loss, Now, Origin, Role, hand_over};
 pub use time::{MS, SECOND, Time, Timer, US, WallTime};

@@ -4,7 +4,7 @@ use crate::child::Exit;
 use crate::disk::DiskFault;
 use crate::outbox::{Notice, Outbox};
 use crate::time::{Time, Timer, WallTime};
-use syncom_wire::{Addr, Boot, Frame, PeerId};
+use syncom_wire::{Addr, Boot, Frame, Frames, Malformed, PeerId};
 
 /// The present, as the driver sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,6 +79,20 @@ pub trait Role {
     /// An authenticated, well-formed frame arrived.
     fn on_frame<O: Outbox>(&mut self, now: Now, from: &Origin, frame: &Frame<'_>, out: &mut O);
 
+    /// Frames of an authenticated datagram are about to be read. A role that needs less of some than all
+    /// that they say takes as many off the front as it likes and returns how many bytes and frames these
+    /// were; whatever it takes is well-formed.
+    #[inline]
+    fn on_front<O: Outbox>(
+        &mut self,
+        _now: Now,
+        _from: &Origin,
+        _frames: &[u8],
+        _out: &mut O,
+    ) -> (usize, u64) {
+        (0, 0)
+    }
+
     /// A timer that this role armed is due.
     fn on_timer<O: Outbox>(&mut self, now: Now, timer: Timer, out: &mut O);
 
@@ -102,5 +116,29 @@ pub trait Role {
     /// concern, it tells the driver with [`Notice::Gone`].
     fn on_leave<O: Outbox>(&mut self, _now: Now, out: &mut O) {
         out.notify(Notice::Gone);
+    }
+}
+
+/// Hands the frames of a datagram to a role, as every driver does. Returns how many there were, and what
+/// is wrong with the rest.
+#[inline]
+pub fn hand_over<R: Role, O: Outbox>(
+    role: &mut R,
+    now: Now,
+    from: &Origin,
+    mut frames: Frames<'_>,
+    out: &mut O,
+) -> (u64, Option<Malformed>) {
+    let mut count = 0;
+    loop {
+        let (bytes, taken) = role.on_front(now, from, frames.rest(), out);
+        frames.pass(bytes);
+        count += taken;
+        match frames.next() {
+            None => return (count, None),
+            Some(Ok(frame)) => role.on_frame(now, from, &frame, out),
+            Some(Err(fault)) => return (count, Some(fault)),
+        }
+        count += 1;
     }
 }

@@ -1,7 +1,7 @@
 //! What arrives: from the links, through the seal, to the roles.
 
 use super::Host;
-use syncom_seam::{Counter, Loss, Notice, Now, Role, Time};
+use syncom_seam::{Counter, Loss, Notice, Now, Role, Time, hand_over};
 
 /// Bursts taken in one turn beyond one per ready link. More than the kernel's buffer of one link
 /// holds, so that only a flood goes on arriving after it; the rest is taken in the next turn.
@@ -94,18 +94,17 @@ impl<R: Role> Host<R> {
         }
         for at in 0..self.burst.len() {
             let Some(datagram) = self.burst.datagram(at) else { continue };
-            let Some((from, mut frames)) = seat.port.open_frames(datagram, &self.clock) else {
+            let Some((from, frames)) = seat.port.open_frames(datagram, &self.clock) else {
                 continue;
             };
-            while let Some(frame) = seat.port.next_frame(&mut frames) {
-                let mut out = super::HostOutbox {
-                    member: index,
-                    port: &mut seat.port,
-                    disk: &mut seat.disk,
-                    shared: &mut self.shared,
-                };
-                seat.role.on_frame(now, &from, &frame, &mut out);
-            }
+            let mut out = super::HostOutbox {
+                member: index,
+                port: &mut seat.port,
+                disk: &mut seat.disk,
+                shared: &mut self.shared,
+            };
+            let (count, fault) = hand_over(&mut seat.role, now, &from, frames, &mut out);
+            seat.port.count_frames(count, fault.is_some());
         }
     }
 

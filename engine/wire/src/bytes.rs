@@ -25,6 +25,12 @@ impl<'a> Reader<'a> {
         self.rest.len()
     }
 
+    /// What was not read yet.
+    #[must_use]
+    pub const fn peek(&self) -> &'a [u8] {
+        self.rest
+    }
+
     /// The next `count` bytes.
     ///
     /// # Errors
@@ -123,8 +129,17 @@ impl<'a> Reader<'a> {
 }
 
 fn printable(bytes: &[u8]) -> Result<&str, Malformed> {
+    if bytes.is_empty() {
+        return Ok("");
+    }
     let text = core::str::from_utf8(bytes).map_err(|_| Malformed("text is not UTF-8"))?;
-    if has_control(text) { Err(Malformed("text has control characters")) } else { Ok(text) }
+    // Most are plain ASCII, which is seen sooner than read.
+    let is_plain = bytes.iter().all(|byte| matches!(byte, b' '..=b'~'));
+    if !is_plain && has_control(text) {
+        Err(Malformed("text has control characters"))
+    } else {
+        Ok(text)
+    }
 }
 
 fn has_control(text: &str) -> bool {

@@ -311,6 +311,21 @@ impl<'a> Frames<'a> {
         Self { reader: Reader::new(bytes), is_brief: true }
     }
 
+    /// What was not read yet of frames that have headers.
+    #[inline]
+    #[must_use]
+    pub const fn rest(&self) -> &'a [u8] {
+        if self.is_brief { &[] } else { self.reader.peek() }
+    }
+
+    /// Passes so many bytes: whole frames, which somebody has read from [`Self::rest`].
+    #[inline]
+    pub fn pass(&mut self, bytes: usize) {
+        if self.reader.take(bytes).is_err() {
+            self.reader = Reader::new(&[]);
+        }
+    }
+
     fn beat(&mut self) -> Result<Frame<'a>, Malformed> {
         let beat = Parse::parse(&mut self.reader)?;
         self.reader.end()?;

@@ -1,7 +1,7 @@
 //! Reports: what goes up, and its acknowledgement.
 
 use crate::bytes::{List, Reader, Writer};
-use crate::frame::{Emit, Frame, FrameHeader, Kind, Parse};
+use crate::frame::{Emit, FrameHeader, Kind, Parse};
 use crate::ids::{Incarnation, Slot, Subject, hash};
 use crate::layout::{Field, Fixed, Malformed, Overflow, layout};
 use crate::limits::{ACKS_MAX, DETAIL_MAX, KIND_MAX, NAME_MAX};
@@ -184,6 +184,7 @@ impl Emit for Report<'_> {
 }
 
 impl<'a> Parse<'a> for Report<'a> {
+    #[inline]
     fn parse(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
         let head: ReportHead = reader.fixed()?;
         Self::check(&head)?;
@@ -226,12 +227,33 @@ impl<'a> ReportBytes<'a> {
     #[inline(never)]
     fn split_any(frames: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (header, body) = FrameHeader::split(frames).ok()?;
-        match Frame::parse(header, body) {
-            Ok(Frame::Report(_)) => {
-                Some((Self(body), frames.get(FrameHeader::SIZE + body.len()..)?))
-            }
-            _ => None,
+        if (header.kind, header.version) != (Kind::Report as u8, <Report<'_> as Emit>::VERSION) {
+            return None;
         }
+        let mut reader = Reader::new(body);
+        Report::parse(&mut reader).and_then(|_| reader.end()).ok()?;
+        Some((Self(body), frames.get(FrameHeader::SIZE + body.len()..)?))
+    }
+
+    /// The same without its header, as [`Self::bytes`] gave it. What is none fails when it is read.
+    #[inline]
+    #[must_use]
+    pub const fn of(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// It without its header.
+    #[inline]
+    #[must_use]
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.0
+    }
+
+    /// Its fixed part; never `None` for what [`Self::split`] gave.
+    #[inline]
+    #[must_use]
+    pub fn head(&self) -> Option<ReportHead> {
+        ReportHead::read(self.0)
     }
 
     /// Which report it is.

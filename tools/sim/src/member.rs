@@ -6,10 +6,10 @@ use crate::outbox::Effects;
 use crate::schedule::Datagram;
 use std::collections::VecDeque;
 use syncom_agent::Agent;
-use syncom_seam::{Done, Loss, Now, Origin, Role as _, Time, Timer};
+use syncom_seam::{Done, Loss, Now, Origin, Role as _, Time, Timer, hand_over};
 use syncom_station::Station;
 use syncom_transponder::Transponder;
-use syncom_wire::{Addr, Boot, Frame, Frames, PeerId};
+use syncom_wire::{Addr, Boot, Frames, Malformed, PeerId};
 
 /// One of the three roles.
 #[derive(Debug)]
@@ -33,8 +33,14 @@ impl AnyRole {
     pub(crate) fn on_start(&mut self, now: Now, out: &mut Effects) {
         each!(self, role => role.on_start(now, out));
     }
-    fn on_frame(&mut self, now: Now, from: &Origin, frame: &Frame<'_>, out: &mut Effects) {
-        each!(self, role => role.on_frame(now, from, frame, out));
+    fn hand_over(
+        &mut self,
+        now: Now,
+        from: &Origin,
+        frames: Frames<'_>,
+        out: &mut Effects,
+    ) -> (u64, Option<Malformed>) {
+        each!(self, role => hand_over(&mut **role, now, from, frames, out))
     }
     pub(crate) fn on_timer(&mut self, now: Now, timer: Timer, out: &mut Effects) {
         each!(self, role => role.on_timer(now, timer, out));
@@ -225,11 +231,7 @@ impl Member {
         let origin =
             Origin { peer: datagram.peer, boot: datagram.boot, addr: datagram.from, heard };
         let frames = if datagram.is_brief { Frames::brief } else { Frames::new };
-        for frame in frames(&datagram.bytes) {
-            match frame {
-                Ok(frame) => role.on_frame(now, &origin, &frame, out),
-                Err(fault) => panic!("a role sent what it cannot parse: {fault}"),
-            }
-        }
+        let (_, fault) = role.hand_over(now, &origin, frames(&datagram.bytes), out);
+        assert!(fault.is_none(), "a role sent what it cannot parse: {fault:?}");
     }
 }

@@ -6,7 +6,9 @@ use crate::{Transponder, TransponderConfig};
 use std::collections::{BTreeMap, BTreeSet};
 use std::vec;
 use std::vec::Vec;
-use syncom_seam::{Action, MS, Now, Origin, Recorder, Role as _, SECOND, Time, Timer, WallTime};
+use syncom_seam::{
+    Action, MS, Now, Origin, Recorder, Role as _, SECOND, Time, Timer, WallTime, hand_over,
+};
 use syncom_stream::{Config, Delivery, Key, Streams};
 use syncom_wire::heartbeat::{Heartbeat, HomeAnswer};
 use syncom_wire::member::{Member, MemberHead, MemberState, ViewDelta, ViewDeltaHead};
@@ -238,9 +240,9 @@ impl Rig {
 
     pub(super) fn hear_bytes(&mut self, peer: PeerId, addr: Addr, bytes: &[u8]) {
         let origin = Origin { peer, boot: Boot(1), addr, heard: self.now.at };
-        let (header, body) = FrameHeader::split(bytes).unwrap();
-        let frame = Frame::parse(header, body).unwrap();
-        self.satellite.on_frame(self.now, &origin, &frame, &mut self.out);
+        let frames = Frames::new(bytes);
+        let (_, fault) = hand_over(&mut self.satellite, self.now, &origin, frames, &mut self.out);
+        assert_eq!(fault, None);
     }
 
     pub(crate) fn end_burst(&mut self) {

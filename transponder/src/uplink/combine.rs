@@ -33,13 +33,13 @@ impl Acks {
         Self { to: Addr::NONE, incarnation: Incarnation(0), items: [nothing; ITEMS], len: 0 }
     }
 
-    fn push<O: Outbox>(&mut self, to: Addr, id: ReportId, level: u8, out: &mut O) {
+    fn push<O: Outbox>(&mut self, to: Addr, id: ReportId, word: (u8, u64), out: &mut O) {
         if self.len == ITEMS || (self.to, self.incarnation) != (to, id.incarnation) {
             self.send(out);
             (self.to, self.incarnation) = (to, id.incarnation);
         }
         if let Some(item) = self.items.get_mut(self.len) {
-            (item.seq, item.level) = (id.seq, level);
+            (item.seq, (item.level, item.event)) = (id.seq, word);
             self.len += 1;
         }
     }
@@ -70,6 +70,13 @@ impl Combiner {
         !self.0.is_empty()
     }
 
+    /// Takes one report and says so to its reporter.
+    pub(crate) fn on_report<'a, O: Outbox>(&mut self, now: Now, said: &impl Said<'a>, out: &mut O) {
+        let (counter, (level, event)) = answer(self.0.absorb(now, said));
+        acknowledge(said.from(), said.id(), level, event, out);
+        counter.into_iter().for_each(|counter| out.count(counter, 1));
+    }
+
     /// Takes reports and says so to their reporters.
     pub(crate) fn on_reports<'a, O: Outbox>(
         &mut self,
@@ -78,28 +85,17 @@ impl Combiner {
         out: &mut O,
     ) {
         let mut acks = Acks::new();
-        let (mut repeated, mut refused) = (0, 0);
+        let mut counts = COUNTED.map(|counter| (counter, 0));
         self.0.absorb_all(now, reports, |said, taken| {
-            let level = match taken {
-                Taken::Kept => ReportAck::RECEIVED,
-                Taken::Repeated => {
-                    repeated += 1;
-                    ReportAck::RECEIVED
-                }
-                Taken::NoRoom => {
-                    refused += 1;
-                    ReportAck::BUSY
-                }
-            };
-            acks.push(said.from(), said.id(), level, out);
+            let (counter, word) = answer(taken);
+            for (counted, count) in &mut counts {
+                *count += u64::from(counter == Some(*counted));
+            }
+            acks.push(said.from(), said.id(), word, out);
         });
         acks.send(out);
-        for (counter, count) in
-            [(Counter::UplinkDuplicates, repeated), (Counter::UplinkShed, refused)]
-        {
-            if count > 0 {
-                out.count(counter, count);
-            }
+        for (counter, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+            out.count(counter, count);
         }
     }
 
@@ -136,7 +132,8 @@ impl Combiner {
             _ => ReportAck::COMMITTED,
         };
         tell(&self.0, &case, level, result.event, out);
-        self.0.release(at);
+        let is_over = level == ReportAck::COMMITTED;
+        self.0.release(at, if is_over { result.event } else { 0 });
     }
 
     /// Forgets paces of things that were quiet for long.
@@ -145,11 +142,27 @@ impl Combiner {
     }
 }
 
+/// Counters of what is known already, and of what there was no room for.
+const COUNTED: [Counter; 3] =
+    [Counter::UplinkDuplicates, Counter::UplinkSuppressed, Counter::UplinkShed];
+
+/// What is counted of a report, and the level and event that its reporter is told.
+const fn answer(taken: Taken) -> (Option<Counter>, (u8, u64)) {
+    match taken {
+        Taken::Kept => (None, (ReportAck::RECEIVED, 0)),
+        Taken::Repeated => (Some(Counter::UplinkDuplicates), (ReportAck::RECEIVED, 0)),
+        Taken::Over(event) => (Some(Counter::UplinkSuppressed), (ReportAck::COMMITTED, event)),
+        Taken::NoRoom => (Some(Counter::UplinkShed), (ReportAck::BUSY, 0)),
+    }
+}
+
 /// Tells everybody in a case what became of the report.
 fn tell<O: Outbox>(known: &Known, case: &Case<'_>, level: u8, event: u64, out: &mut O) {
+    let mut acks = Acks::new();
     for id in case.ids() {
         if let Some(to) = known.addr(id) {
-            acknowledge(to, *id, level, event, out);
+            acks.push(to, *id, (level, event), out);
         }
     }
+    acks.send(out);
 }

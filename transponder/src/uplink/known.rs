@@ -132,6 +132,14 @@ impl<'a> Case<'a> {
     }
 }
 
+/// The last record of a thing.
+#[derive(Clone, Copy, Debug)]
+struct Recent {
+    sent: Time,
+    /// The event that the station told; 0 for none yet.
+    event: u64,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Known {
@@ -145,8 +153,8 @@ pub struct Known {
     reporters: Reporters,
     /// Cases that were not sent yet, oldest first.
     waiting: Vec<u32>,
-    /// When the last record of a thing went up, by its hash.
-    recent: BoundedMap<Time>,
+    /// What went up of a thing last, by its hash.
+    recent: BoundedMap<Recent>,
     /// Room to note what is forgotten.
     old: Vec<u64>,
 }
@@ -273,8 +281,9 @@ impl Known {
         Some(at)
     }
 
-    /// Forgets a case and who is in it.
-    pub fn release(&mut self, at: u32) {
+    /// Forgets a case. With the `event` that the station told, its reports are over; without one (0) they
+    /// may come again.
+    pub fn release(&mut self, at: u32, event: u64) {
         let Some(fact) = self.facts.get_mut(at as usize) else { return };
         if fact.stage == Stage::Free {
             return;
@@ -284,7 +293,12 @@ impl Known {
         fact.stage = Stage::Free;
         let ids = self.named.get(at as usize).and_then(|ids| ids.get(..usize::from(len)));
         for id in ids.unwrap_or(&[]) {
-            self.reporters.forget(id);
+            self.reporters.forget(id, event > 0);
+        }
+        if event > 0
+            && let Some(recent) = self.recent.get_mut(thing.hash())
+        {
+            recent.event = event;
         }
         if let Some(older) = self.facts.get_mut(older as usize) {
             older.newer = newer;

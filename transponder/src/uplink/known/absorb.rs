@@ -6,12 +6,13 @@
 //! of these places are looked at, and only then they are merged, one by one and in order: the result
 //! is that of one at a time.
 
-use super::{Held, Known, NONE, Reporters, Stage, Thing};
+use super::{Held, Known, NONE, Recent, Reporters, Stage, Thing};
 use crate::world::bit;
 use syncom_seam::Now;
+use syncom_seam::bounded::BoundedMap;
 use syncom_wire::Addr;
 use syncom_wire::limits::CONTRIBUTORS_MAX;
-use syncom_wire::report::{Report, ReportId};
+use syncom_wire::report::{Report, ReportHead, ReportId};
 
 /// Reports that are looked at together: a dozen full datagrams.
 const GROUP: usize = 256;
@@ -24,10 +25,29 @@ pub trait Said<'a>: Copy {
     fn from(&self) -> Addr;
     /// All of it; `None` when it cannot be read after all.
     fn report(&self) -> Option<Report<'a>>;
+    /// Its fixed part, likewise.
+    #[inline]
+    fn head(&self) -> Option<ReportHead> {
+        self.report().map(|report| report.head)
+    }
 }
 
 fn is_same(one: &ReportId, other: &ReportId) -> bool {
     (one.slot, one.incarnation) == (other.slot, other.incarnation)
+}
+
+/// What becomes of a report that is known. One that is over goes up once more when its event is not
+/// remembered here: the station knows it.
+#[inline]
+fn again<'a, S: Said<'a>>(held: Held, said: &S, recent: &BoundedMap<Recent>) -> Option<Taken> {
+    match held {
+        Held::Yes => Some(Taken::Repeated),
+        Held::Over => {
+            let event = recent.get(Thing::of(&said.head()?).hash())?.event;
+            (event > 0).then_some(Taken::Over(event))
+        }
+        Held::No | Held::Unknown => None,
+    }
 }
 
 /// What became of a report.
@@ -37,6 +57,8 @@ pub enum Taken {
     Kept,
     /// It was in one already.
     Repeated,
+    /// It was in one that is over: the station has told the event that it belongs to.
+    Over(u64),
     /// There is no room for another case; its reporter must come again.
     NoRoom,
 }
@@ -108,14 +130,13 @@ impl Known {
     ) {
         while let Some(said) = run.first() {
             if let Some(reporter) = self.reporters.get_mut(&said.id()) {
-                let is_held = |said: &&S| reporter.holds(said.id().seq) == Held::Yes;
-                let known = run.iter().take_while(is_held).count();
-                let (repeated, rest) = run.split_at(known);
-                if let Some(last) = repeated.last() {
-                    reporter.addr = last.from();
+                while let Some((said, rest)) = run.split_first()
+                    && let Some(taken) = again(reporter.holds(said.id().seq), said, &self.recent)
+                {
+                    reporter.addr = said.from();
+                    each(said, taken);
+                    run = rest;
                 }
-                repeated.iter().for_each(|said| each(said, Taken::Repeated));
-                run = rest;
             }
             if let Some((said, rest)) = run.split_first() {
                 let taken = self.absorb(now, said);
@@ -132,9 +153,9 @@ impl Known {
         let mut held = Held::No;
         if let Some(reporter) = self.reporters.get_mut(&id) {
             held = reporter.holds(id.seq);
-            if held == Held::Yes {
+            if let Some(taken) = again(held, said, &self.recent) {
                 reporter.addr = said.from();
-                return Taken::Repeated;
+                return taken;
             }
         }
         // One that cannot be read was not checked, and is nobody's.

@@ -51,11 +51,19 @@ struct Pile {
 struct Model {
     piles: Vec<Pile>,
     addrs: BTreeMap<(Slot, Incarnation), Addr>,
+    /// The highest number of each, and which reports are over.
+    highs: BTreeMap<(Slot, Incarnation), u64>,
+    events: BTreeMap<Key, u64>,
+    over: BTreeSet<(Slot, Incarnation, u64)>,
     recent: BTreeMap<Key, Time>,
 }
 
 const fn key(head: &ReportHead) -> Key {
     (head.subject, head.incarnation, head.kind)
+}
+
+const fn whole(id: &ReportId) -> (Slot, Incarnation, u64) {
+    (id.slot, id.incarnation, id.seq)
 }
 
 impl Model {
@@ -65,6 +73,14 @@ impl Model {
         if self.piles.iter().any(|pile| pile.reports.iter().any(|(id, _)| *id == head.id)) {
             self.addrs.insert(who, arrival.from);
             return Taken::Repeated;
+        }
+        let high = self.highs.entry(who).or_default();
+        if self.over.contains(&whole(&head.id))
+            && *high - head.id.seq < 64
+            && let Some(event) = self.events.get(&key(&head))
+        {
+            self.addrs.insert(who, arrival.from);
+            return Taken::Over(*event);
         }
         let newest = self.piles.iter().rposition(|pile| pile.key == key(&head));
         let takes = |pile: &Pile| !pile.is_sent && pile.reports.len() < CONTRIBUTORS_MAX;
@@ -83,6 +99,8 @@ impl Model {
                 self.piles.len() - 1
             }
         };
+        let high = self.highs.entry(who).or_default();
+        *high = head.id.seq.max(*high);
         self.piles[at].reports.push((head.id, head));
         self.piles[at].last = now;
         self.addrs.insert(who, arrival.from);
@@ -176,7 +194,7 @@ fn live(seed: u64) -> u64 {
     let policies = Policies { default: Policy::default(), kinds };
     let (mut known, mut model) = (Known::new(CAPACITY), Model::default());
     let mut now = Now { at: Time(SECOND), wall: WallTime(77 * SECOND) };
-    let mut refused = 0;
+    let (mut refused, mut over) = (0, 0);
     for _ in 0..300 {
         now.at = now.at.after(rng.below(12 * MS));
         now.wall = WallTime(now.wall.0 + rng.below(12 * MS));
@@ -195,6 +213,7 @@ fn live(seed: u64) -> u64 {
             arrivals.map(|arrival| (arrival.report.head.id, model.absorb(now, &arrival))).collect();
         assert_eq!(taken, expected, "seed {seed}");
         refused += taken.iter().filter(|(_, what)| *what == Taken::NoRoom).count();
+        over += taken.iter().filter(|(_, what)| matches!(what, Taken::Over(_))).count();
 
         let is_open = rng.chance(3, 4);
         let mut found = model.due(now.at, &policies, is_open).into_iter();
@@ -215,7 +234,16 @@ fn live(seed: u64) -> u64 {
             if known.is_sent(at) && rng.chance(1, 3) {
                 let ids = known.case(at).unwrap().ids().to_vec();
                 model.piles.retain(|pile| pile.reports[0].0 != ids[0]);
-                known.release(at);
+                let event = if rng.chance(1, 2) { 1 + rng.below(1_000) } else { 0 };
+                if event > 0 {
+                    let head = known.case(at).unwrap().record().head;
+                    let key = (head.subject, head.incarnation, head.kind);
+                    if model.recent.contains_key(&key) {
+                        model.events.insert(key, event);
+                    }
+                    model.over.extend(ids.iter().map(whole));
+                }
+                known.release(at, event);
             }
         }
         assert_eq!(known.len(), model.piles.len(), "seed {seed}");
@@ -223,8 +251,10 @@ fn live(seed: u64) -> u64 {
             now.at = now.at.after(11 * SECOND);
             known.sweep(now.at);
             model.recent.clear();
+            model.events.clear();
         }
     }
+    assert!(over > 0, "seed {seed}");
     refused as u64
 }
 

@@ -1,6 +1,6 @@
 //! When what is known goes up: gathered, believed, and not too soon after the last of its kind.
 
-use super::{Case, Known, Stage};
+use super::{Case, Known, Recent, Stage};
 use crate::policy::{Policies, Policy, Support};
 use syncom_seam::{MS, SECOND, Time};
 use syncom_wire::limits::CONTRIBUTORS_MAX;
@@ -52,7 +52,7 @@ impl Known {
         }
         let hash = case.fact.thing.hash();
         let policy = policies.of(case.fact.thing.kind);
-        let age_ns = self.recent.get(hash).map(|sent| now.since(*sent));
+        let age_ns = self.recent.get(hash).map(|recent| now.since(recent.sent));
         if age_ns.is_some_and(|age_ns| age_ns < policy.spacing_ns()) && !is_full {
             return true;
         }
@@ -65,14 +65,15 @@ impl Known {
             }
             self.facts[at as usize].stage = Stage::Sent;
             // Without room the pace of this thing is not kept for once, and nothing else suffers.
-            let _ = self.recent.insert(hash, now);
+            let event = self.recent.get(hash).map_or(0, |recent| recent.event);
+            let _ = self.recent.insert(hash, Recent { sent: now, event });
             return false;
         }
         if now.since(case.fact.first) < policy.window_ns {
             return true;
         }
         go(self, at, case, Due::Noise);
-        self.release(at);
+        self.release(at, 0);
         false
     }
 
@@ -112,7 +113,7 @@ impl Known {
     /// Forgets paces of things that were quiet for long.
     pub fn sweep(&mut self, now: Time) {
         let mut old = core::mem::take(&mut self.old);
-        let quiet = self.recent.iter().filter(|(_, sent)| now.since(**sent) > PACE_KEPT_NS);
+        let quiet = self.recent.iter().filter(|(_, recent)| now.since(recent.sent) > PACE_KEPT_NS);
         old.extend(quiet.map(|(hash, _)| hash));
         for hash in old.drain(..) {
             self.recent.remove(hash);

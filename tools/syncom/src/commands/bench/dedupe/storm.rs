@@ -135,7 +135,7 @@ impl Ground {
     /// The station answers everything.
     pub(super) fn forget_all(&mut self) {
         let cells = u32::try_from(3 * self.keys as usize + 4_096).unwrap_or(u32::MAX);
-        (0..cells).for_each(|at| self.known.release(at));
+        (0..cells).for_each(|at| self.known.release(at, 0));
         self.up.clear();
     }
 
@@ -210,7 +210,7 @@ impl Ground {
             sum.records += 1;
             match taken {
                 Taken::Kept => sum.kept += 1,
-                Taken::Repeated => sum.repeated += 1,
+                Taken::Repeated | Taken::Over(_) => sum.repeated += 1,
                 Taken::NoRoom => {}
             }
             let id = said.id();
@@ -219,7 +219,7 @@ impl Ground {
         if is_ticking && now.at.since(self.ticked) >= TICK_NS {
             self.ticked = now.at;
             // What went up a tick ago is answered now.
-            self.up.drain(..).for_each(|at| self.known.release(at));
+            self.up.drain(..).for_each(|at| self.known.release(at, 1));
             let up = &mut self.up;
             self.known.due(now.at, &self.policies, (0, 0), |_, at, case, due| {
                 let record = case.record();
